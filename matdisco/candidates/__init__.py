@@ -1,0 +1,1 @@
+"""Candidates: where the structures come from that a campaign may choose."""

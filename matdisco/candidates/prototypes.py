@@ -1,0 +1,282 @@
+"""Candidates by decorating known structure types over a chemical space.
+
+The structure types are the AFLOW Library of Crystallographic Prototypes (M. J.
+Mehl et al., Comput. Mater. Sci. 136, S1 (2017)) as pymatgen ships it. Which of
+their decorations are truly different is worked out once, with stand-in elements,
+and kept in ``prototype_index.json`` (written by :func:`make_index`), so that the
+size of a pool is known at once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from importlib.resources import files
+from itertools import combinations, permutations
+from math import comb, gcd, pi
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+from typing_extensions import override
+
+from matdisco.candidates.base import CandidateRecipe, SizeEstimate, refuse_empty
+from matdisco.elements import check_elements
+from matdisco.errors import DataError
+from matdisco.recipe import nearest
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+    from matdisco.crystal import Crystal
+    from matdisco.data.dataset import Dataset
+
+INDEXED_ATOMS = 16  # cells above this are too dear for a screening pool
+STAND_INS = ("Al", "Ni", "Ti", "Cu")  # any four elements; only their identity counts
+
+
+class PrototypeCandidates(CandidateRecipe):
+    """Every inequivalent decoration of the AFLOW prototypes over some elements."""
+
+    kind: Literal["prototypes"] = "prototypes"
+    elements: tuple[str, ...]
+    """The chemical space, as element symbols."""
+    components: tuple[int, ...] = (1, 2, 3)
+    """How many different elements a candidate may hold."""
+    max_atoms: int = Field(12, ge=1, le=INDEXED_ATOMS)
+    """Largest primitive cell, in atoms."""
+    prototypes: tuple[str, ...] | None = None
+    """Only these structure types, by AFLOW label; all when not given."""
+    min_packing: float = Field(0.12, ge=0, le=0.75)
+    """Leave out types that equal touching spheres fill less than this. Close packing
+    is 0.74, diamond 0.34; below 0.12 are molecular crystals (N2, CO), whose dumbbells
+    no metal forms."""
+    volume_scale: float = Field(1.0, gt=0.3, lt=3.0)
+    """Factor on the starting volume, which is the sum of atomic volumes."""
+    never_only: tuple[str, ...] = ()
+    """Leave out compounds made of these elements alone (pure elements stay)."""
+    sample: int | None = Field(None, ge=1)
+    """Keep this many, chosen at random with ``seed``; all when not given."""
+    seed: int = Field(0, ge=0)
+    """Seed of that choice."""
+
+    @field_validator("elements", "never_only")
+    @classmethod
+    def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return check_elements(value)
+
+    @model_validator(mode="after")
+    def _feasible(self) -> PrototypeCandidates:
+        if not self.elements:
+            raise ValueError("elements: expected at least one element, got none")
+        bad = [n for n in self.components if not 1 <= n <= 4]
+        if bad:
+            raise ValueError(
+                f"components: expected numbers of elements from 1 to 4, got {bad}"
+            )
+        known = [e["name"] for e in index()["prototypes"]]
+        for name in self.prototypes or ():
+            if name not in known:
+                raise ValueError(
+                    f"prototypes: unknown structure type {name!r}"
+                    + (nearest(name, known) if "_" in name else "")
+                )
+        return self
+
+    @override
+    def chemical_space(self) -> tuple[str, ...]:
+        return tuple(sorted(self.elements))
+
+    @override
+    def estimate(self) -> SizeEstimate:
+        count, atoms = 0, 0
+        for entry in self._entries():
+            n = len(entry["decorations"]) * self._n_spaces(len(entry["counts"]))
+            count += n
+            atoms += n * sum(entry["counts"])
+        refuse_empty(count, f"no prototype has {self.components} components")
+        kept = min(count, self.sample or count)
+        return SizeEstimate(kept, True, atoms / count)
+
+    @override
+    def build(self) -> Dataset:
+        import numpy as np
+
+        from matdisco.data.dataset import Dataset
+
+        plan = list(self._plan())
+        refuse_empty(len(plan), f"no prototype has {self.components} components")
+        if self.sample and self.sample < len(plan):
+            # A shuffle, then a prefix: a larger sample holds every smaller one.
+            order = np.random.default_rng(self.seed).permutation(len(plan))
+            plan = [plan[i] for i in order[: self.sample]]
+        crystals = [
+            decorate(entry, symbols, self.volume_scale) for entry, symbols in plan
+        ]
+        return Dataset("prototypes-" + "-".join(sorted(self.elements)), tuple(crystals))
+
+    def _entries(self) -> list[dict[str, Any]]:
+        return [
+            e
+            for e in index()["prototypes"]
+            if len(e["counts"]) in self.components
+            and sum(e["counts"]) <= self.max_atoms
+            and e["packing"] >= self.min_packing
+            and (self.prototypes is None or e["name"] in self.prototypes)
+        ]
+
+    def _n_spaces(self, k: int) -> int:
+        barred = len(set(self.never_only) & set(self.elements))
+        return comb(len(self.elements), k) - (comb(barred, k) if k > 1 else 0)
+
+    def _plan(self) -> Iterator[tuple[dict[str, Any], tuple[str, ...]]]:
+        barred = set(self.never_only)
+        for entry in self._entries():
+            k = len(entry["counts"])
+            for space in combinations(sorted(self.elements), k):
+                if k > 1 and set(space) <= barred:
+                    continue
+                for decoration in entry["decorations"]:
+                    yield entry, tuple(space[i] for i in decoration)
+
+
+def decorate(
+    entry: Mapping[str, Any], symbols: Sequence[str], volume_scale: float = 1.0
+) -> Crystal:
+    """Put elements on a prototype's species and give it a sensible volume.
+
+    Args:
+        entry: a prototype of :func:`index`.
+        symbols: one element per species of the prototype, in its order.
+        volume_scale: factor on the starting volume.
+    """
+    from matdisco.candidates.volume import starting_volume
+    from matdisco.crystal import Crystal
+
+    structure = _library()[entry["row"]].copy()
+    if len(structure) != sum(entry["counts"]):
+        raise DataError(
+            f"prototype {entry['name']} is not at row {entry['row']} of the installed "
+            "pymatgen's AFLOW library; prototype_index.json was made with another one"
+        )
+    species = [e.symbol for e in structure.composition.elements]
+    mapping = dict(zip(species, symbols, strict=True))
+    decorated = structure.__class__(
+        structure.lattice,
+        [mapping[site.specie.symbol] for site in structure],
+        structure.frac_coords,
+    )
+    decorated.scale_lattice(starting_volume(decorated) * volume_scale)
+    unit = gcd(*entry["counts"])
+    formula = "".join(
+        f"{s}{n // unit if n > unit else ''}"
+        for s, n in zip(symbols, entry["counts"], strict=True)
+    )
+    source = {
+        "prototype": entry["aflow"],
+        "strukturbericht": entry["strukturbericht"],
+        "mineral": entry["mineral"],
+        "decoration": list(symbols),
+    }
+    return Crystal(f"{formula}.{entry['name']}", decorated, source=source)
+
+
+@lru_cache(maxsize=1)
+def index() -> dict[str, Any]:
+    """Return the table of prototypes and their inequivalent decorations."""
+    text = files("matdisco.candidates").joinpath("prototype_index.json").read_text()
+    table: dict[str, Any] = json.loads(text)
+    return table
+
+
+@lru_cache(maxsize=1)
+def _library() -> list[Structure]:
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from pymatgen.analysis.prototypes import AFLOW_PROTOTYPE_LIBRARY
+
+        structures = []
+        for row in AFLOW_PROTOTYPE_LIBRARY:
+            structure = row["snl"].structure.copy()
+            structure.remove_oxidation_states()
+            structures.append(structure)
+    return structures
+
+
+def make_index() -> dict[str, Any]:
+    """Work out the table that :func:`index` reads (about a minute).
+
+    Decorations of one stoichiometry are compared with pymatgen's StructureMatcher
+    at tolerances much tighter than its defaults (ltol 0.2, stol 0.3, angle 5°):
+    only settings of the same geometry count as one, while neighbours such as a
+    slightly stretched cell stay separate candidates and are told apart, or found
+    to be the same, by relaxation.
+    """
+    from pymatgen.analysis.prototypes import AFLOW_PROTOTYPE_LIBRARY
+    from pymatgen.analysis.structure_matcher import StructureMatcher
+
+    matcher = StructureMatcher(ltol=0.05, stol=0.05, angle_tol=1.0)
+    kept: dict[str, list[Structure]] = {}
+    entries: list[dict[str, Any]] = []
+    names: set[str] = set()
+    # Where two types are one geometry (L6_0 with c = a is L1_2), the more
+    # symmetric one gives its name: the space group is the label's third part.
+    tags_of = [row["tags"] for row in AFLOW_PROTOTYPE_LIBRARY]
+    by_symmetry = sorted(
+        range(len(tags_of)), key=lambda i: (-int(tags_of[i]["aflow"].split("_")[2]), i)
+    )
+    for row in by_symmetry:
+        structure, tags = _library()[row], tags_of[row]
+        species = [e.symbol for e in structure.composition.elements]
+        counts = [int(structure.composition[s]) for s in species]
+        if sum(counts) > INDEXED_ATOMS or len(counts) > len(STAND_INS):
+            continue
+        decorations = []
+        for order in permutations(range(len(species))):
+            mapping = dict(zip(species, [STAND_INS[i] for i in order], strict=True))
+            trial = structure.__class__(
+                structure.lattice,
+                [mapping[site.specie.symbol] for site in structure],
+                structure.frac_coords,
+            )
+            block = kept.setdefault(trial.composition.reduced_formula, [])
+            if not any(matcher.fit(trial, other) for other in block):
+                block.append(trial)
+                decorations.append(list(order))
+        name = str(tags["aflow"])
+        while name in names:
+            name += "'"
+        names.add(name)
+        if decorations:
+            entries.append(
+                {
+                    "row": row,
+                    "name": name,
+                    "aflow": tags["aflow"],
+                    "strukturbericht": _told(tags["strukturbericht"]),
+                    "mineral": _told(tags["mineral"]),
+                    "counts": counts,
+                    "packing": round(_packing(structure), 3),
+                    "decorations": decorations,
+                }
+            )
+    entries.sort(key=lambda e: int(e["row"]))
+    return {"library": len(_library()), "prototypes": entries}
+
+
+def _packing(structure: Structure) -> float:
+    """Share of space that equal spheres fill when the nearest ones touch."""
+    reach = 2.0
+    while not len(distance := structure.get_neighbor_list(reach)[3]):
+        reach *= 1.5
+    radius = float(distance.min()) / 2
+    return len(structure) * 4 / 3 * pi * radius**3 / structure.volume
+
+
+def _told(tag: object) -> str:
+    return "" if tag in (None, "None") else str(tag)
+
+
+

@@ -1,0 +1,1 @@
+"""Data: datasets, how they are stored, and how they are split."""

@@ -1,0 +1,135 @@
+"""Find the crystals that are one, near-linearly: block, shortlist, judge.
+
+1. Block: only crystals of one composition can be the same.
+2. Shortlist: within a block, only near profiles are worth a judge (a tree search).
+3. Judge: pymatgen's ``StructureMatcher``, each structure reduced only once.
+
+A group is what matches its *first* member in input order (as pymatgen's
+``group_structures``), so no chain of small steps can join two distinct crystals.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from functools import partial
+
+import numpy as np
+from pymatgen.core import Structure
+from scipy.spatial import cKDTree
+
+from matdisco.crystal import Crystal
+from matdisco.data.fingerprints import (
+    TOLERANCES,
+    Level,
+    bare,
+    composition_key,
+    matcher,
+    profile,
+)
+from matdisco.data.workers import each
+from matdisco.errors import DataError
+
+
+def group_duplicates(
+    crystals: Sequence[Crystal], level: Level = "same", *, workers: int = 1
+) -> list[list[int]]:
+    """Group the indices of crystals that are one.
+
+    Args:
+        crystals: any number; memory beyond them is one profile per crystal.
+        level: ``same`` to merge records, ``similar`` to keep splits free of leaks.
+        workers: processes to use.
+
+    Returns:
+        every index once; groups by their first member, members ascending.
+    """
+    blocks: dict[str, list[int]] = defaultdict(list)
+    for i, crystal in enumerate(crystals):
+        blocks[composition_key(crystal.structure)].append(i)
+    shared = [rows for rows in blocks.values() if len(rows) > 1]
+    tasks = [[crystals[i].structure for i in rows] for rows in shared]
+    groups = [rows for rows in blocks.values() if len(rows) == 1]
+    found = each(partial(group_block, level=level), tasks, workers=workers)
+    for rows, local in zip(shared, found, strict=True):
+        groups += [[rows[i] for i in group] for group in local]
+    return sorted(groups)
+
+
+def group_block(
+    structures: Sequence[Structure], level: Level = "same"
+) -> list[list[int]]:
+    """Group structures of one composition; see :func:`group_duplicates`."""
+    bound = TOLERANCES[level].profile
+    vectors = [_profile_or_none(s) for s in structures]
+    usable = [i for i, v in enumerate(vectors) if v is not None]
+    near: dict[int, set[int]] = defaultdict(set)
+    if len(usable) > 1:
+        # Unit vectors: |u - v|² = 2 (1 - u·v), so a ball search is a cosine search.
+        tree = cKDTree(np.array([vectors[i] for i in usable]))
+        for i, j in tree.query_pairs(float(np.sqrt(2 * bound))):
+            near[usable[j]].add(usable[i])
+    fits = _Judge(structures, level)
+    groups: list[list[int]] = []
+    first: dict[int, list[int]] = {}
+    for i in range(len(structures)):
+        home = next((g for r, g in first.items() if r in near[i] and fits(r, i)), None)
+        if home is None:
+            first[i] = [i]
+            groups.append(first[i])
+        else:
+            home.append(i)
+    return groups
+
+
+def connected(groups: Iterable[Iterable[int]], n: int) -> np.ndarray:
+    """Number the components that overlapping groups of ``range(n)`` form.
+
+    >>> connected([[0, 1], [1, 2]], 4).tolist()
+    [0, 0, 0, 1]
+    """
+    parent = list(range(n))
+
+    def root(i: int) -> int:
+        while parent[i] != i:
+            parent[i] = parent[parent[i]]
+            i = parent[i]
+        return i
+
+    for group in groups:
+        members = list(group)
+        for other in members[1:]:
+            a, b = sorted((root(members[0]), root(other)))
+            parent[b] = a
+    order: dict[int, int] = {}
+    return np.array(
+        [order.setdefault(root(i), len(order)) for i in range(n)], dtype=int
+    )
+
+
+class _Judge:
+    """StructureMatcher that reduces each structure once, when first asked."""
+
+    def __init__(self, structures: Sequence[Structure], level: Level) -> None:
+        self._structures = structures
+        self._matcher = matcher(level)
+        self._reduced: dict[int, Structure] = {}
+
+    def __call__(self, i: int, j: int) -> bool:
+        a, b = self._reduce(i), self._reduce(j)
+        return bool(self._matcher.fit(a, b, skip_structure_reduction=True))
+
+    def _reduce(self, i: int) -> Structure:
+        if i not in self._reduced:
+            # The very reduction that StructureMatcher.fit does on every call.
+            self._reduced[i] = self._matcher._get_reduced_structure(
+                bare(self._structures[i])
+            )
+        return self._reduced[i]
+
+
+def _profile_or_none(structure: Structure) -> np.ndarray | None:
+    try:
+        return profile(structure)
+    except DataError:
+        return None

@@ -1,0 +1,26 @@
+"""Datasets that come with the package, named ``shipped:NAME``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from matdisco.errors import ConfigError
+
+PREFIX = "shipped:"
+FOLDER = Path(__file__).parent / "sets"
+
+
+def resolve(name: str | Path) -> Path:
+    """Return the file of ``shipped:NAME``, or the path itself.
+
+    Raises:
+        ConfigError: no shipped dataset has that name.
+    """
+    text = str(name)
+    if not text.startswith(PREFIX):
+        return Path(text)
+    path = FOLDER / f"{text.removeprefix(PREFIX)}.parquet"
+    if not path.exists():
+        known = ", ".join(PREFIX + p.stem for p in sorted(FOLDER.glob("*.parquet")))
+        raise ConfigError(f"no shipped dataset {text!r}; known: {known}")
+    return path

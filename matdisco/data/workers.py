@@ -1,0 +1,104 @@
+"""Run one function over many items on all cores, in order, with a progress bar."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from itertools import islice
+from typing import TypeVar
+
+from tqdm import tqdm
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_WORTH_A_POOL = 200  # items; a worker needs ~2 s to import pymatgen, an item ~10 ms
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def cores() -> int:
+    """Return the number of cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def each(
+    function: Callable[[T], R],
+    items: Sequence[T],
+    *,
+    workers: int = 1,
+    label: str = "",
+) -> Iterator[R]:
+    """Yield ``function(item)`` in the order of the items.
+
+    Only a few batches are in flight, so memory does not grow with the input.
+
+    Args:
+        function: importable (a module's function or a ``partial`` of one).
+        items: what to work on.
+        workers: processes; 1, or few items, stays in this process.
+        label: what the progress bar says; empty for none. Bars show on a terminal
+            only, so logs stay readable.
+    """
+    bar = tqdm(
+        total=len(items), desc=label, unit="", disable=not (label and _terminal())
+    )
+    with bar:
+        if workers <= 1 or len(items) < _WORTH_A_POOL:
+            source: Iterable[R] = map(function, items)
+        else:
+            source = _pooled(function, items, workers)
+        for result in source:
+            bar.update()
+            yield result
+
+
+def _pooled(
+    function: Callable[[T], R], items: Sequence[T], workers: int
+) -> Iterator[R]:
+    size = max(1, min(50, len(items) // (workers * 8)))
+    batches = (items[i : i + size] for i in range(0, len(items), size))
+    # spawn: the only start method that is safe with threads and exists everywhere
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(
+        workers, mp_context=context, initializer=_one_thread
+    ) as pool:
+        waiting: list[Future[list[R]]] = []
+        try:
+            for batch in batches:
+                waiting.append(pool.submit(_batch, function, batch))
+                if len(waiting) >= 4 * workers:
+                    yield from waiting.pop(0).result()
+            while waiting:
+                yield from waiting.pop(0).result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _batch(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    return [function(item) for item in items]
+
+
+def _one_thread() -> None:
+    for name in _THREAD_VARIABLES:
+        os.environ.setdefault(name, "1")
+
+
+def _terminal() -> bool:
+    return sys.stderr.isatty()
+
+
+def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Cut an iterable into lists of at most ``size``.
+
+    >>> list(chunks("abcde", 2))
+    [['a', 'b'], ['c', 'd'], ['e']]
+    """
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch

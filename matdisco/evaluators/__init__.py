@@ -1,0 +1,1 @@
+"""Evaluators: what answers a question about a candidate, and at what price."""

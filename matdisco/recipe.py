@@ -1,0 +1,192 @@
+"""Recipe: a frozen block of configuration that knows how to build one thing.
+
+Every block of a YAML file is a Recipe, chosen by its ``kind``. Unknown keys are
+errors, and the errors are sentences that name the key and the nearest known one.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import types
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Self, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
+
+from matdisco.errors import ConfigError
+
+Path = tuple[str | int, ...]
+"""Where in a configuration a value stands: keys and list positions."""
+
+
+def canonical_json(value: Any) -> str:
+    """Write ``value`` as the one JSON text that stands for it.
+
+    Keys sorted, no blanks, no NaN or infinity, floats as Python's shortest repr,
+    so equal values give equal bytes and equal hashes on every machine.
+
+    >>> canonical_json({"b": 1.0, "a": [True, None]})
+    '{"a":[true,null],"b":1.0}'
+    """
+    return json.dumps(
+        value,
+        sort_keys=True,
+        separators=(",", ":"),
+        allow_nan=False,
+        ensure_ascii=False,
+    )
+
+
+def digest(value: Any) -> str:
+    """Return the SHA-256 (64 hex digits) of the canonical JSON of ``value``."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+class Recipe(BaseModel):
+    """Base of all configuration blocks: immutable, strict, hashable.
+
+    A subclass adds fields, each with a sentence, and one verb ``build()`` whose
+    arguments and result differ by what it builds.
+    """
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+    )
+
+    unhashed: ClassVar[frozenset[str]] = frozenset()
+    """Fields that do not change the result (worker counts, timeouts)."""
+
+    def digest(self) -> str:
+        """Return a SHA-256 of all fields that can change the result."""
+        return digest(self.model_dump(mode="json", exclude=set(self.unhashed)))
+
+    @classmethod
+    def from_mapping(cls, data: Mapping[str, Any], *, source: str) -> Self:
+        """Validate plain data.
+
+        Args:
+            data: what a YAML or JSON file held.
+            source: the file's name, for messages.
+
+        Raises:
+            ConfigError: one line per mistake, each ``source: key: what is wrong``.
+        """
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            lines = [f"{source}: {line}" for _, line in explain(error, cls)]
+            raise ConfigError("\n".join(lines)) from None
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> list[tuple[Path, str]]:
+    """Turn pydantic's report into (key path, sentence) pairs, in file order."""
+    details = error.errors(include_url=False)
+    out = []
+    for detail in details:
+        where, known = _resolve(model, detail["loc"])
+        out.append((where, f"{_dotted(where)}: {_sentence(detail, known)}"))
+    return out
+
+
+def nearest(word: str, known: Sequence[str]) -> str:
+    """Say ``; did you mean X?`` for the closest known word, or list them all."""
+    match = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    if match:
+        return f"; did you mean {match[0]}?"
+    return f"; known: {', '.join(known)}" if known else ""
+
+
+def _dotted(path: Path) -> str:
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f"{'.' if text else ''}{part}"
+    return text or "(top level)"
+
+
+def _sentence(detail: ErrorDetails, known: Sequence[str]) -> str:
+    kind, got = detail["type"], detail.get("input")
+    context = detail.get("ctx", {})
+    if kind == "extra_forbidden":
+        return f"unknown key{nearest(str(detail['loc'][-1]), known)}"
+    if kind == "missing":
+        return "required, but not given"
+    if kind == "union_tag_invalid":
+        tags = [t.strip(" '") for t in str(context["expected_tags"]).split(",")]
+        return f"unknown kind {context['tag']!r}{nearest(str(context['tag']), tags)}"
+    if kind == "union_tag_not_found":
+        return "expected a block with a 'kind:' key" + (
+            f", got {got!r}" if not isinstance(got, Mapping) else ""
+        )
+    if kind == "literal_error":
+        words = str(context["expected"]).replace("'", "").replace(" or ", ", ")
+        return f"expected one of {context['expected']}, got {got!r}" + (
+            nearest(got, words.split(", ")) if isinstance(got, str) else ""
+        )
+    message = detail["msg"].removeprefix("Value error, ")
+    if kind in ("value_error", "assertion_error"):
+        return message
+    message = message[0].lower() + message[1:]
+    return f"{message.replace('input should be', 'expected')}, got {got!r}"
+
+
+def _resolve(model: Any, loc: tuple[str | int, ...]) -> tuple[Path, list[str]]:
+    """Strip union tags from a pydantic location; list the keys known at its end."""
+    path: list[str | int] = []
+    current: Any = model
+    keys: list[str] = _keys(current)
+    for part in loc:
+        options = _options(current)
+        if isinstance(part, str):
+            tagged = [o for o in options if _tag(o) == part or _name(o) == part]
+            if tagged and not any(part in _keys(o) for o in options):
+                current, keys = tagged[0], _keys(tagged[0])
+                continue
+        keys = sorted({k for o in options for k in _keys(o)})
+        path.append(part)
+        current = _child(options, part)
+    return tuple(path), keys
+
+
+def _options(annotation: Any) -> list[Any]:
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return _options(get_args(annotation)[0])
+    if origin in (Union, types.UnionType):
+        return [o for a in get_args(annotation) for o in _options(a)]
+    return [annotation]
+
+
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _keys(annotation: Any) -> list[str]:
+    return list(annotation.model_fields) if _is_model(annotation) else []
+
+
+def _name(annotation: Any) -> str:
+    return getattr(annotation, "__name__", str(annotation))
+
+
+def _tag(annotation: Any) -> str | None:
+    if not _is_model(annotation) or "kind" not in annotation.model_fields:
+        return None
+    values = get_args(annotation.model_fields["kind"].annotation)
+    return values[0] if values else None
+
+
+def _child(options: list[Any], part: str | int) -> Any:
+    for option in options:
+        if isinstance(part, str) and part in _keys(option):
+            return option.model_fields[part].annotation
+        if isinstance(part, int) and get_args(option):
+            return get_args(option)[0]
+        if get_origin(option) in (dict, Mapping) and len(get_args(option)) == 2:
+            return get_args(option)[1]
+    return object
