@@ -83,7 +83,10 @@ def group_block(
 
 
 def connected(groups: Iterable[Iterable[int]], n: int) -> np.ndarray:
-    """Number the components that overlapping groups of ``range(n)`` form.
+    """Give each of ``range(n)`` the number of its component.
+
+    Two indices that share any group are in one component.
+
 
     >>> connected([[0, 1], [1, 2]], 4).tolist()
     [0, 0, 0, 1]

@@ -18,7 +18,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from pymatgen.analysis.structure_matcher import StructureMatcher
-from pymatgen.core import Composition, Lattice, Structure
+from pymatgen.core import Composition, Structure
 
 from matdisco.crystal import Crystal
 from matdisco.errors import DataError
@@ -54,7 +54,8 @@ TOLERANCES: dict[str, Tolerance] = {
     # and strained by 1.5 % below 0.004; the rest is margin.
     "same": Tolerance(lengths=0.05, sites=0.05, angles=2.0, profile=0.02),
     # One prototype: pymatgen's own defaults, as the Materials Project groups.
-    # Splits use it, so that near-copies never straddle. Largest profile distance of a match there: 0.032.
+    # Splits use it, so that near-copies never straddle. Largest profile distance of a
+    # match there: 0.032.
     "similar": Tolerance(lengths=0.2, sites=0.3, angles=5.0, profile=0.15),
 }
 Level = Literal["same", "similar"]
@@ -76,7 +77,7 @@ def bare(structure: Structure) -> Structure:
 def composition_key(structure: Structure) -> str:
     """Return the atomic fractions as text: the block in which a duplicate can lie.
 
-    >>> cell = Lattice.cubic(4.2)
+    >>> cell = 4.2 * np.eye(3)
     >>> composition_key(Structure(cell, ["Mg2+", "O2-"], [[0, 0, 0], [0.5, 0.5, 0.5]]))
     'Mg0.500 O0.500'
     """
@@ -183,7 +184,12 @@ def fingerprint(crystal: Crystal) -> str:
     volume = round(float(np.log(structure.volume / len(structure))) * 200)
     rounded = np.round(profile(structure) * 200).astype(int).tolist()
     code = hashlib.sha256(repr((volume, rounded)).encode()).hexdigest()[:16]
-    formula = structure.composition.reduced_formula
+    # pymatgen does not reduce fractional amounts, which would tell supercells apart.
+    formula = (
+        structure.composition.reduced_formula
+        if structure.is_ordered
+        else composition_key(structure).replace(" ", "")
+    )
     return f"{formula}:{space_group(structure)}:{code}"
 
 
