@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from matdisco.data.dataset import Dataset
 from matdisco.errors import ConfigError
 from matdisco.recipe import Recipe
+
+if TYPE_CHECKING:
+    from matdisco.data.dataset import Dataset
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from importlib.resources import files
 from itertools import combinations, permutations
-from math import comb, gcd, pi
+from math import comb, gcd
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -217,6 +217,8 @@ def make_index() -> dict[str, Any]:
     from pymatgen.analysis.prototypes import AFLOW_PROTOTYPE_LIBRARY
     from pymatgen.analysis.structure_matcher import StructureMatcher
 
+    from matdisco.candidates.volume import packing_fraction
+
     matcher = StructureMatcher(ltol=0.05, stol=0.05, angle_tol=1.0)
     kept: dict[str, list[Structure]] = {}
     entries: list[dict[str, Any]] = []
@@ -258,21 +260,12 @@ def make_index() -> dict[str, Any]:
                     "strukturbericht": _told(tags["strukturbericht"]),
                     "mineral": _told(tags["mineral"]),
                     "counts": counts,
-                    "packing": round(_packing(structure), 3),
+                    "packing": round(packing_fraction(structure), 3),
                     "decorations": decorations,
                 }
             )
     entries.sort(key=lambda e: int(e["row"]))
     return {"library": len(_library()), "prototypes": entries}
-
-
-def _packing(structure: Structure) -> float:
-    """Share of space that equal spheres fill when the nearest ones touch."""
-    reach = 2.0
-    while not len(distance := structure.get_neighbor_list(reach)[3]):
-        reach *= 1.5
-    radius = float(distance.min()) / 2
-    return len(structure) * 4 / 3 * pi * radius**3 / structure.volume
 
 
 def _told(tag: object) -> str:

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from matdisco.crystal import Crystal, Label
 from matdisco.recipe import Recipe, digest
+
+if TYPE_CHECKING:
+    from matdisco.crystal import Crystal, Label
 
 
 class FailureKind(StrEnum):
@@ -102,6 +104,8 @@ class Evaluation:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Evaluation:
         """Make an evaluation from what :meth:`to_dict` wrote."""
+        from matdisco.crystal import Crystal, Label
+
         failure, relaxed = data["failure"], data["relaxed"]
         return cls(
             key=data["key"],

@@ -23,8 +23,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from pydantic import Field
-
 from matdisco.crystal import Crystal
 from matdisco.errors import SetupError
 from matdisco.evaluators.base import (
@@ -34,9 +32,9 @@ from matdisco.evaluators.base import (
     Failure,
     FailureKind,
 )
+from matdisco.evaluators.execution_recipe import ExecutionRecipe
 from matdisco.evaluators.results import read_result, write_result
 from matdisco.evaluators.worker import GRACE
-from matdisco.recipe import Recipe
 
 ONE_THREAD = {
     # Several workers with a thread pool each fight for the cores: 100 EMT
@@ -45,23 +43,6 @@ ONE_THREAD = {
     for library in ("OMP", "OPENBLAS", "MKL", "NUMEXPR")
 }
 STARTUP = 300.0  # s; importing torch and a potential from a cold disk takes 10-60 s
-
-
-class ExecutionRecipe(Recipe):
-    """How evaluations are run."""
-
-    workers: int = Field(2, ge=1, le=1024)
-    """Worker processes on this machine."""
-    timeout: float = Field(600.0, gt=0)
-    """Seconds after which one evaluation is killed."""
-    retries: int = Field(1, ge=0, le=10)
-    """Further tries after a transient failure (a lost worker)."""
-    memory: float | None = Field(None, gt=0)
-    """GiB of data a worker may allocate; no limit when not given."""
-    tolerated_failure_rate: float = Field(0.5, ge=0, le=1)
-    """Stop the campaign when more than this share of evaluations failed."""
-    failures_before_stop: int = Field(10, ge=1)
-    """Judge that rate only after this many evaluations."""
 
 
 @dataclass(frozen=True, slots=True)

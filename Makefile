@@ -1,0 +1,68 @@
+# Every target sets up what it needs: `make demo` and `make test` work from nothing.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+# One thread per process: several workers with a thread pool each fight for the cores.
+export OMP_NUM_THREADS = 1
+export OPENBLAS_NUM_THREADS = 1
+export MLFLOW_DISABLE_TELEMETRY = true
+export DO_NOT_TRACK = true
+
+.PHONY: help demo test test-slow check format bench schema dataset truth clean
+
+help:
+	@echo "make demo       find the stable phases of Al-Ni-Ti (minutes)"
+	@echo "make test       fast tests (minutes)"
+	@echo "make check      formatting, lint, types, layers, tests"
+	@echo "make test-slow  full crash, fault and replay tests"
+	@echo "make bench      measure speed; tables in bench-results/"
+	@echo "make dataset    compute the shipped training set anew (hours)"
+	@echo "make truth      compute the full answer of the quickstart anew (an hour)"
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	# torch first and exactly: the CPU build, before anything asks for another
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		$$(grep '^torch==' constraints.txt)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt --editable ".[chgnet,dev]"
+	touch $(STAMP)
+
+demo: $(STAMP)
+	$(BIN)/matdisco run configs/quickstart.yaml --to runs/quickstart
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -q
+
+test-slow: $(STAMP)
+	$(BIN)/python -m pytest -q -m slow --timeout 3600
+
+check: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP)
+	$(BIN)/python -m pytest -q -m benchmark --timeout 3600 -s
+
+schema: $(STAMP)
+	$(BIN)/matdisco schema > configs/schema.json
+
+dataset: $(STAMP)
+	$(BIN)/matdisco label configs/datasets/intermetallics.yaml \
+		--to matdisco/data/sets/intermetallics.parquet --work runs/.intermetallics
+
+truth: $(STAMP)
+	$(BIN)/matdisco label configs/datasets/al-ni-ti.yaml \
+		--to matdisco/data/sets/al-ni-ti.parquet --work runs/.al-ni-ti
+
+clean:
+	rm -rf runs mlflow.db mlartifacts bench-results .pytest_cache .mypy_cache .ruff_cache

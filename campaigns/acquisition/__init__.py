@@ -1,0 +1,1 @@
+"""Acquisition: which candidates of a pool to evaluate next."""

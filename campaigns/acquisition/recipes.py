@@ -1,0 +1,65 @@
+"""What an ``acquisition:`` block may say (no heavy imports)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from matdisco.recipe import Recipe
+
+
+class AcquisitionRecipe(Recipe):
+    """What all acquisition functions share."""
+
+    batch_size: int = Field(8, ge=1)
+    """Candidates chosen per round. Two or four per worker keep all of them busy."""
+    random_share: float = Field(0.0, ge=0, lt=1)
+    """Share of each batch that is drawn at random, as a check on the surrogate."""
+
+
+class LogExpectedImprovement(AcquisitionRecipe):
+    """Expected improvement over the best so far, joint over the batch (qLogEI)."""
+
+    kind: Literal["log_expected_improvement"] = "log_expected_improvement"
+    samples: int = Field(256, ge=16)
+    """Quasi-random posterior draws (Sobol)."""
+
+
+class UpperConfidenceBound(AcquisitionRecipe):
+    """Mean plus a multiple of the uncertainty, joint over the batch (qUCB)."""
+
+    kind: Literal["upper_confidence_bound"] = "upper_confidence_bound"
+    beta: float = Field(2.0, ge=0)
+    """Weight of exploration: the bound is mean + sqrt(beta) sigma for one point."""
+    samples: int = Field(256, ge=16)
+    """Quasi-random posterior draws (Sobol)."""
+
+
+class ThompsonSampling(AcquisitionRecipe):
+    """Each member of the batch is the best candidate of one joint posterior draw."""
+
+    kind: Literal["thompson"] = "thompson"
+
+
+class Greedy(AcquisitionRecipe):
+    """The best predicted means; no exploration at all."""
+
+    kind: Literal["greedy"] = "greedy"
+
+
+class RandomChoice(AcquisitionRecipe):
+    """Uniformly random: the baseline everything must beat."""
+
+    kind: Literal["random"] = "random"
+
+
+AnyAcquisition = Annotated[
+    LogExpectedImprovement
+    | UpperConfidenceBound
+    | ThompsonSampling
+    | Greedy
+    | RandomChoice,
+    Field(discriminator="kind"),
+]
+"""Every acquisition function, chosen by ``kind``."""

@@ -1,0 +1,404 @@
+"""Campaign: a run folder, to run, to continue and to look into.
+
+``Campaign.open("runs/quickstart")`` in Jupyter gives tables, plots and structures
+that show themselves; the command line uses the same class.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from campaigns.config import CampaignConfig
+from campaigns.ledger import VOLATILE, Event, Ledger, explained
+from campaigns.objectives import HullObjective
+from campaigns.state import State
+from matdisco.data.dataset import Dataset
+from matdisco.errors import CampaignError, ConfigError, LedgerDamaged
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from campaigns.progress import Display
+
+CONFIG = "config.yaml"
+POOL = "pool.parquet"
+
+
+class Campaign:
+    """One campaign in its run folder.
+
+    Use :meth:`start` to begin or continue one, :meth:`open` to look at one.
+    """
+
+    def __init__(self, folder: Path, config: CampaignConfig, ledger: Ledger) -> None:
+        self.folder = folder
+        self.config = config
+        self.ledger = ledger
+        self._writable = False
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Self:
+        """Open a run folder for reading, also while another process runs it.
+
+        Raises:
+            LedgerError: the folder holds no campaign, or its record is damaged.
+        """
+        folder = Path(folder)
+        ledger = Ledger.open(folder)
+        config = CampaignConfig.load(folder / CONFIG)
+        return cls(folder, config, ledger)
+
+    @classmethod
+    def start(cls, config: CampaignConfig, folder: str | Path) -> Self:
+        """Open a run folder for running; begin a new campaign or continue one.
+
+        Raises:
+            ConfigError: the folder holds a campaign with another configuration.
+            LedgerLocked: another process runs it.
+            LedgerDamaged: its record does not verify.
+        """
+        folder = Path(folder)
+        _refuse_foreign(folder)
+        fresh = not (folder / "ledger.sqlite").exists()
+        if fresh:
+            config.check()
+        else:
+            _refuse_other(config, CampaignConfig.load(folder / CONFIG), folder)
+        ledger = Ledger.writing(folder)
+        try:
+            campaign = cls(folder, config, ledger)
+            campaign._writable = True
+            campaign._prepare()
+        except BaseException:
+            ledger.close()
+            raise
+        return campaign
+
+    def run(
+        self, rounds: int | None = None, *, display: Display | None = None
+    ) -> str:
+        """Run until a reason to stop; return the reason.
+
+        The report is written and MLflow brought up to date on the way; neither can
+        stop the campaign.
+
+        Args:
+            rounds: close at most this many rounds now.
+            display: where progress goes; standard error when not given.
+
+        Raises:
+            Interrupted: stopped by the user; run again to continue.
+        """
+        from campaigns.driver import Driver, Interrupt, Interrupted
+        from campaigns.progress import Display
+        from campaigns.tracking import LiveTracker
+
+        if not self._writable:
+            raise CampaignError(
+                f"{self.folder} was opened for reading; use Campaign.start to run it"
+            )
+        display = display or Display()
+        interrupt = Interrupt()
+        with LiveTracker(self, display.say) as tracker:
+            driver = Driver(
+                self.config, self.folder, self.ledger, self.pool, display, interrupt
+            )
+            driver.on_close = tracker.round_closed
+            with explained(self.folder), interrupt.armed(display):
+                try:
+                    reason = driver.run(rounds)
+                except Interrupted:
+                    self.ledger.append("interrupted", {VOLATILE: {"pid": os.getpid()}})
+                    reason = "stopped by the user"
+                    raise
+                finally:
+                    if self.state.evaluations:
+                        self._try_report(display)
+        return reason
+
+    @cached_property
+    def pool(self) -> Dataset:
+        """All candidates."""
+        pool = Dataset.open(self.folder / POOL)
+        recorded = self.ledger.events("pool")
+        if recorded and recorded[0].payload["content"] != pool.content_hash:
+            raise LedgerDamaged(
+                f"{self.folder / POOL}: not the pool this campaign began with "
+                f"(content {pool.content_hash[:12]}, the ledger says "
+                f"{recorded[0].payload['content'][:12]}); delete the file to have it "
+                "made again"
+            )
+        return pool
+
+    @property
+    def events(self) -> list[Event]:
+        """The whole record, in order."""
+        return self.ledger.events()
+
+    @property
+    def state(self) -> State:
+        """What is known now."""
+        return State.of(self.pool, self.config.objective, self.events)
+
+    def state_after(self, round_: int) -> State:
+        """Return what was known when ``round_`` was closed."""
+        return State.of(self.pool, self.config.objective, self.events, until=round_)
+
+    @property
+    def run_id(self) -> str:
+        """Identity of this run, the same in MLflow."""
+        return str(self.ledger.events("started")[0].payload[VOLATILE]["run_id"])
+
+    @property
+    def finished(self) -> str | None:
+        """Why the campaign is over, or None while it is not."""
+        events = self.ledger.events("finished")
+        return str(events[-1].payload["reason"]) if events else None
+
+    def verify(self) -> int:
+        """Check the ledger's file, hash chain and pool; return the event count.
+
+        Raises:
+            LedgerDamaged: what does not verify, and where.
+        """
+        count = self.ledger.verify()
+        _ = self.pool
+        return count
+
+    def proposals(self) -> pd.DataFrame:
+        """Return every proposal: what was expected, why chosen, what came of it."""
+        import pandas as pd
+
+        state = self.state
+        answers = state.to_frame().set_index("candidate")
+        target, headline = state.objective.target, state.objective.headline
+        rows: list[dict[str, Any]] = []
+        for event in self.ledger.events("proposed"):
+            for proposal in event.payload["proposals"]:
+                row = {"round": event.round, **proposal}
+                name = proposal["candidate"]
+                if name in answers.index:
+                    row["status"] = "answered"
+                    row[target] = answers.loc[name, target]
+                    row[headline] = answers.loc[name, headline]
+                elif name in state.evaluations:
+                    failure = state.evaluations[name].failure
+                    row["status"] = str(failure.kind) if failure else "failed"
+                else:
+                    row["status"] = "waiting"
+                rows.append(row)
+        return pd.DataFrame(rows)
+
+    def evaluations(self) -> pd.DataFrame:
+        """Return every answered candidate, best first."""
+        return self.state.to_frame()
+
+    def failures(self) -> pd.DataFrame:
+        """Return every failed evaluation, with kind and message."""
+        return self.state.failures_frame()
+
+    def rounds(self) -> pd.DataFrame:
+        """Return one row per closed round: counts, best, errors, seconds."""
+        import pandas as pd
+
+        rows = []
+        proposed = {e.round: e for e in self.ledger.events("proposed")}
+        for event in self.ledger.events("closed"):
+            begun = proposed[event.round]
+            surrogate = begun.payload.get("surrogate") or {}
+            rows.append(
+                {
+                    "round": event.round,
+                    "evaluated": event.payload["evaluated"],
+                    "failed": event.payload["failed"],
+                    "best": event.payload["best"],
+                    "found": len(event.payload["found"]),
+                    "sigma_scale": surrogate.get("scale"),
+                    **(event.payload["error"] or {}),
+                    **{
+                        f"{k}_seconds": v
+                        for k, v in (
+                            begun.payload[VOLATILE]["seconds"]
+                            | event.payload[VOLATILE]["seconds"]
+                        ).items()
+                    },
+                }
+            )
+        return pd.DataFrame(rows)
+
+    def found(self) -> Dataset:
+        """Return the stable compounds (or the best candidate) as relaxed crystals."""
+        from matdisco.crystal import Label
+        from matdisco.properties import get
+
+        state = self.state
+        value = dict(zip((int(i) for i in state.answered), state.headline, strict=True))
+        key = state.objective.headline
+        crystals = []
+        for row in state.found:
+            crystal = state.pool[int(row)]
+            evaluation = state.evaluations[crystal.id]
+            final = evaluation.relaxed or crystal
+            labels = {
+                **evaluation.labels,
+                key: Label(float(value[int(row)]), get(key).unit, "this campaign"),
+            }
+            crystals.append(final.with_labels(labels))
+        return Dataset(f"{self.config.name}-found", tuple(crystals))
+
+    def ranking(self) -> pd.DataFrame:
+        """Return the final ranking of the candidates nobody evaluated."""
+        import pandas as pd
+
+        path = self.folder / "ranking.csv"
+        return pd.read_csv(path) if path.exists() else pd.DataFrame()
+
+    def plot_progress(self) -> Figure:
+        """Plot what was found against evaluations spent, beside random choice."""
+        from campaigns.plots import progress
+
+        return progress(self)
+
+    def plot_hull(self) -> Figure:
+        """Plot the convex hull of everything evaluated."""
+        from campaigns.plots import hull
+
+        return hull(self)
+
+    def plot_parity(self) -> Figure:
+        """Plot predictions made before evaluation against the answers."""
+        from campaigns.plots import parity
+
+        return parity(self)
+
+    def plot_calibration(self) -> Figure:
+        """Plot how often the answers fell inside the predicted intervals."""
+        from campaigns.plots import calibration
+
+        return calibration(self)
+
+    def report(self) -> Path:
+        """Write ``report.html`` and return its path."""
+        from campaigns.report import write_report
+
+        return write_report(self)
+
+    def track(self) -> str:
+        """Bring MLflow up to date with the ledger; return the MLflow run id."""
+        from campaigns.tracking import sync
+
+        return sync(self)
+
+    def close(self) -> None:
+        """Close the ledger and give its lock back."""
+        self.ledger.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        from campaigns.progress import headline
+
+        state = self.state
+        where = f"finished: {self.finished}" if self.finished else "not finished"
+        return (
+            f"Campaign {self.config.name} in {self.folder}: "
+            f"{len(state.evaluations)} of {len(self.pool):,} candidates evaluated, "
+            f"{len(state.failed)} failed; {headline(state)}; {where}"
+        )
+
+    def _prepare(self) -> None:
+        """Bring the folder to where the loop can start; safe to repeat."""
+        from campaigns.environment import describe_environment
+        from matdisco.evaluators.results import write_atomically
+
+        with explained(self.folder):
+            count = self.ledger.verify()
+            if not (self.folder / CONFIG).exists() or count == 0:
+                write_atomically(self.folder / CONFIG, self.config.dump())
+            if count == 0:
+                self.ledger.append(
+                    "started",
+                    {
+                        "config": self.config.digest(),
+                        "name": self.config.name,
+                        VOLATILE: {
+                            "run_id": uuid.uuid4().hex,
+                            **describe_environment(),
+                        },
+                    },
+                )
+            else:
+                self.ledger.append("continued", {VOLATILE: describe_environment()})
+            self._prepare_pool()
+
+    def _prepare_pool(self) -> None:
+        recorded = self.ledger.events("pool")
+        path = self.folder / POOL
+        if recorded and path.exists():
+            return
+        pool = self.config.candidates.build()
+        if isinstance(self.config.objective, HullObjective):
+            pure = {c.elements[0] for c in pool if len(c.elements) == 1}
+            missing = sorted(set(pool.elements) - pure)
+            if missing:
+                raise ConfigError(
+                    f"candidates: no structure of pure {', '.join(missing)} in the "
+                    "pool: energies above the hull need a reference for every element"
+                )
+        pool.save(path)
+        if not recorded:
+            self.ledger.append(
+                "pool", {"content": pool.content_hash, "candidates": len(pool)}
+            )
+        elif recorded[0].payload["content"] != pool.content_hash:
+            raise CampaignError(
+                f"{path} is missing, and the pool made again is another one: the "
+                "packages that make candidates have changed since the campaign began"
+            )
+
+    def _try_report(self, display: Display) -> None:
+        try:
+            self.report()
+        except Exception as error:
+            # The record is complete without it: `matdisco report RUN` writes it anew.
+            display.say(f"report not written: {type(error).__name__}: {error}")
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Refuse a folder that is in use for something else."""
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise ConfigError(f"{folder}: expected a folder for the run, found a file")
+    ours = {
+        CONFIG, POOL, "ledger.sqlite", "writer.lock", "evaluations", "surrogates",
+        "logs", "report.html",
+    }  # fmt: skip
+    names = {p.name for p in folder.iterdir() if not p.name.startswith(".")}
+    if names and not names & {"ledger.sqlite", "writer.lock", CONFIG} and names - ours:
+        raise ConfigError(
+            f"{folder} is not empty and holds no campaign ({sorted(names)[0]} ...); "
+            "choose another folder with --to"
+        )
+
+
+def _refuse_other(new: CampaignConfig, old: CampaignConfig, folder: Path) -> None:
+    """Refuse to continue a campaign under another configuration."""
+    if new.digest() == old.digest():
+        return
+    before, after = old.model_dump(mode="json"), new.model_dump(mode="json")
+    changed = [k for k in after if after[k] != before.get(k)]
+    raise ConfigError(
+        f"{folder} holds a campaign whose configuration differs in: "
+        f"{', '.join(changed)}. Give a new folder with --to, or continue the old one "
+        f"with: matdisco run {folder}"
+    )

@@ -1,0 +1,318 @@
+"""The campaign's YAML file: the one place that reads it, checks it, writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from campaigns.acquisition.recipes import AnyAcquisition, LogExpectedImprovement
+from campaigns.objectives import AnyObjective, HullObjective
+from matdisco.candidates.base import SizeEstimate
+from matdisco.candidates.recipes import AnyCandidates
+from matdisco.errors import ConfigError, MatdiscoError
+from matdisco.evaluators.execution_recipe import ExecutionRecipe
+from matdisco.evaluators.recipes import AnyEvaluator
+from matdisco.recipe import Path as KeyPath
+from matdisco.recipe import Recipe, explain
+from surrogates.recipes import AnySurrogate
+
+
+class StartRecipe(Recipe):
+    """What is evaluated before there is anything to learn from."""
+
+    per_element: int = Field(3, ge=0)
+    """Densest-packed candidates of every pure element: the hull's corners. For
+    metals these are fcc, hcp and bcc."""
+    random: int = Field(8, ge=0)
+    """Random candidates besides."""
+    include: tuple[str, ...] = ()
+    """Candidates by id that must be among the first."""
+
+
+class BudgetRecipe(Recipe):
+    """When to stop."""
+
+    evaluations: int = Field(ge=1)
+    """Evaluations in all, the first ones and the failed ones included."""
+    rounds: int | None = Field(None, ge=1)
+    """Rounds after the first; no limit when not given."""
+    patience: int | None = Field(None, ge=1)
+    """Stop after this many rounds without a new best or a new stable phase."""
+
+
+class TrackingRecipe(Recipe):
+    """Where MLflow keeps the campaign."""
+
+    uri: str | None = None
+    """MLflow tracking URI; ``mlflow.db`` beside the folder of runs when not given."""
+    experiment: str = Field("matdisco", min_length=1)
+    """MLflow experiment."""
+    tags: Mapping[str, str] = Field(default_factory=dict)
+    """Extra tags of the campaign's run."""
+    enabled: bool = True
+    """Whether to write to MLflow at all."""
+
+
+class KnownPhase(Recipe):
+    """A phase known from experiment, to see whether the campaign rediscovers it."""
+
+    formula: str
+    """Reduced formula, elements in any order."""
+    prototypes: tuple[str, ...]
+    """AFLOW labels under which the pool may hold it."""
+    name: str = ""
+    """What people call it."""
+
+
+class ReviewRecipe(Recipe):
+    """What the report compares the campaign with."""
+
+    truth: str | None = None
+    """Dataset with every candidate's answer (path or ``shipped:NAME``); read only
+    for the report, never by the campaign."""
+    known_phases: tuple[KnownPhase, ...] = ()
+    """Phases known from experiment."""
+
+
+class CampaignConfig(Recipe):
+    """One campaign, from its candidates to its budget."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+    """Name of the campaign in MLflow and in reports."""
+    description: str = ""
+    """What is asked and why, for whoever reads the report."""
+    seed: int = Field(0, ge=0)
+    """Seed of everything random; the same seed gives the same campaign."""
+    candidates: AnyCandidates
+    """Where the candidates come from."""
+    objective: AnyObjective = Field(default_factory=HullObjective)
+    """What is wanted."""
+    evaluator: AnyEvaluator
+    """What answers for a candidate."""
+    execution: ExecutionRecipe = Field(default_factory=ExecutionRecipe)
+    """How evaluations are run."""
+    start: StartRecipe = Field(default_factory=StartRecipe)
+    """The first round."""
+    surrogate: AnySurrogate
+    """What learns from the answers."""
+    acquisition: AnyAcquisition = Field(default_factory=LogExpectedImprovement)
+    """How the next candidates are chosen."""
+    budget: BudgetRecipe
+    """When to stop."""
+    tracking: TrackingRecipe = Field(default_factory=TrackingRecipe)
+    """MLflow."""
+    review: ReviewRecipe = Field(default_factory=ReviewRecipe)
+    """What the report compares with."""
+    version: Literal[1] = 1
+    """Version of this file's format."""
+
+    @field_validator("description")
+    @classmethod
+    def _tidy(cls, value: str) -> str:
+        return " ".join(value.split())
+
+    @model_validator(mode="after")
+    def _objective_fits_evaluator(self) -> Self:
+        given = self.evaluator.properties()
+        if self.objective.label not in given:
+            raise ValueError(
+                f"objective needs the label {self.objective.label!r}, but the "
+                f"evaluator gives {', '.join(given)}"
+            )
+        if isinstance(self.objective, HullObjective) and self.start.per_element < 1:
+            raise ValueError(
+                "start.per_element: expected at least 1 with objective "
+                "energy_above_hull (a hull needs every pure element), got 0"
+            )
+        return self
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read and validate a YAML file.
+
+        Raises:
+            ConfigError: one line per mistake, each with file, line and key.
+        """
+        path = Path(path)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path}: cannot be read: {error}") from error
+        return cls.parse(text, source=str(path))
+
+    @classmethod
+    def parse(cls, text: str, *, source: str) -> Self:
+        """Validate the text of a YAML file; see :meth:`load`."""
+        try:
+            data = yaml.load(text, Loader=_Strict)
+            tree = yaml.compose(text, Loader=yaml.SafeLoader)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"{source}: not valid YAML: {_yaml(error)}") from None
+        if not isinstance(data, dict):
+            raise ConfigError(f"{source}: expected keys such as 'name:', got {data!r}")
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            raise ConfigError(
+                "\n".join(
+                    f"{source}:{_line(tree, where)}: {sentence}"
+                    for where, sentence in explain(error, cls)
+                )
+            ) from None
+
+    def dump(self) -> str:
+        """Write the resolved configuration as YAML; :meth:`parse` reads it back."""
+        return yaml.safe_dump(
+            self.model_dump(mode="json"), sort_keys=False, allow_unicode=True
+        )
+
+    def digest(self) -> str:
+        """Return the hash of all that decides which proposals are made."""
+        from matdisco.recipe import digest
+
+        kept = self.model_dump(
+            mode="json",
+            exclude={
+                "description": True,
+                "tracking": True,
+                "review": True,
+                "budget": True,
+                "execution": True,
+            },
+        )
+        return digest(kept)
+
+    def check(self) -> SizeEstimate:
+        """Refuse what cannot work, before anything is spent or written.
+
+        Returns:
+            The size of the candidate pool.
+
+        Raises:
+            ConfigError: the pool is empty or too small, an element has no
+                reference, or the evaluator cannot do what is asked.
+        """
+        size = self.candidates.estimate()
+        first = self._first_round()
+        if self.acquisition.batch_size > size.count:
+            raise ConfigError(
+                f"acquisition.batch_size: {self.acquisition.batch_size} is more than "
+                f"the pool of {size} candidates"
+            )
+        if self.budget.evaluations < first:
+            raise ConfigError(
+                f"budget.evaluations: {self.budget.evaluations} does not cover the "
+                f"first round of {first} (start.per_element, random, include)"
+            )
+        space = self.candidates.chemical_space()
+        if space is not None:
+            self._check_references()
+            self._named("evaluator", lambda: self.evaluator.check(frozenset(space)))
+        else:
+            self._named("evaluator", lambda: self.evaluator.check(frozenset()))
+        self._named("review", self._check_review)
+        self._named("surrogate", self._check_surrogate)
+        return size
+
+    def _first_round(self) -> int:
+        space = self.candidates.chemical_space() or ()
+        elements = (
+            len(space) * self.start.per_element
+            if isinstance(self.objective, HullObjective)
+            else 0
+        )
+        return elements + self.start.random + len(self.start.include)
+
+    def _check_references(self) -> None:
+        components = getattr(self.candidates, "components", None)
+        if (
+            isinstance(self.objective, HullObjective)
+            and components is not None
+            and 1 not in components
+        ):
+            raise ConfigError(
+                "candidates.components: the hull needs a reference for every pure "
+                f"element, but components {list(components)} leaves the elements out; "
+                "add 1"
+            )
+
+    def _check_review(self) -> None:
+        from matdisco.data.shipped import resolve
+
+        if self.review.truth and not resolve(self.review.truth).exists():
+            raise ConfigError(f"review.truth: no such file: {self.review.truth}")
+
+    def _check_surrogate(self) -> None:
+        from importlib.util import find_spec
+
+        from matdisco.data.shipped import resolve
+        from matdisco.errors import MissingExtra
+
+        pretrain = getattr(self.surrogate, "pretrain", None)
+        if pretrain and not resolve(pretrain).exists():
+            raise ConfigError(f"surrogate.pretrain: no such file: {pretrain}")
+        latents = getattr(self.surrogate, "features", None) == "chgnet"
+        if latents and find_spec("chgnet") is None:
+            raise MissingExtra("chgnet", "chgnet")
+
+    @staticmethod
+    def _named(block: str, action: Any) -> None:
+        try:
+            action()
+        except ConfigError:
+            raise
+        except MatdiscoError as error:
+            text = str(error)
+            raise ConfigError(
+                text if text.startswith(block) else f"{block}: {text}"
+            ) from error
+
+
+class _Strict(yaml.SafeLoader):
+    """SafeLoader that refuses a key given twice."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key {key!r} is given twice", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def _yaml(error: yaml.YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+    return where + str(getattr(error, "problem", None) or error)
+
+
+def _line(tree: Any, where: KeyPath) -> int:
+    """Return the 1-based line of a key, or of the deepest parent that exists."""
+    node, line = tree, 1
+    for part in where:
+        if isinstance(node, yaml.MappingNode):
+            found = [(k, v) for k, v in node.value if k.value == str(part)]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
+            found = [(v, v) for v in node.value[part : part + 1]]
+        else:
+            found = []
+        if not found:
+            break
+        key, node = found[0]
+        line = key.start_mark.line + 1
+    return line
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of a campaign file, for editors and ``schema.json``."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **CampaignConfig.model_json_schema(),
+    }

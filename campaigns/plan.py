@@ -1,0 +1,76 @@
+"""What a configuration would do, told before anything is spent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from campaigns.config import CampaignConfig
+from campaigns.objectives import HullObjective
+from matdisco.errors import ConfigError
+from matdisco.properties import get
+
+
+def describe_plan(config: CampaignConfig, folder: Path) -> str:
+    """Return a plain-text plan: pool, cost, files.
+
+    Raises:
+        ConfigError: the configuration cannot work.
+    """
+    size = config.check()
+    n = min(config.budget.evaluations, size.count)
+    each = config.evaluator.seconds_per_evaluation(size.mean_atoms)
+    core = n * each
+    wall = core / min(config.execution.workers, n)
+    objective = get(config.objective.headline)
+    goal = (
+        "minimise"
+        if isinstance(config.objective, HullObjective)
+        else config.objective.goal
+    )
+    lines = [
+        f"campaign {config.name}",
+        f"  candidates   {size} ({config.candidates.kind}, "
+        f"{size.mean_atoms:.1f} atoms on average)",
+        f"  objective    {goal} {objective.label.lower()} ({objective.unit})".rstrip(),
+        f"  evaluations  {n} planned, {100 * n / size.count:.0f} % of the pool, "
+        f"{config.acquisition.batch_size} per round",
+        f"  cost         about {_duration(core)} of one core in evaluations, "
+        f"{_duration(wall)} with {config.execution.workers} workers",
+        f"  surrogate    {config.surrogate.kind}",
+        f"  acquisition  {config.acquisition.kind}",
+        f"  leaves       {folder}/: ledger.sqlite (the record), report.html, "
+        "config.yaml,",
+        "               pool.parquet, ranking.csv, evaluations/, surrogates/, logs/",
+    ]
+    if config.tracking.enabled:
+        store = config.tracking.uri or str(folder.parent.parent / "mlflow.db")
+        lines.append(f"  MLflow       {store}, experiment {config.tracking.experiment}")
+    return "\n".join(lines)
+
+
+def describe_first_round(config: CampaignConfig) -> str:
+    """Build the pool and return the first round as text; writes nothing.
+
+    Raises:
+        ConfigError: the pool holds no structure of some pure element.
+    """
+    from campaigns.propose import first_round
+    from campaigns.state import State
+    from matdisco.errors import CampaignError
+
+    state = State(config.candidates.build(), config.objective, {}, {})
+    try:
+        proposals = first_round(config, state)
+    except CampaignError as error:
+        raise ConfigError(str(error)) from error
+    lines = [f"first round: {len(proposals)} of {len(state.pool):,} candidates"]
+    lines += [f"  {p['candidate']:40s} {p['reason']}" for p in proposals]
+    return "\n".join(lines)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

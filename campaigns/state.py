@@ -1,0 +1,291 @@
+"""State: what a campaign knows at some moment, derived from its ledger alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from campaigns.ledger import Event
+from campaigns.objectives import AnyObjective, HullObjective, PropertyObjective
+from matdisco.crystal import Label
+from matdisco.data.dataset import Dataset
+from matdisco.errors import CampaignError
+from matdisco.evaluators.base import Evaluation
+from matdisco.properties import convert, get
+from matdisco.thermo import Hull, fractions
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """The pool and every answer so far. All else follows from these."""
+
+    pool: Dataset
+    """All candidates, in their fixed order."""
+    objective: AnyObjective
+    """What is wanted."""
+    evaluations: Mapping[str, Evaluation]
+    """Candidate id to its evaluation."""
+    rounds: Mapping[str, int]
+    """Candidate id to the round that proposed it."""
+
+    @classmethod
+    def of(
+        cls,
+        pool: Dataset,
+        objective: AnyObjective,
+        events: Sequence[Event],
+        *,
+        until: int | None = None,
+    ) -> State:
+        """Derive from ledger events, optionally only those of rounds <= ``until``."""
+        evaluations, rounds = {}, {}
+        for event in events:
+            if event.kind == "evaluated" and (until is None or event.round <= until):
+                evaluation = read_evaluation(event.payload)
+                evaluations[evaluation.crystal_id] = evaluation
+                rounds[evaluation.crystal_id] = event.round
+        return cls(pool, objective, evaluations, rounds)
+
+    @cached_property
+    def position(self) -> Mapping[str, int]:
+        """Candidate id to its row in the pool."""
+        return {c.id: i for i, c in enumerate(self.pool)}
+
+    @cached_property
+    def answered(self) -> np.ndarray:
+        """Pool rows with an answer, ascending: the order in which all is learned,
+        whatever the order in which workers finished."""
+        return self._rows(lambda e: e.ok)
+
+    @cached_property
+    def failed(self) -> np.ndarray:
+        """Pool rows whose evaluation failed, ascending."""
+        return self._rows(lambda e: not e.ok)
+
+    @cached_property
+    def available(self) -> np.ndarray:
+        """Pool rows that nobody has evaluated, ascending."""
+        taken = np.zeros(len(self.pool), dtype=bool)
+        taken[self.answered] = taken[self.failed] = True
+        return np.flatnonzero(~taken)
+
+    @cached_property
+    def answers(self) -> np.ndarray:
+        """Label values of the answered rows, in the property's unit, shape (n,)."""
+        return np.array(
+            [self._label(self.pool[int(i)].id).value for i in self.answered]
+        )
+
+    @cached_property
+    def elements(self) -> tuple[str, ...]:
+        """The chemical space."""
+        return self.pool.elements
+
+    @cached_property
+    def x(self) -> np.ndarray:
+        """Atomic fractions of the whole pool, shape (n, n_elements)."""
+        return fractions([c.composition for c in self.pool], self.elements)
+
+    @cached_property
+    def hull(self) -> Hull | None:
+        """The convex hull of all answers; None unless the objective is a hull, or
+        while an element has no answer."""
+        if not isinstance(self.objective, HullObjective):
+            return None
+        x = self.x[self.answered]
+        if not all((x[:, i] > 1 - 1e-9).any() for i in range(len(self.elements))):
+            return None
+        return Hull(self.elements, x, self.answers)
+
+    def require_hull(self) -> Hull:
+        """Return the hull.
+
+        Raises:
+            CampaignError: a pure element has no successful evaluation.
+        """
+        if self.hull is not None:
+            return self.hull
+        x = self.x[self.answered]
+        missing = [
+            e
+            for i, e in enumerate(self.elements)
+            if not (x[:, i] > 1 - 1e-9).any()
+        ]
+        raise CampaignError(
+            f"no successful evaluation of pure {', '.join(missing)}: energies above "
+            "the hull need a reference for every element; raise start.per_element, "
+            "or see why the evaluations failed with: matdisco status RUN --failures"
+        )
+
+    @cached_property
+    def targets(self) -> np.ndarray:
+        """What the surrogate learns, for the answered rows, shape (n,): formation
+        energies relative to today's references, or the property itself."""
+        if isinstance(self.objective, HullObjective):
+            return self.require_hull().formation
+        return self.answers
+
+    @cached_property
+    def headline(self) -> np.ndarray:
+        """The objective's values of the answered rows, shape (n,)."""
+        if isinstance(self.objective, HullObjective):
+            if self.hull is None:
+                return np.full(len(self.answered), np.nan)
+            return self.hull.energies_above
+        return self.answers
+
+    def merit(self, values: np.ndarray) -> np.ndarray:
+        """Turn objective values into merits: higher is better, shape kept."""
+        objective = self.objective
+        if isinstance(objective, HullObjective):
+            return -values
+        if objective.goal == "target":
+            low, high = target_range(objective)
+            return -np.maximum(np.maximum(low - values, values - high), 0.0)
+        return values if objective.goal == "maximise" else -values
+
+    @cached_property
+    def found(self) -> np.ndarray:
+        """Answered rows on the hull (pure elements left out), or the best one."""
+        if isinstance(self.objective, HullObjective):
+            if self.hull is None:
+                return np.array([], dtype=int)
+            compound = self.x[self.answered].max(axis=1) < 1 - 1e-9
+            return self.answered[self.hull.stable & compound]
+        if len(self.answered) == 0:
+            return np.array([], dtype=int)
+        merits = self.merit(self.headline)
+        return self.answered[merits >= merits.max() - 1e-12]
+
+    @property
+    def best(self) -> float:
+        """Number of stable compounds found, or the best objective value."""
+        if isinstance(self.objective, HullObjective):
+            return float(len(self.found))
+        if len(self.answered) == 0:
+            return float("nan")
+        return float(self.headline[int(self.merit(self.headline).argmax())])
+
+    def learning_set(self) -> Dataset:
+        """Return the answered candidates, as proposed, with the surrogate's target."""
+        key = self.objective.target
+        unit = get(key).unit
+        crystals = []
+        for row, value in zip(self.answered, self.targets, strict=True):
+            crystal = self.pool[int(row)]
+            method = self._label(crystal.id).method
+            crystals.append(
+                crystal.with_labels({key: Label(float(value), unit, method)})
+            )
+        return Dataset(f"{self.pool.name}-learned", tuple(crystals))
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per evaluated candidate, best first."""
+        import pandas as pd
+
+        rows: list[dict[str, Any]] = []
+        for row, value, target in zip(
+            self.answered,
+            self.headline,
+            self.targets if self._can_target else [np.nan] * len(self.answered),
+            strict=True,
+        ):
+            crystal = self.pool[int(row)]
+            evaluation = self.evaluations[crystal.id]
+            rows.append(
+                {
+                    "candidate": crystal.id,
+                    "formula": crystal.formula,
+                    "round": self.rounds[crystal.id],
+                    self.objective.target: float(target),
+                    self.objective.headline: float(value),
+                    "seconds": evaluation.seconds,
+                    "prototype": crystal.source.get("prototype", ""),
+                }
+            )
+        columns = [
+            "candidate", "formula", "round", self.objective.target,
+            self.objective.headline, "seconds", "prototype",
+        ]  # fmt: skip
+        frame = pd.DataFrame(rows, columns=list(dict.fromkeys(columns)))
+        merits = self.merit(self.headline)
+        order = np.lexsort((np.arange(len(merits)), -merits))
+        return frame.iloc[order].reset_index(drop=True)
+
+    def failures_frame(self) -> pd.DataFrame:
+        """Return one row per failed evaluation."""
+        import pandas as pd
+
+        rows = []
+        for row in self.failed:
+            crystal = self.pool[int(row)]
+            evaluation = self.evaluations[crystal.id]
+            assert evaluation.failure is not None
+            rows.append(
+                {
+                    "candidate": crystal.id,
+                    "formula": crystal.formula,
+                    "round": self.rounds[crystal.id],
+                    "kind": str(evaluation.failure.kind),
+                    "message": evaluation.failure.message,
+                    "seconds": evaluation.seconds,
+                    "attempts": evaluation.attempts,
+                }
+            )
+        columns = [
+            "candidate", "formula", "round", "kind", "message", "seconds", "attempts",
+        ]  # fmt: skip
+        return pd.DataFrame(rows, columns=columns)
+
+    @property
+    def _can_target(self) -> bool:
+        return not isinstance(self.objective, HullObjective) or self.hull is not None
+
+    def _rows(self, wanted: Any) -> np.ndarray:
+        rows = [self.position[k] for k, e in self.evaluations.items() if wanted(e)]
+        return np.array(sorted(rows), dtype=int)
+
+    def _label(self, candidate: str) -> Label:
+        label = self.evaluations[candidate].labels[self.objective.label]
+        unit = get(self.objective.label).unit
+        if unit and label.unit != unit:
+            return Label(convert(label.value, label.unit, unit), unit, label.method)
+        return label
+
+
+def target_range(objective: PropertyObjective) -> tuple[float, float]:
+    """Return the wanted range in the property's own unit."""
+    assert objective.target_range is not None
+    own = get(objective.property).unit
+    low, high = objective.target_range
+    if objective.unit is None or objective.unit == own:
+        return low, high
+    return convert(low, objective.unit, own), convert(high, objective.unit, own)
+
+
+def write_evaluation(rank: int, evaluation: Evaluation) -> dict[str, Any]:
+    """Return a ledger payload; what differs between runs goes under ``volatile``."""
+    body = evaluation.to_dict()
+    volatile = {k: body.pop(k) for k in ("seconds", "attempts", "provenance")}
+    if body["failure"]:
+        # A traceback holds line numbers and addresses of one installation.
+        volatile["traceback"] = body["failure"].pop("traceback")
+    return {"rank": rank, "evaluation": body, "volatile": volatile}
+
+
+def read_evaluation(payload: Mapping[str, Any]) -> Evaluation:
+    """Read what :func:`write_evaluation` wrote."""
+    body, volatile = dict(payload["evaluation"]), dict(payload["volatile"])
+    traceback = volatile.pop("traceback", "")
+    if body["failure"]:
+        body["failure"] = {**body["failure"], "traceback": traceback}
+    return Evaluation.from_dict({**body, **volatile})
+
+
