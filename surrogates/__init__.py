@@ -1,0 +1,51 @@
+"""surrogates: networks and other learners that stand in for an evaluator.
+
+Public names load on first use, so that importing the package costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from surrogates.base import FitReport, Prediction, Surrogate
+    from surrogates.checkpoint import load
+    from surrogates.recipes import (
+        AnySurrogate,
+        GaussianProcessRecipe,
+        NetworkEnsembleRecipe,
+        RandomForestRecipe,
+    )
+
+__all__ = [
+    "AnySurrogate",
+    "FitReport",
+    "GaussianProcessRecipe",
+    "NetworkEnsembleRecipe",
+    "Prediction",
+    "RandomForestRecipe",
+    "Surrogate",
+    "load",
+]
+
+_HOMES = {
+    "AnySurrogate": "surrogates.recipes",
+    "FitReport": "surrogates.base",
+    "GaussianProcessRecipe": "surrogates.recipes",
+    "NetworkEnsembleRecipe": "surrogates.recipes",
+    "Prediction": "surrogates.base",
+    "RandomForestRecipe": "surrogates.recipes",
+    "Surrogate": "surrogates.base",
+    "load": "surrogates.checkpoint",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'surrogates' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,440 @@
+"""NetworkEnsemble: graph networks that learn together and disagree where unsure.
+
+Deep ensembles (Lakshminarayanan et al., NeurIPS 2017, arXiv:1612.01474) with a mean and
+a variance from every member. Disagreement is the shared part of the covariance, the
+mean predicted variance each crystal's own. One scale, from records that the judging
+members did not see, makes both agree with the errors.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import nn
+
+from matdisco.crystal import Crystal
+from matdisco.data.dataset import Dataset
+from matdisco.data.shipped import resolve
+from matdisco.elements import SYMBOLS
+from matdisco.errors import DataError, SurrogateError
+from matdisco.recipe import digest
+from surrogates.base import (
+    FitReport,
+    HistoryRow,
+    Prediction,
+    Progress,
+    labelled,
+    require_records,
+)
+from surrogates.calibration import Scale, z_scores
+from surrogates.checkpoint import Checkpoint, read, write
+from surrogates.graphs import GraphStore, PackedGraphs, shared_store
+from surrogates.metrics import evaluate as score
+from surrogates.recipes import NetworkEnsembleRecipe
+from surrogates.training import Examples, Schedule, evaluate, threads, train
+
+_LEAST = 8
+"""Records below which a network from scratch is not worth its name."""
+_BASE_PRIOR = Scale(k=1.0, n=5.0)
+_NOT_BASE = frozenset(
+    {
+        "pretrain", "finetune_epochs", "finetune_learning_rate", "replay", "left_out",
+        "calibration_prior", "threads",
+    }
+)  # fmt: skip
+"""Recipe fields that do not change the pretrained base (its data has a hash)."""
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """Everything that a fitted ensemble needs to predict."""
+
+    target: str
+    """Label key."""
+    centre: float
+    """Subtracted from labels before training, unit of the target."""
+    spread: float
+    """Divides labels before training, unit of the target."""
+    scale: Scale
+    """Calibration of the raw uncertainty."""
+    elements: tuple[str, ...]
+    """What the weights have seen, alphabetical."""
+    dataset: str
+    """Content hash of the fitted records."""
+    n_train: int
+    """Fitted records."""
+    weights: Mapping[str, np.ndarray] = field(repr=False)
+    """The network's state, members along axis 0."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """On records that the judging members did not see."""
+    base: str = ""
+    """Fingerprint of the base the fit started from; empty without pretraining."""
+
+
+class NetworkEnsemble:
+    """See the module; made by :class:`~surrogates.recipes.NetworkEnsembleRecipe`.
+
+    Args:
+        recipe: all settings.
+        seed: of the fit; the base has its own in the recipe.
+        folder: where the base is kept, or None.
+    """
+
+    def __init__(
+        self, recipe: NetworkEnsembleRecipe, seed: int = 0, folder: Path | None = None
+    ) -> None:
+        self.recipe, self.seed = recipe, seed
+        self.folder = None if folder is None else Path(folder)
+        self.state: State | None = None
+        self._base: State | None = None
+
+    # ---- the Surrogate protocol
+
+    def fit(
+        self, dataset: Dataset, target: str, *, progress: Progress | None = None
+    ) -> FitReport:
+        """Learn ``target``; from the pretrained base if the recipe names one.
+
+        Every fit starts from the base, never from the last fit, so its result depends
+        on recipe, seed, base and data alone. Without records the base is the result.
+        """
+        start = time.perf_counter()
+        records, labels = labelled(dataset, target)
+        with threads(self.recipe.threads):
+            if self.recipe.pretrain is None:
+                require_records(len(records), _LEAST, target, dataset.name)
+                state, held, history = self._from_scratch(
+                    records, labels, target, seed=self.seed, progress=progress
+                )
+            else:
+                base, history = self._pretrained(target, progress)
+                state, held = base, 0
+                if len(records):
+                    state, rows = self._fine_tuned(base, records, labels, progress)
+                    held, history = len(records), (*history, *rows)
+        self.state = state
+        seconds = time.perf_counter() - start
+        return FitReport(len(records), held, seconds, history, state.metrics)
+
+    def predict(self, crystals: Sequence[Crystal]) -> Prediction:
+        """Return the joint, calibrated prediction.
+
+        Raises:
+            SurrogateError: not fitted, or a crystal holds an element never seen.
+        """
+        state = self._fitted()
+        graphs = self._store().get(crystals)
+        known = np.array([SYMBOLS.index(e) + 1 for e in state.elements])
+        odd = np.flatnonzero(~np.isin(graphs.numbers, known))
+        if len(odd):
+            row = int(np.searchsorted(graphs.node_offsets, odd[0], side="right")) - 1
+            raise SurrogateError(
+                f"crystal {crystals[row].id}: element "
+                f"{SYMBOLS[int(graphs.numbers[odd[0]]) - 1]} is in none of the records "
+                f"that this surrogate learnt from ({' '.join(state.elements)})"
+            )
+        with threads(self.recipe.threads):
+            means, logs = evaluate(self._network(state), graphs, self.recipe.members)
+        return _joint(means, logs, state).scaled(state.scale.k)
+
+    def save(self, folder: Path) -> None:
+        """Write a checkpoint folder, in one step."""
+        write(Path(folder), self._checkpoint(self._fitted()))
+
+    def describe(self) -> Mapping[str, str]:
+        """Return name → text for cards and MLflow tags."""
+        recipe = self.recipe
+        text = {
+            "surrogate": f"{recipe.members} × {recipe.network.kind}",
+            "recipe": recipe.digest()[:16],
+            "pretrained": recipe.pretrain or "no",
+        }
+        if self.state is not None:
+            text |= {
+                "target": self.state.target,
+                "elements": " ".join(self.state.elements),
+                "dataset": self.state.dataset[:16],
+                "records": str(self.state.n_train),
+                "uncertainty_scale": f"{self.state.scale.k:.3f}",
+            }
+        return text
+
+    @classmethod
+    def restored(cls, recipe: NetworkEnsembleRecipe, checkpoint: Checkpoint) -> Self:
+        """Rebuild from a checkpoint (:func:`surrogates.checkpoint.load`)."""
+        data = dict(checkpoint.state)
+        ensemble = cls(recipe, int(data["seed"]))
+        ensemble.state = State(
+            target=data["target"],
+            centre=data["centre"],
+            spread=data["spread"],
+            scale=Scale(*data["scale"]),
+            elements=tuple(data["elements"]),
+            dataset=data["dataset"],
+            n_train=data["n_train"],
+            weights=dict(checkpoint.arrays),
+            metrics=data["metrics"],
+            base=data["base"],
+        )
+        return ensemble
+
+    # ---- learning
+
+    def _from_scratch(
+        self,
+        records: Dataset,
+        labels: np.ndarray,
+        target: str,
+        *,
+        seed: int,
+        progress: Progress | None,
+    ) -> tuple[State, int, tuple[HistoryRow, ...]]:
+        """Train fresh members; judge them on whole chemical systems left out."""
+        recipe = self.recipe
+        learn, judge = split_by_system(records, recipe.held_out, seed)
+        centre = float(labels[learn].mean())
+        spread = float(labels[learn].std()) or 1.0
+        z = (labels - centre) / spread
+        graphs = self._store().get(records.crystals)
+        network = self._fresh(seed)
+        weights = np.random.default_rng([seed, 0]).poisson(
+            1.0, (recipe.members, len(learn))
+        )
+        history = train(
+            network,
+            Examples(graphs.take(learn), z[learn], weights),
+            Schedule(
+                recipe.epochs,
+                recipe.learning_rate,
+                recipe.batch_size,
+                weight_decay=recipe.weight_decay,
+                patience=recipe.patience,
+            ),
+            seed=seed,
+            stage="base" if recipe.pretrain else "fit",
+            held_out=(graphs.take(judge), z[judge]),
+            progress=progress,
+        )
+        seen = [e for e in records.elements]
+        state = State(
+            target, centre, spread, Scale(), tuple(seen), records.content_hash,
+            len(learn), _weights(network),
+        )  # fmt: skip
+        raw = self._raw(network, graphs.take(judge), state)
+        return self._judged(state, raw, labels[judge], _BASE_PRIOR), len(judge), history
+
+    def _pretrained(
+        self, target: str, progress: Progress | None
+    ) -> tuple[State, tuple[HistoryRow, ...]]:
+        """Return the base: from memory, from the folder, or trained and kept."""
+        recipe = self.recipe
+        records, labels, key = self._pretraining(target)
+        print_ = digest(
+            {
+                "recipe": recipe.model_dump(mode="json", exclude=set(_NOT_BASE)),
+                "dataset": records.content_hash,
+                "target": key,
+            }
+        )
+        if self._base is not None and self._base.base == print_:
+            return self._base, ()
+        home = None if self.folder is None else self.folder / "base"
+        if home is not None and home.exists():
+            found = NetworkEnsemble.restored(recipe, read(home)).state
+            if found is not None and found.base == print_:
+                self._base = found
+                return found, ()
+        require_records(len(records), _LEAST, key, records.name)
+        state, _, history = self._from_scratch(
+            records, labels, target, seed=recipe.base_seed, progress=progress
+        )
+        state = State(**{**vars(state), "base": print_})
+        if home is not None:
+            write(home, self._checkpoint(state))
+        self._base = state
+        return state, history
+
+    def _fine_tuned(
+        self,
+        base: State,
+        records: Dataset,
+        labels: np.ndarray,
+        progress: Progress | None,
+    ) -> tuple[State, tuple[HistoryRow, ...]]:
+        """Start from the base, learn the campaign's records and a few old ones.
+
+        A fixed number of members misses each record; which ones is drawn anew for each.
+        Their errors on it are the calibration.
+        """
+        recipe, n = self.recipe, len(records)
+        draw = np.random.default_rng([self.seed, 1])
+        out = round(recipe.left_out * recipe.members)
+        ranks = draw.permuted(
+            np.tile(np.arange(recipe.members)[:, None], (1, n)), axis=0
+        )
+        missing = ranks < out  # (S, n)
+        old, old_labels, _ = self._pretraining(base.target)
+        learn, _ = split_by_system(old, recipe.held_out, recipe.base_seed)
+        chosen = np.sort(
+            draw.choice(learn, size=min(recipe.replay, len(learn)), replace=False)
+        )
+        store = self._store()
+        graphs = store.get(records.crystals)
+        z = (np.concatenate([labels, old_labels[chosen]]) - base.centre) / base.spread
+        weights = np.concatenate(
+            [~missing, np.ones((recipe.members, len(chosen)), dtype=bool)], axis=1
+        )
+        network = self._network(base)
+        history = train(
+            network,
+            Examples(
+                PackedGraphs.concatenate(
+                    [graphs, store.get([old.crystals[i] for i in chosen])]
+                ),
+                z,
+                weights.astype(np.float32),
+            ),
+            Schedule(
+                recipe.finetune_epochs,
+                recipe.finetune_learning_rate,
+                recipe.batch_size,
+                weight_decay=recipe.weight_decay,
+                average=0.95,
+            ),
+            seed=self.seed,
+            stage="round",
+            progress=progress,
+        )
+        state = State(
+            base.target, base.centre, base.spread, base.scale,
+            tuple(sorted({*base.elements, *records.elements})),
+            records.content_hash, n, _weights(network), base=base.base,
+        )  # fmt: skip
+        means, logs = evaluate(network, graphs, recipe.members)
+        judging = (means * missing).sum(axis=0) / out
+        raw = _joint(means, logs, state)
+        raw = Prediction(
+            state.centre + state.spread * judging, raw.factors, raw.residual
+        )
+        prior = base.scale.capped(recipe.calibration_prior)
+        return self._judged(state, raw, labels, prior), history
+
+    def _judged(
+        self, state: State, raw: Prediction, labels: np.ndarray, prior: Scale
+    ) -> State:
+        scale = prior.updated(z_scores(labels, raw))
+        metrics = score(labels, raw.scaled(scale.k))
+        return State(**{**vars(state), "scale": scale, "metrics": metrics})
+
+    # ---- parts
+
+    def _fitted(self) -> State:
+        if self.state is None:
+            raise SurrogateError("this surrogate was not fitted yet; call fit() first")
+        return self.state
+
+    def _store(self) -> GraphStore:
+        return shared_store(neighbours=self.recipe.neighbours, cutoff=self.recipe.cutoff)
+
+    def _fresh(self, seed: int) -> nn.Module:
+        recipe = self.recipe
+        return recipe.network.build(
+            members=recipe.members,
+            cutoff=recipe.cutoff,
+            bonds=float(recipe.neighbours or 12),
+            generator=torch.Generator().manual_seed(seed),
+        )
+
+    def _network(self, state: State) -> nn.Module:
+        network = self._fresh(0)
+        tensors = {k: torch.from_numpy(v.copy()) for k, v in state.weights.items()}
+        try:
+            network.load_state_dict(tensors)
+        except RuntimeError as error:
+            raise SurrogateError(
+                f"the weights do not fit the recipe: {error}"
+            ) from error
+        return network
+
+    def _raw(
+        self, network: nn.Module, graphs: PackedGraphs, state: State
+    ) -> Prediction:
+        return _joint(*evaluate(network, graphs, self.recipe.members), state)
+
+    def _pretraining(self, target: str) -> tuple[Dataset, np.ndarray, str]:
+        path = resolve(self.recipe.pretrain or "")
+        key = self.recipe.pretrain_target or target
+        if not path.exists():
+            raise SurrogateError(f"pretrain: there is no dataset {path}")
+        stat = path.stat()
+        records, labels = labelled(_opened(path, stat.st_mtime_ns, stat.st_size), key)
+        if not len(records):
+            raise SurrogateError(f"pretrain: {path} has no record with label {key}")
+        return records, labels, key
+
+    def _checkpoint(self, state: State) -> Checkpoint:
+        plain: dict[str, Any] = {
+            k: v for k, v in vars(state).items() if k not in ("weights", "scale")
+        }
+        plain |= {
+            "seed": self.seed,
+            "scale": [state.scale.k, state.scale.n],
+            "elements": list(state.elements),
+            "metrics": dict(state.metrics),
+        }
+        return Checkpoint(self.recipe.model_dump(mode="json"), plain, state.weights)
+
+
+def split_by_system(
+    dataset: Dataset, fraction: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Split rows into (learn, judge) so that no chemical system is in both.
+
+    With fewer than five systems single records are drawn instead.
+    """
+    systems = np.array([c.chemical_system for c in dataset.crystals])
+    names = np.unique(systems)
+    draw = np.random.default_rng([seed, 2])
+    wanted = max(1, round(fraction * len(dataset)))
+    if len(names) < 5:
+        judge = draw.choice(len(dataset), size=wanted, replace=False)
+    else:
+        shuffled = draw.permutation(names)
+        sizes = np.array([int((systems == s).sum()) for s in shuffled])
+        n = int(np.searchsorted(np.cumsum(sizes), wanted)) + 1
+        judge = np.flatnonzero(np.isin(systems, shuffled[:n]))
+    learn = np.setdiff1d(np.arange(len(dataset)), judge)
+    return learn, np.sort(judge)
+
+
+def _joint(means: np.ndarray, logs: np.ndarray, state: State) -> Prediction:
+    """Turn members' standardised outputs (S, n) into an uncalibrated prediction."""
+    centre = means.mean(axis=0)
+    factors = (means - centre) / np.sqrt(len(means) - 1)
+    residual = np.sqrt(np.exp(logs).mean(axis=0))
+    return Prediction(
+        state.centre + state.spread * centre,
+        state.spread * factors,
+        state.spread * residual,
+    )
+
+
+def _weights(network: nn.Module) -> dict[str, np.ndarray]:
+    return {
+        k: v.detach().numpy().copy() for k, v in network.state_dict().items()
+    }
+
+
+@lru_cache(maxsize=4)
+def _opened(path: Path, mtime: int, size: int) -> Dataset:
+    try:
+        return Dataset.open(path)
+    except DataError as error:
+        raise SurrogateError(f"pretrain: {error}") from error

@@ -1,0 +1,1 @@
+"""Fixed-length descriptions of crystals for kernels and trees."""

@@ -1,0 +1,1 @@
+"""Graph networks, one file per paper, each vectorised over ensemble members."""

@@ -1,0 +1,106 @@
+"""Edge-updating crystal graph network on nearest-neighbour graphs ("coGN-lite").
+
+Ruff, Reiser, Stühmer, Friederich: Connectivity optimized nested line graph networks for
+crystal structures. Digital Discovery 3, 594 (2024), doi 10.1039/D4DD00018H. As there,
+edges carry a state that every block updates, messages are the edge states, and the
+readout is a mean. Smaller than there, and with merged equivalent atoms
+(:mod:`surrogates.graphs`) in place of the asymmetric unit.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import silu
+from typing_extensions import override
+
+from surrogates.networks.layers import (
+    Atoms,
+    Distances,
+    MeanVarianceHead,
+    MemberLinear,
+    MemberPassing,
+)
+from surrogates.networks.segments import GraphBatch
+
+
+class CoGNBlock(MemberPassing):
+    r"""One update of edges, then of nodes.
+
+    .. math::
+        e'_{ij} &= e_{ij} + D\,\mathrm{silu}(A h_i + B h_j + C e_{ij}) \\
+        h'_i &= h_i + V\,\mathrm{silu}(U [h_i, \tfrac1k \sum_j w_{ij} e'_{ij}])
+
+    Shapes: h [S, n, F], e [S, edges, F].
+    """
+
+    def __init__(
+        self, members: int, width: int, bonds: float, generator: torch.Generator
+    ) -> None:
+        super().__init__()
+        self.bonds = bonds
+        self.receiver = MemberLinear(members, width, width, generator)
+        self.sender = MemberLinear(members, width, width, generator)
+        self.edge = MemberLinear(members, width, width, generator)
+        self.edge_out = MemberLinear(members, width, width, generator, gain=0.7)
+        self.node = MemberLinear(members, 2 * width, width, generator)
+        self.node_out = MemberLinear(members, width, width, generator, gain=0.7)
+
+    @override
+    def forward(
+        self, h: Tensor, e: Tensor, batch: GraphBatch
+    ) -> tuple[Tensor, Tensor]:
+        near = batch.receivers.gather(self.receiver(h))  # [S, edges, F]
+        far = batch.senders.gather(self.sender(h))  # [S, edges, F]
+        e = e + self.edge_out(silu(near + far + self.edge(e)))  # [S, edges, F]
+        summed = self.pass_messages(batch, edge=e) / self.bonds  # [S, n, F]
+        update = self.node(torch.cat([h, summed], dim=-1))
+        return h + self.node_out(silu(update)), e
+
+    @override
+    def message(self, edge: Tensor) -> Tensor:
+        return edge
+
+
+class CoGN(nn.Module):
+    """The network for S members.
+
+    Args:
+        members: S.
+        width: F, channels of nodes and edges.
+        blocks: number of updates.
+        bins: distance Gaussians of each kind.
+        cutoff: last distance Gaussian, Å.
+        bonds: typical number of neighbours; divides the sums.
+        generator: source of the initial weights.
+    """
+
+    def __init__(
+        self,
+        *,
+        members: int,
+        width: int,
+        blocks: int,
+        bins: int,
+        cutoff: float,
+        bonds: float,
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__()
+        self.atoms = Atoms(members, width, generator)
+        self.distances = Distances(bins, cutoff)
+        self.bond = MemberLinear(members, self.distances.width, width, generator)
+        self.blocks = nn.ModuleList(
+            CoGNBlock(members, width, bonds, generator) for _ in range(blocks)
+        )
+        self.head = MeanVarianceHead(members, width, generator)
+
+    @override
+    def forward(self, batch: GraphBatch) -> tuple[Tensor, Tensor]:
+        """Return mean and log variance in standardised units, each [S, g]."""
+        h = self.atoms(batch.numbers)  # [S, n, F]
+        e = silu(self.bond(self.distances(batch)))  # [S, edges, F]
+        for block in self.blocks:
+            h, e = block(h, e, batch)
+        mean, log_variance = self.head(h, batch)
+        return mean, log_variance
