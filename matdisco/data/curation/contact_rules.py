@@ -1,0 +1,109 @@
+"""Rules about distances: cells in bohr, atoms on top of each other."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+from ase.data import atomic_numbers, covalent_radii
+from pymatgen.core import Structure
+from typing_extensions import override
+
+from matdisco.crystal import Crystal
+from matdisco.data.curation.entry import Entry
+from matdisco.data.curation.rule import StructureRule, around
+from matdisco.data.readers.base import Severity
+
+BOHR = 0.529177210903
+"""Å; CODATA 2018."""
+_NOBLE = frozenset({"He", "Ne", "Ar", "Kr", "Xe", "Rn"})
+
+
+class LengthUnitRule(StructureRule):
+    """The cell is in Å, not in bohr."""
+
+    name: ClassVar[str] = "length-unit"
+    reason: ClassVar[str] = "a cell in bohr read as Å has all bonds 1.89 times too long"
+    severity: Severity = "mend"
+    """With ``mend`` the cell is multiplied by 0.529177."""
+    shortest_bond: float = 1.45
+    """Shortest distance over the sum of covalent radii (Cordero 2008) that no correct
+    crystal exceeds: the largest among 5,449 DFT-relaxed crystals of six sets was 1.39
+    (TlF); the smallest of ten misread ones 1.59. Noble gases are exempt."""
+
+    @override
+    def check(self, entry: Entry, crystal: Crystal) -> Entry:
+        """Shrink a cell whose every bond is too long by just this factor."""
+        symbols = {e.symbol for e in crystal.composition.elements}
+        if symbols & _NOBLE or len(crystal.structure) < 2:
+            return entry
+        ratio = shortest_contact(crystal.structure, 2.8)[0]
+        plausible = 0.7 < ratio * BOHR < 1.4
+        if not (self.shortest_bond < ratio and plausible):
+            return entry
+        text = (
+            f"the shortest contact is {ratio:.2f} times the sum of covalent radii, "
+            f"{ratio * BOHR:.2f} if the cell is in bohr"
+        )
+        if self.severity == "mend":
+            small = crystal.structure.copy()
+            small.scale_lattice(small.volume * BOHR**3)
+            entry = entry.with_crystal(around(crystal, small))
+            text += "; cell converted from bohr to Å"
+        return entry.found(self.name, self.severity, text)
+
+
+class OverlapRule(StructureRule):
+    """No two atoms sit on each other."""
+
+    name: ClassVar[str] = "overlap"
+    reason: ClassVar[str] = (
+        "atoms closer than half a bond are wrong positions or a wrong cell"
+    )
+    severity: Severity = "reject"
+    """What a violation means."""
+    closest: float = 0.55
+    """Distance over the sum of covalent radii (Cordero 2008); the smallest among
+    5,449 DFT-relaxed crystals of six sets was 0.66 (U4Si3Mo)."""
+
+    @override
+    def check(self, entry: Entry, crystal: Crystal) -> Entry:
+        """Reject atoms on top of each other; split sites may be close."""
+        ratio, distance, i, j = shortest_contact(crystal.structure, self.closest)
+        if ratio >= self.closest:
+            return entry
+        structure = crystal.structure
+        text = (
+            f"sites {i} ({structure[i].species_string}) and {j} "
+            f"({structure[j].species_string}) are {distance:.2f} Å apart, "
+            f"{ratio:.2f} of the sum of their covalent radii"
+        )
+        return entry.found(self.name, self.severity, text)
+
+
+def shortest_contact(
+    structure: Structure, reach: float
+) -> tuple[float, float, int, int]:
+    """Return the smallest distance over covalent radii, that distance, and the sites.
+
+    Sites that share one atom (occupancies adding up to 1) do not count as a contact.
+
+    Args:
+        structure: the crystal.
+        reach: largest ratio to look for; (inf, inf, 0, 0) if nothing is nearer.
+    """
+    radii = np.array(
+        [
+            max(covalent_radii[atomic_numbers[e.symbol]] for e in site.species)
+            for site in structure
+        ]
+    )
+    i, j, _, d = structure.get_neighbor_list(2 * float(radii.max()) * reach)
+    filled = np.array([site.species.num_atoms for site in structure])
+    keep = filled[i] + filled[j] > 1.05  # else a split site: one atom, two places
+    i, j, d = i[keep], j[keep], d[keep]
+    if not len(d):
+        return np.inf, np.inf, 0, 0
+    ratio = d / (radii[i] + radii[j])
+    k = int(ratio.argmin())
+    return float(ratio[k]), float(d[k]), int(i[k]), int(j[k])

@@ -1,0 +1,162 @@
+"""Curate: raw records in, a trusted dataset and a report on every record out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from matdisco.crystal import Crystal
+from matdisco.data.curation.attach import attach
+from matdisco.data.curation.entry import Entry
+from matdisco.data.curation.merge import merge
+from matdisco.data.curation.methods import apart
+from matdisco.data.curation.recipe import CurationRecipe, OutlierRecipe
+from matdisco.data.curation.report import CurationReport, Line, Outcome
+from matdisco.data.dataset import Dataset
+from matdisco.data.outliers import ENOUGH, residuals, unit_slip
+from matdisco.data.readers.base import RawRecord
+from matdisco.data.workers import each
+
+_EXTENSIVE = frozenset({"energy"})  # compared per atom
+
+
+def curate(
+    records: Iterable[RawRecord | Crystal | Entry],
+    recipe: CurationRecipe | None = None,
+    *,
+    name: str = "curated",
+    workers: int = 1,
+) -> tuple[Dataset, CurationReport]:
+    """Check, mend, attach, merge, and account for every record.
+
+    Args:
+        records: what readers yield, or crystals.
+        recipe: rules and thresholds; all rules with their defaults if None.
+        name: of the dataset.
+        workers: processes for checks and comparisons.
+
+    Returns:
+        The dataset of kept records (its card says what was done) and the report, one
+        line per input record.
+    """
+    recipe = recipe or CurationRecipe()
+    entries = [as_entry(r, i) for i, r in enumerate(records)]
+    checked = list(
+        each(recipe.build(), entries, workers=workers, label="checking records")
+    )
+    return settle(checked, recipe, name=name, workers=workers)
+
+
+def settle(
+    entries: Sequence[Entry], recipe: CurationRecipe, *, name: str, workers: int = 1
+) -> tuple[Dataset, CurationReport]:
+    """Do what needs all records at once: methods, structures, duplicates, outliers."""
+    entries = unique_ids(entries)
+    entries = attach(entries, recipe.attach)
+    entries = apart(entries, recipe.methods)
+    entries = outlying(entries, recipe.outliers)
+    entries, merged = merge(entries, recipe.merge, workers=workers)
+    lines = tuple(Line(e, *_fate(e, merged)) for e in entries)
+    kept = tuple(
+        line.entry.final_crystal(line.kept_as)
+        for line in lines
+        if line.outcome in ("kept", "mended")
+    )
+    report = CurationReport(lines)
+    card = {
+        "curation": {
+            "recipe": recipe.model_dump(mode="json"),
+            "recipe_digest": recipe.digest(),
+            "records": len(report),
+            "outcomes": report.outcomes,
+            "rules": report.rules,
+        }
+    }
+    return Dataset(name, kept, card), report
+
+
+def as_entry(record: RawRecord | Crystal | Entry, number: int) -> Entry:
+    """Wrap what can be curated."""
+    if isinstance(record, Entry):
+        return record
+    if isinstance(record, Crystal):
+        return Entry.of(RawRecord(record, "", None, number, "crystal", "", ()))
+    return Entry.of(record)
+
+
+def unique_ids(entries: Sequence[Entry]) -> list[Entry]:
+    """Give repeated ids a suffix ``~2``, ``~3``: datasets need unique ones."""
+    seen: Counter[str] = Counter()
+    taken = {e.id for e in entries}
+    out = []
+    for entry in entries:
+        name = entry.id
+        seen[name] += 1
+        number = seen[name]
+        while number > 1 and (fresh := f"{name}~{number}") in taken:
+            number += 1
+        if number > 1:
+            taken.add(fresh)
+            entry = replace(entry, id=fresh)
+        out.append(entry)
+    return out
+
+
+def outlying(entries: Sequence[Entry], recipe: OutlierRecipe) -> list[Entry]:
+    """Compare each value with its chemistry; see :mod:`matdisco.data.outliers`."""
+    from matdisco.data.curation.formulas import parse
+
+    out = list(entries)
+    if not recipe.enabled:
+        return out
+    compositions = {}
+    for i, e in enumerate(out):
+        if e.usable and e.labels:
+            composition = (
+                e.crystal.composition.remove_charges()
+                if e.crystal
+                else parse(str(e.declared.get("formula", "") or ""))
+            )
+            if composition is not None:
+                compositions[i] = composition
+    for key in dict.fromkeys(k for i in compositions for k in out[i].labels):
+        rows = [i for i in compositions if key in out[i].labels]
+        if len(rows) < ENOUGH // 2:
+            continue
+        values = np.array([out[i].labels[key].value for i in rows])
+        if key in _EXTENSIVE:
+            values = values / [compositions[i].num_atoms for i in rows]
+        for i, residual in zip(
+            rows, residuals([compositions[i] for i in rows], values), strict=True
+        ):
+            if residual is None:
+                continue
+            label = out[i].labels[key]
+            slip = unit_slip(residual, label.unit, sigmas=recipe.slip_sigmas)
+            text = (
+                f"{key} = {label.value:g} {label.unit}, about {residual.expected:.4g} "
+                f"expected from its chemistry ({residual.sigmas:+.1f} sigma)"
+            )
+            if slip:
+                out[i] = out[i].found(
+                    "unit-slip", recipe.slip, f"{text}; looks like {slip}"
+                )
+            elif abs(residual.sigmas) > recipe.sigmas:
+                out[i] = out[i].found("outlier", recipe.severity, text)
+    return out
+
+
+def _fate(entry: Entry, merged: dict[str, str]) -> tuple[Outcome, str]:
+    verdict = entry.verdict
+    if verdict == "reject":
+        return "rejected", ""
+    if verdict == "quarantine":
+        return "quarantined", ""
+    if entry.id in merged:
+        return "merged", merged[entry.id]
+    if entry.crystal is None:
+        return "no-structure", ""
+    return ("mended" if verdict == "mend" else "kept"), entry.id

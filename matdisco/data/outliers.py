@@ -1,0 +1,195 @@
+"""Find labels that do not fit their chemistry, and those that are off by a unit.
+
+The expectation for each value is the median of its own composition where there are
+enough records of it, else the out-of-bag prediction of a random forest on composition
+statistics (Breiman, Machine Learning 45, 5 (2001); features after Ward et al., npj
+Comput. Mater. 2, 16028 (2016)). Residuals are measured in robust standard deviations.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from pymatgen.core import Composition, Element
+
+_PROPERTIES = (
+    "Z", "X", "row", "group", "mendeleev_no", "atomic_mass", "atomic_radius",
+    "molar_volume", "melting_point", "thermal_conductivity",
+)  # fmt: skip
+ENOUGH = 60
+"""Values below which a forest says nothing about outliers."""
+_OF_ONE_COMPOSITION = 8  # records of one composition below which its median is unsure
+_ROWS_PER_TREE = 4000  # keeps the forest near-linear in the number of records
+_TREES = 100
+
+FACTORS: dict[str, float] = {
+    "kbar for GPa": 10.0,
+    "GPa for kbar": 0.1,
+    "hartree for eV": 1 / 27.211386,
+    "rydberg for eV": 1 / 13.605693,
+    "meV for eV": 1000.0,
+    "eV for meV": 1e-3,
+    "kJ/mol for eV": 96.4853,
+    "kcal/mol for eV": 23.0605,
+    "S/m for S/cm": 100.0,
+}
+"""How much too large a value is when one unit is written for another. CODATA 2018."""
+_UNITS_OF = {
+    "eV": ("hartree", "rydberg", "meV", "kJ/mol", "kcal/mol"),
+    "eV/atom": ("hartree", "rydberg", "meV", "kJ/mol", "kcal/mol"),
+    "GPa": ("kbar",),
+    "kbar": ("GPa",),
+    "meV": ("eV",),
+    "S/cm": ("S/m",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Residual:
+    """How far one value is from what its chemistry lets expect."""
+
+    expected: float
+    """In the label's unit."""
+    sigmas: float
+    """Residual in robust standard deviations, signed."""
+    ratio: float
+    """Value over expectation; nan where their signs differ."""
+    log10_sigma: float
+    """Robust sigma of log10(value/expectation); inf where there is none."""
+
+
+def composition_features(compositions: Sequence[Composition]) -> np.ndarray:
+    """Return mean, deviation, least and greatest of ten elemental properties.
+
+    Returns:
+        shape (n, 40), finite.
+    """
+    out = np.empty((len(compositions), 4 * len(_PROPERTIES)))
+    for row, composition in enumerate(compositions):
+        symbols = [e.symbol for e in composition.elements]
+        weight = np.array([float(composition[e]) for e in composition.elements])
+        weight /= weight.sum()
+        table = np.array([_element(s) for s in symbols])  # (elements, properties)
+        mean = weight @ table
+        deviation = np.sqrt(weight @ (table - mean) ** 2)
+        out[row] = np.concatenate([mean, deviation, table.min(0), table.max(0)])
+    return out
+
+
+def residuals(
+    compositions: Sequence[Composition], values: np.ndarray, *, seed: int = 0
+) -> list[Residual | None]:
+    """Compare each value with its chemistry.
+
+    Args:
+        compositions: n of them.
+        values: intensive quantities, shape (n,), finite.
+        seed: of the forest.
+
+    Returns:
+        n residuals; None where there are too few records to say anything.
+    """
+    n = len(values)
+    expected = np.full(n, np.nan)
+    single: dict[str, list[int]] = defaultdict(list)
+    for i, composition in enumerate(compositions):
+        single[composition.reduced_formula].append(i)
+    for rows in single.values():
+        if len(rows) >= _OF_ONE_COMPOSITION:
+            expected[rows] = np.median(values[rows])
+    rest = np.flatnonzero(np.isnan(expected))
+    logarithmic = bool(
+        (values > 0).all() and values.max() > 30 * np.median(values) / 10
+    )
+    if len(rest) >= ENOUGH:
+        target = np.log(values[rest]) if logarithmic else values[rest]
+        guess = _out_of_bag([compositions[int(i)] for i in rest], target, seed)
+        expected[rest] = np.exp(guess) if logarithmic else guess
+    known = np.isfinite(expected)
+    if not known.any():
+        return [None] * n
+    scale = _scale(values[known] - expected[known])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.where(expected * values > 0, values / expected, np.nan)
+        logs = np.log10(ratio)
+    fit = known & np.isfinite(logs)
+    log_scale = _scale(logs[fit]) if fit.sum() > 2 else np.inf
+    return [
+        Residual(
+            float(expected[i]),
+            float(logs[i] / log_scale)
+            if logarithmic and np.isfinite(logs[i])
+            else float((values[i] - expected[i]) / scale),
+            float(ratio[i]),
+            log_scale,
+        )
+        if known[i]
+        else None
+        for i in range(n)
+    ]
+
+
+def unit_slip(residual: Residual, unit: str, *, sigmas: float = 5.0) -> str | None:
+    """Name the unit mistake that explains a residual, or return None.
+
+    Args:
+        residual: of one value.
+        unit: the label's unit; only mistakes of its kind are considered.
+        sigmas: how unlikely the residual must be without the mistake.
+    """
+    if not np.isfinite(residual.ratio):
+        return None
+    have = float(np.log10(residual.ratio))
+    if abs(have) < sigmas * residual.log10_sigma:
+        return None
+    best = None
+    for name, factor in FACTORS.items():
+        if not name.startswith(_UNITS_OF.get(unit, ())):
+            continue
+        off = abs(have - np.log10(factor))
+        # The factor must explain the value: what is left is ordinary scatter, and
+        # in any case within a factor of two.
+        if off < min(3 * residual.log10_sigma, 0.3) and (best is None or off < best[0]):
+            best = (off, name)
+    return best[1] if best else None
+
+
+def _out_of_bag(
+    compositions: Sequence[Composition], target: np.ndarray, seed: int
+) -> np.ndarray:
+    from sklearn.ensemble import RandomForestRegressor
+
+    forest = RandomForestRegressor(
+        _TREES,
+        min_samples_leaf=2,
+        max_features=0.4,
+        # Never more than two thirds: every row must be out of bag somewhere.
+        max_samples=min(_ROWS_PER_TREE, max(2, (2 * len(target)) // 3)),
+        oob_score=True,
+        random_state=seed,
+        n_jobs=1,
+    )
+    forest.fit(composition_features(compositions), target)
+    prediction: np.ndarray = forest.oob_prediction_
+    return prediction
+
+
+def _scale(residual: np.ndarray) -> float:
+    """Return 1.4826 times the median absolute deviation: sigma of a normal core."""
+    mad = float(np.median(np.abs(residual - np.median(residual))))
+    return max(1.4826 * mad, 1e-9)
+
+
+@lru_cache(maxsize=128)
+def _element(symbol: str) -> tuple[float, ...]:
+    element = Element(symbol)
+    out = []
+    for name in _PROPERTIES:
+        value = getattr(element, name, None)
+        number = float(value) if value is not None else np.nan
+        out.append(number if np.isfinite(number) else 0.0)
+    return tuple(out)
