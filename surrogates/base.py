@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
+from typing_extensions import override
 
 from matdisco.crystal import Crystal
 from matdisco.data.dataset import Dataset
@@ -85,6 +86,7 @@ class FitReport:
     metrics: Mapping[str, float] = field(default_factory=dict)
     """Metrics on the held-out records (:func:`surrogates.metrics.evaluate`)."""
 
+    @override
     def __str__(self) -> str:
         text = f"{self.n_train} records learnt in {self.seconds:.1f} s"
         if self.metrics:

@@ -38,7 +38,7 @@ class Scale:
         Args:
             z: errors over *raw* standard deviations, shape (n,).
 
-        >>> Scale(k=2.0, n=2.0).updated(np.array([1.0, 1.0])).k ** 2
+        >>> round(Scale(k=2.0, n=2.0).updated(np.array([1.0, 1.0])).k ** 2, 9)
         2.5
         """
         total = self.n + len(z)
@@ -111,14 +111,16 @@ class ConformalInterval:
     """Half width in predicted standard deviations."""
 
     @classmethod
-    def fit(cls, y: np.ndarray, prediction: Prediction, level: float) -> ConformalInterval:
+    def fit(
+        cls, y: np.ndarray, prediction: Prediction, level: float
+    ) -> ConformalInterval:
         """Take the ⌈(n + 1) · level⌉-th smallest normalised error."""
         scores = np.sort(np.abs(z_scores(y, prediction)))
-        rank = int(np.ceil((len(scores) + 1) * level))
+        rank = int(np.ceil((len(scores) + 1) * level - 1e-9))
         if rank > len(scores):
             raise SurrogateError(
                 f"{len(scores)} records are too few for a conformal interval at level "
-                f"{level}; expected at least {int(np.ceil(level / (1 - level)))}"
+                f"{level}; expected at least {int(np.ceil(level / (1 - level) - 1e-9))}"
             )
         return cls(level, float(scores[rank - 1]))
 

@@ -1,7 +1,7 @@
 """Surrogates on disk: numbers as safetensors, everything else as JSON, no pickle.
 
-A checkpoint is a folder of two files. ``surrogate.json`` holds recipe, target, elements,
-calibration, dataset hash, package versions, the SHA-256 of the weights and of itself;
+A checkpoint is a folder of two files. ``surrogate.json`` holds recipe, target,
+elements, calibration, dataset hash, package versions and the SHA-256 of both files;
 ``weights.safetensors`` holds the arrays. The folder appears in one rename, so a crash
 leaves either the old checkpoint or the new one.
 """
@@ -37,7 +37,14 @@ FORMAT = 1
 """Raised when a reader of the old format could no longer understand the new one."""
 DESCRIPTION = "surrogate.json"
 WEIGHTS = "weights.safetensors"
-_PACKAGES = ("matdisco", "torch", "torch-geometric", "scikit-learn", "numpy", "pymatgen")
+_PACKAGES = (
+    "matdisco",
+    "torch",
+    "torch-geometric",
+    "scikit-learn",
+    "numpy",
+    "pymatgen",
+)
 
 
 @dataclass(frozen=True, eq=False)

@@ -222,9 +222,8 @@ class NetworkEnsemble:
             held_out=(graphs.take(judge), z[judge]),
             progress=progress,
         )
-        seen = [e for e in records.elements]
         state = State(
-            target, centre, spread, Scale(), tuple(seen), records.content_hash,
+            target, centre, spread, Scale(), records.elements, records.content_hash,
             len(learn), _weights(network),
         )  # fmt: skip
         raw = self._raw(network, graphs.take(judge), state)
@@ -341,7 +340,9 @@ class NetworkEnsemble:
         return self.state
 
     def _store(self) -> GraphStore:
-        return shared_store(neighbours=self.recipe.neighbours, cutoff=self.recipe.cutoff)
+        return shared_store(
+            neighbours=self.recipe.neighbours, cutoff=self.recipe.cutoff
+        )
 
     def _fresh(self, seed: int) -> nn.Module:
         recipe = self.recipe
@@ -427,9 +428,7 @@ def _joint(means: np.ndarray, logs: np.ndarray, state: State) -> Prediction:
 
 
 def _weights(network: nn.Module) -> dict[str, np.ndarray]:
-    return {
-        k: v.detach().numpy().copy() for k, v in network.state_dict().items()
-    }
+    return {k: v.detach().numpy().copy() for k, v in network.state_dict().items()}
 
 
 @lru_cache(maxsize=4)

@@ -131,7 +131,9 @@ class GaussianProcess:
             "hyper": [self._length, self._noise],
         }
         arrays = {"features": self._raw, "labels": self._y}
-        write(Path(folder), Checkpoint(self.recipe.model_dump(mode="json"), state, arrays))
+        write(
+            Path(folder), Checkpoint(self.recipe.model_dump(mode="json"), state, arrays)
+        )
 
     @classmethod
     def restored(cls, recipe: GaussianProcessRecipe, checkpoint: Checkpoint) -> Self:

@@ -71,16 +71,20 @@ class PackedGraphs:
     @classmethod
     def concatenate(cls, packs: Sequence[PackedGraphs]) -> PackedGraphs:
         """Return all graphs of several packs, in order."""
+
+        def joined(name: str) -> np.ndarray:
+            return np.concatenate([getattr(p, name) for p in packs])
+
         return cls(
-            *(
-                np.concatenate([getattr(p, name) for p in packs])
-                for name in (
-                    "numbers", "share", "source", "target", "distance", "weight",
-                )
-            ),
+            joined("numbers"),
+            joined("share"),
+            joined("source"),
+            joined("target"),
+            joined("distance"),
+            joined("weight"),
             _joined([p.node_offsets for p in packs]),
             _joined([p.edge_offsets for p in packs]),
-        )  # fmt: skip
+        )
 
 
 def pack(
@@ -206,7 +210,7 @@ def _merged(
 
 
 def _shells(graph: np.ndarray, distance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Number the shells of each graph by distance; return (shell, mean distance)."""
+    """Return each edge's shell number within its graph and that shell's distance."""
     order = np.lexsort((distance, graph))
     sorted_graph, sorted_distance = graph[order], distance[order]
     new = np.ones(len(order), dtype=bool)
@@ -264,9 +268,7 @@ class GraphStore:
         if len(self._rows) > self._limit:
             self._rows, self._packs = {}, []
         fresh = {
-            c.structure_hash: c
-            for c in crystals
-            if c.structure_hash not in self._rows
+            c.structure_hash: c for c in crystals if c.structure_hash not in self._rows
         }
         if fresh:
             built = pack(

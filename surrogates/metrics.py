@@ -89,7 +89,7 @@ def crps(y: np.ndarray, mean: np.ndarray, std: np.ndarray) -> float:
 
 
 def ence(y: np.ndarray, mean: np.ndarray, std: np.ndarray, bins: int = 10) -> float:
-    """Expected normalised calibration error (Levi et al., Sensors 22, 5540 (2022)).
+    """Relative calibration error, ENCE (Levi et al., Sensors 22, 5540 (2022)).
 
     Records are sorted by std and cut into ``bins`` of equal size; in each, the relative
     gap between root mean variance and root mean squared error. 0 is perfect.

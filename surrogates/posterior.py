@@ -13,20 +13,22 @@ import numpy as np
 import torch
 from botorch.acquisition.objective import PosteriorTransform
 from botorch.models.model import Model
-from botorch.posteriors import GPyTorchPosterior, Posterior
+from botorch.posteriors.gpytorch import GPyTorchPosterior
+from botorch.posteriors.posterior import Posterior
 from gpytorch.distributions import MultivariateNormal
+from linear_operator import to_linear_operator
 from torch import Tensor
 from typing_extensions import override
 
 from matdisco.errors import SurrogateError
 from surrogates.base import Prediction
 
-_JITTER = 1e-10
-"""Added to variances, relative to their mean: keeps Cholesky factors of candidates
-that the surrogate cannot tell apart."""
+_JITTER = 1e-8
+"""Added to the diagonal, relative to the mean variance: keeps Cholesky factors of
+candidates that the surrogate cannot tell apart."""
 
 
-class PoolModel(Model):  # type: ignore[misc]
+class PoolModel(Model):
     """A fixed joint Gaussian over n pool members.
 
     Args:
@@ -38,9 +40,9 @@ class PoolModel(Model):  # type: ignore[misc]
         super().__init__()
         self.mean = torch.from_numpy(np.array(prediction.mean, dtype=float))
         self.factors = torch.from_numpy(np.array(prediction.factors, dtype=float))
-        own = np.asarray(prediction.residual, dtype=float) ** 2
+        self.own = torch.from_numpy(np.asarray(prediction.residual, dtype=float) ** 2)
         mean_variance = float((prediction.std**2).mean()) if len(prediction) else 1.0
-        self.own_variance = torch.from_numpy(own + _JITTER * max(mean_variance, 1e-12))
+        self.jitter = _JITTER * max(mean_variance, 1e-12)
 
     @property
     @override
@@ -86,10 +88,13 @@ class PoolModel(Model):  # type: ignore[misc]
         columns = self.factors[:, index].movedim(0, -2)  # batch x r x q
         covariance = columns.transpose(-1, -2) @ columns  # batch x q x q
         same = index.unsqueeze(-1) == index.unsqueeze(-2)  # batch x q x q
-        covariance = covariance + same * self.own_variance[index].unsqueeze(-1)
-        posterior = GPyTorchPosterior(MultivariateNormal(self.mean[index], covariance))
+        covariance = covariance + same * self.own[index].unsqueeze(-1)
+        covariance.diagonal(dim1=-2, dim2=-1).add_(self.jitter)
+        joint = MultivariateNormal(self.mean[index], to_linear_operator(covariance))
+        posterior = GPyTorchPosterior(joint)
         if posterior_transform is not None:
-            return posterior_transform(posterior)
+            transformed: Posterior = posterior_transform(posterior)
+            return transformed
         return posterior
 
     def choices(self) -> Tensor:
@@ -102,9 +107,9 @@ class PoolModel(Model):  # type: ignore[misc]
                 f"Expected indices of shape batch x q x 1 (got {tuple(X.shape)})"
             )
         index = X[..., 0].round().long()
-        if index.numel() and not (0 <= index.min() and index.max() < len(self.mean)):
+        if index.numel() and not (index.min() >= 0 and index.max() < len(self.mean)):
             raise SurrogateError(
-                f"indices {int(index.min())} to {int(index.max())} reach outside a pool "
-                f"of {len(self.mean)}"
+                f"indices {int(index.min())} to {int(index.max())} reach outside "
+                f"a pool of {len(self.mean)}"
             )
         return index

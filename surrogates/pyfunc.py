@@ -65,11 +65,13 @@ def parse_structure(text: object, name: str) -> Crystal:
         DataError: it is neither.
     """
     if not isinstance(text, str):
-        raise DataError(f"{name}: expected CIF or JSON text (got {type(text).__name__})")
+        raise DataError(
+            f"{name}: expected CIF or JSON text (got {type(text).__name__})"
+        )
     try:
         if text.lstrip().startswith("{"):
             return Crystal.from_dict({"id": name, "structure": json.loads(text)})
-        from pymatgen.core import Structure
+        from pymatgen.core.structure import Structure
 
         return Crystal(name, Structure.from_str(text, fmt="cif"))
     except (ValueError, KeyError, TypeError, IndexError) as error:

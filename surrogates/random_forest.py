@@ -79,7 +79,9 @@ class RandomForest:
             "metrics": dict(self.metrics),
         }
         arrays = {"features": self._raw, "labels": self._y}
-        write(Path(folder), Checkpoint(self.recipe.model_dump(mode="json"), state, arrays))
+        write(
+            Path(folder), Checkpoint(self.recipe.model_dump(mode="json"), state, arrays)
+        )
 
     @classmethod
     def restored(cls, recipe: RandomForestRecipe, checkpoint: Checkpoint) -> Self:

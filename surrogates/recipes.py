@@ -152,7 +152,7 @@ class GaussianProcessRecipe(Recipe):
     max_records: int = Field(4000, ge=2, le=10_000)
     """More labelled records than this are refused: cost grows with the cube."""
     calibration_prior: float = Field(20.0, ge=0)
-    """Records that the model's own scale counts for against its leave-one-out errors."""
+    """Records that a scale of 1 counts for against leave-one-out errors."""
     threads: int = Field(2, ge=1)
     """Torch threads of the latents; does not change the Gaussian process."""
 

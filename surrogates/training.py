@@ -99,7 +99,7 @@ def train(
     Raises:
         SurrogateError: the loss is no longer a number.
     """
-    parameters = [p for p in network.parameters() if p.requires_grad]
+    parameters: list[Tensor] = [p for p in network.parameters() if p.requires_grad]
     members, n = data.weights.shape
     per_epoch = math.ceil(n / schedule.batch_size)
     optimizer = torch.optim.AdamW(
@@ -196,12 +196,12 @@ def evaluate(
 
 def _step(
     network: nn.Module,
-    parameters: list[nn.Parameter],
+    parameters: list[Tensor],
     optimizer: torch.optim.Optimizer,
     data: Examples,
     rows: np.ndarray,
 ) -> float:
-    members = data.weights.shape[0]
+    members = int(data.weights.shape[0])
     batch = GraphBatch.of(data.graphs.take(rows), members)
     mean, log_variance = network(batch)
     labels = torch.from_numpy(data.labels[rows].astype(np.float32))
@@ -211,10 +211,10 @@ def _step(
     loss.backward()  # type: ignore[no-untyped-call]
     _clip_members(parameters)
     optimizer.step()
-    return float(loss.detach()) / members
+    return loss.item() / members
 
 
-def _clip_members(parameters: list[nn.Parameter]) -> None:
+def _clip_members(parameters: list[Tensor]) -> None:
     """Scale each member's gradient to norm ``_CLIP`` at most (axis 0 is the member)."""
     grads = [p.grad for p in parameters if p.grad is not None]
     squares = torch.stack([g.flatten(1).square().sum(dim=1) for g in grads]).sum(dim=0)
@@ -224,7 +224,7 @@ def _clip_members(parameters: list[nn.Parameter]) -> None:
 
 
 @contextmanager
-def _swapped(parameters: list[nn.Parameter], other: list[Tensor]) -> Iterator[None]:
+def _swapped(parameters: list[Tensor], other: list[Tensor]) -> Iterator[None]:
     kept = [p.detach().clone() for p in parameters]
     with torch.no_grad():
         torch._foreach_copy_(parameters, other)

@@ -37,7 +37,7 @@ def raw_table() -> np.ndarray:
     Row 0 is unused. A value that nobody measured is filled with the mean of its column,
     so no NaN leaves this function.
     """
-    from pymatgen.core import Element
+    from pymatgen.core.periodic_table import Element
 
     table = np.full((MAX_Z + 1, len(COLUMNS)), np.nan)
     with warnings.catch_warnings():

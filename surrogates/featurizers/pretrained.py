@@ -22,7 +22,7 @@ from matdisco.errors import MissingExtra, SurrogateError
 from surrogates.graphs import atomic_numbers
 
 WIDTH = 65
-"""CHGNet's crystal feature (64) and its energy (eV/atom)."""
+"""CHGNet's crystal feature per atom (64) and its energy (eV/atom)."""
 _BATCH = 64
 _CACHE: dict[str, np.ndarray] = {}
 
@@ -46,7 +46,7 @@ def chgnet_features(crystals: Sequence[Crystal], *, n_threads: int = 2) -> np.nd
 @cache
 def _model() -> Any:
     try:
-        from chgnet.model import CHGNet
+        from chgnet.model.model import CHGNet
     except ImportError as error:
         raise MissingExtra("chgnet", "chgnet") from error
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
@@ -73,4 +73,10 @@ def _computed(crystals: Sequence[Crystal], n_threads: int) -> np.ndarray:
             graphs, task="e", return_crystal_feas=True, batch_size=_BATCH
         )
     answers = [answers] if isinstance(answers, dict) else answers
-    return np.stack([np.append(a["crystal_fea"], a["e"]) for a in answers]).astype(float)
+    # CHGNet adds atoms up for the latent (its energy is per atom): make it intensive
+    return np.stack(
+        [
+            np.append(a["crystal_fea"] / c.n_atoms, a["e"])
+            for a, c in zip(answers, crystals, strict=True)
+        ]
+    ).astype(float)

@@ -47,9 +47,7 @@ class CoGNBlock(MemberPassing):
         self.node_out = MemberLinear(members, width, width, generator, gain=0.7)
 
     @override
-    def forward(
-        self, h: Tensor, e: Tensor, batch: GraphBatch
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, h: Tensor, e: Tensor, batch: GraphBatch) -> tuple[Tensor, Tensor]:
         near = batch.receivers.gather(self.receiver(h))  # [S, edges, F]
         far = batch.senders.gather(self.sender(h))  # [S, edges, F]
         e = e + self.edge_out(silu(near + far + self.edge(e)))  # [S, edges, F]

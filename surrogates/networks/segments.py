@@ -48,7 +48,7 @@ class Segments:
         )
 
     def sum(self, values: Tensor, weights: Tensor | None = None) -> Tensor:
-        """Sum ``values`` [S, rows, F], times ``weights`` [rows], to [S, segments, F]."""
+        """Sum ``values`` [S, rows, F] times ``weights`` [rows]: [S, segments, F]."""
         result: Tensor = _SegmentSum.apply(values, weights, self)  # type: ignore[no-untyped-call]
         return result
 
@@ -62,7 +62,9 @@ def _bag(values: Tensor, weights: Tensor | None, segments: Segments) -> Tensor:
     members, _, width = values.shape
     flat = values.reshape(-1, width)
     bag_weights = (
-        None if weights is None else weights.repeat(members)[segments.order].contiguous()
+        None
+        if weights is None
+        else weights.repeat(members)[segments.order].contiguous()
     )
     summed = embedding_bag(
         segments.order,
@@ -138,7 +140,9 @@ class GraphBatch:
             torch.from_numpy(pack.share),
             Segments.of(pack.source + first, n, members),
             Segments.of(pack.target + first, n, members),
-            Segments.of(np.repeat(graph, np.diff(pack.node_offsets)), len(pack), members),
+            Segments.of(
+                np.repeat(graph, np.diff(pack.node_offsets)), len(pack), members
+            ),
         )
 
     @property
