@@ -5,8 +5,10 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from typing import TypeVar
 
@@ -17,6 +19,10 @@ R = TypeVar("R")
 
 _WORTH_A_POOL = 200  # items; a worker needs ~2 s to import pymatgen, an item ~10 ms
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+class WorkerDied(Exception):
+    """A worker process crashed or did not answer in time."""
 
 
 def cores() -> int:
@@ -32,6 +38,7 @@ def each(
     *,
     workers: int = 1,
     label: str = "",
+    patience: float | None = None,
 ) -> Iterator[R]:
     """Yield ``function(item)`` in the order of the items.
 
@@ -43,6 +50,10 @@ def each(
         workers: processes; 1, or few items, stays in this process.
         label: what the progress bar says; empty for none. Bars show on a terminal
             only, so logs stay readable.
+        patience: seconds that one item may take in a worker; None for any time.
+
+    Raises:
+        WorkerDied: a worker crashed or lost patience; results so far were yielded.
     """
     bar = tqdm(
         total=len(items), desc=label, unit="", disable=not (label and _terminal())
@@ -51,33 +62,46 @@ def each(
         if workers <= 1 or len(items) < _WORTH_A_POOL:
             source: Iterable[R] = map(function, items)
         else:
-            source = _pooled(function, items, workers)
+            source = _pooled(function, items, workers, patience)
         for result in source:
             bar.update()
             yield result
 
 
 def _pooled(
-    function: Callable[[T], R], items: Sequence[T], workers: int
+    function: Callable[[T], R],
+    items: Sequence[T],
+    workers: int,
+    patience: float | None,
 ) -> Iterator[R]:
     size = max(1, min(50, len(items) // (workers * 8)))
-    batches = (items[i : i + size] for i in range(0, len(items), size))
+    timeout = patience and patience * size
     # spawn: the only start method that is safe with threads and exists everywhere
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(
-        workers, mp_context=context, initializer=_one_thread
-    ) as pool:
-        waiting: list[Future[list[R]]] = []
-        try:
-            for batch in batches:
-                waiting.append(pool.submit(_batch, function, batch))
-                if len(waiting) >= 4 * workers:
-                    yield from waiting.pop(0).result()
-            while waiting:
-                yield from waiting.pop(0).result()
-        finally:
-            for future in waiting:
-                future.cancel()
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread)
+    waiting: deque[Future[list[R]]] = deque()
+    try:
+        for batch in chunks(items, size):
+            waiting.append(pool.submit(_batch, function, batch))
+            if len(waiting) >= 4 * workers:
+                yield from waiting.popleft().result(timeout)
+        while waiting:
+            yield from waiting.popleft().result(timeout)
+        pool.shutdown()
+    except (BrokenProcessPool, TimeoutError) as error:
+        _end(pool)
+        raise WorkerDied(str(error) or "a worker did not answer in time") from error
+    except BaseException:
+        _end(pool)
+        raise
+
+
+def _end(pool: ProcessPoolExecutor) -> None:
+    """Stop the workers now, whatever they are doing."""
+    processes = list((pool._processes or {}).values())
+    pool.shutdown(wait=False, cancel_futures=True)
+    for process in processes:
+        process.kill()
 
 
 def _batch(function: Callable[[T], R], items: Sequence[T]) -> list[R]:

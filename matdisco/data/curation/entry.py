@@ -106,5 +106,10 @@ class Entry:
             "record": self.record,
             "byte_hash": self.byte_hash,
         }
-        source = {**self.crystal.source, "lineage": [lineage]}
+        stated = {
+            k: v
+            for k, v in self.crystal.source.items()
+            if k not in ("file", "record", "byte_hash")  # they stand in the lineage
+        }
+        source = {**stated, "lineage": [lineage]}
         return Crystal(name, self.crystal.structure, dict(self.labels), source)

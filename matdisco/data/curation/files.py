@@ -1,0 +1,147 @@
+"""Curate files: read on all cores, remember what is done, write the dataset folder."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from matdisco.data import readers
+from matdisco.data.curation.curate import settle
+from matdisco.data.curation.entry import Entry
+from matdisco.data.curation.journal import FORMAT, Journal, to_dict
+from matdisco.data.curation.recipe import CurationRecipe, RulesRecipe, check
+from matdisco.data.curation.report import CurationReport
+from matdisco.data.dataset import Dataset
+from matdisco.data.publish import publish, with_card
+from matdisco.data.readers import ColumnMap, Limits
+from matdisco.data.readers.base import Options
+from matdisco.data.workers import WorkerDied, each
+from matdisco.errors import DataError
+from matdisco.recipe import digest
+
+_JOURNAL = ".curating"
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """One file to read and check."""
+
+    file: Path
+    name: str
+    given: bool
+    key: str
+
+
+def curate_files(
+    sources: Sequence[str | Path],
+    to: str | Path,
+    recipe: CurationRecipe | None = None,
+    *,
+    frames: Literal["last", "all"] = "last",
+    columns: ColumnMap | None = None,
+    card: Mapping[str, Any] | None = None,
+    workers: int = 1,
+    limits: Limits | None = None,
+) -> tuple[Dataset, CurationReport]:
+    """Read files and folders, curate them, write a dataset folder.
+
+    Interrupted, the same call continues where it stopped: files that did not change
+    are not read again.
+
+    Args:
+        sources: files or folders, read in the order given, folders sorted.
+        to: the dataset folder; see :data:`matdisco.data.publish.FILES`.
+        recipe: rules and thresholds.
+        frames: of trajectories, the last frame or all.
+        columns: what the columns of tables mean.
+        card: what to state on the card (licence, citation, sources, ...).
+        workers: processes.
+        limits: time and size for one file.
+
+    Raises:
+        DataError: a source does not exist, or no record survived.
+    """
+    recipe = recipe or CurationRecipe()
+    target = Path(to)
+    options = Options(frames, columns, limits or Limits())
+    tasks = list(_tasks(sources, recipe, options))
+    if not tasks:
+        named = ", ".join(map(str, sources))
+        raise DataError(f"{named}: expected files to read, found none")
+    journal = Journal(target / _JOURNAL / "journal.jsonl")
+    try:
+        todo = [t for t in tasks if t.key not in journal]
+        _read_all(todo, journal, recipe.rules, options, workers)
+        entries = [e for t in tasks for e in journal.get(t.key)]
+    finally:
+        journal.close()
+    dataset, report = settle(entries, recipe, name=target.name, workers=workers)
+    dataset = with_card(dataset, dict(card or {}))
+    publish(dataset, target, report=report)
+    shutil.rmtree(target / _JOURNAL)
+    return Dataset.open(target), report
+
+
+def read_and_check(
+    task: _Task, rules: RulesRecipe, options: Options
+) -> list[dict[str, Any]]:
+    """Read one file and check its records; runs in a worker process."""
+    out = []
+    for raw in readers.read_file(task.file, task.name, options, given=task.given):
+        entry = Entry.of(replace(raw, path=task.name))
+        out.append(to_dict(check(entry, rules)))
+    return out
+
+
+def _read_all(
+    tasks: Sequence[_Task],
+    journal: Journal,
+    rules: RulesRecipe,
+    options: Options,
+    workers: int,
+) -> None:
+    # In a pool each worker parses itself, which is fast; should one of them die or
+    # hang on a hostile file, the rest is read through guarded processes instead.
+    bold = replace(options, limits=replace(options.limits, isolate=False))
+    done = 0
+    if workers > 1 and options.limits.isolate:
+        function = partial(read_and_check, rules=rules, options=bold)
+        patience = 3 * options.limits.seconds + 60  # s, per file beyond its own limit
+        try:
+            for found in each(
+                function, tasks, workers=workers, label="reading", patience=patience
+            ):
+                journal.add(tasks[done].key, found)
+                done += 1
+        except WorkerDied:
+            pass
+    function = partial(read_and_check, rules=rules, options=options)
+    for found in each(function, tasks[done:], label="reading"):
+        journal.add(tasks[done].key, found)
+        done += 1
+
+
+def _tasks(
+    sources: Iterable[str | Path], recipe: CurationRecipe, options: Options
+) -> Iterator[_Task]:
+    basis = {
+        "format": FORMAT,
+        "rules": recipe.rules.digest(),
+        "frames": options.frames,
+        "columns": options.columns.digest() if options.columns else None,
+    }
+    for source in sources:
+        root = Path(source)
+        if not root.exists():
+            raise DataError(f"{root}: no such file or folder")
+        for file, name in readers.files(root):
+            # Names start at the source, so that reports and hashes do not depend on
+            # where somebody keeps it.
+            name = f"{root.name}/{name}" if root.is_dir() else name
+            status = file.lstat()
+            key = digest([name, str(file), status.st_size, status.st_mtime_ns, basis])
+            yield _Task(file, name, file == root, key)
