@@ -275,7 +275,7 @@ def known_phases(campaign: Campaign) -> tuple[KnownOutcome, ...]:
 
 
 def _outcome(phase: KnownPhase, state: State) -> KnownOutcome:
-    from pymatgen.core import Composition
+    from pymatgen.core.composition import Composition
 
     formula = Composition(phase.formula).reduced_formula
     matches = [

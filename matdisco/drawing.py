@@ -88,7 +88,8 @@ class Scene:
             for b in range(a + 1, 8)
             if np.count_nonzero(corners[a] != corners[b]) == 1
         ]
-        return np.array([[corners[a], corners[b]] for a, b in pairs]) @ self.cell
+        edges: np.ndarray = np.array([corners[list(p)] for p in pairs]) @ self.cell
+        return edges
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for a viewer in a browser."""
@@ -234,7 +235,9 @@ def palette(elements: Sequence[str]) -> dict[str, str]:
             colour = "#" + "".join(f"{round(255 * v):02x}" for v in jmol_colors[z])
         if _distance(colour, chosen.values()) < ALIKE:
             free = [c for c in DISTINCT if c not in chosen.values()]
-            colour = max(free or [colour], key=lambda c: _distance(c, chosen.values()))
+            colour = next(
+                (c for c in free if _distance(c, chosen.values()) >= ALIKE), colour
+            )
         chosen[element] = colour
     return chosen
 

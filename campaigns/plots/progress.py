@@ -1,0 +1,151 @@
+"""Progress: what was found against what was spent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.ticker import MaxNLocator
+
+from campaigns.comparison import Comparison, compare, evaluation_order
+from campaigns.objectives import HullObjective
+from campaigns.plots.style import (
+    BLUE,
+    GREY,
+    ORANGE,
+    PALE,
+    RED,
+    STYLE,
+    figure,
+    grid,
+    note,
+)
+from campaigns.state import target_range
+from matdisco.properties import get
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from campaigns.campaign import Campaign
+    from campaigns.state import State
+
+_Scale = Callable[[Any], Any]
+
+
+def progress(campaign: Campaign) -> Figure:
+    """Plot what was found against evaluations spent.
+
+    With ``review.truth``: how much of what there is to find, beside the expectation
+    and the 90 % band of random choice at equal cost. Without: the stable compounds
+    known after each round, or the best value so far.
+    """
+    state = campaign.state
+    if len(state.answered) == 0:
+        return note("No answer yet: nothing to plot.")
+    comparison = compare(campaign)
+    with rc_context(STYLE):
+        made = figure()
+        axes = made.subplots()
+        if comparison is not None:
+            _against_chance(axes, comparison, state)
+        elif isinstance(state.objective, HullObjective):
+            _stable_by_round(axes, campaign)
+        else:
+            _best_so_far(axes, state, evaluation_order(campaign))
+        _mark_rounds(axes, campaign)
+        axes.set_xlabel("Evaluations, failures included")
+        grid(axes)
+        handles, labels = axes.get_legend_handles_labels()
+        if len(handles) > 1:
+            axes.legend(handles, labels, loc="best")
+    return made
+
+
+def _against_chance(axes: Axes, comparison: Comparison, state: State) -> None:
+    n = np.arange(comparison.evaluations + 1)
+    axes.fill_between(
+        n,
+        comparison.low,
+        comparison.high,
+        step="post",
+        color=PALE,
+        linewidth=0,
+        label="random choice, 90 % band",
+    )
+    expected = comparison.expected[: len(n)]
+    axes.plot(n, expected, color=GREY, ls="--", label="random choice, expected")
+    axes.step(
+        n, comparison.found, where="post", color=BLUE, lw=2.2, label="this campaign"
+    )
+    total = len(comparison.targets)
+    what = (
+        "Stable compounds found"
+        if isinstance(state.objective, HullObjective)
+        else "Best candidates found"
+    )
+    axes.set_ylabel(f"{what} (of {total})")
+    axes.set_xlim(0, comparison.evaluations)
+    axes.set_ylim(0, total * 1.06)
+    share = axes.secondary_yaxis("right", functions=_percent(total))
+    share.set_ylabel("Share of all (%)")
+
+
+def _stable_by_round(axes: Axes, campaign: Campaign) -> None:
+    closed = campaign.ledger.events("closed")
+    n = [0] + [e.payload["evaluated"] for e in closed]
+    found = [0] + [len(e.payload["found"]) for e in closed]
+    axes.step(n, found, where="post", color=BLUE, lw=2.2)
+    axes.plot(n, found, "o", color=BLUE, ms=4)
+    axes.set_ylabel("Stable compounds on the hull known then")
+    axes.set_xlim(0, max(n) or 1)
+    axes.set_ylim(0, max(found) + 1)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def _best_so_far(axes: Axes, state: State, order: list[str]) -> None:
+    prop = get(state.objective.headline)
+    value = {
+        state.pool[int(i)].id: v
+        for i, v in zip(state.answered, state.headline, strict=True)
+    }
+    n = [i for i, name in enumerate(order, 1) if name in value]
+    y = np.array([value[name] for name in order if name in value])
+    merit = state.merit(y)
+    best = np.array([y[int(merit[: i + 1].argmax())] for i in range(len(y))])
+    axes.plot(n, y, "o", color=ORANGE, ms=4, alpha=0.8, label="each answer")
+    axes.step(n, best, where="post", color=BLUE, lw=2.2, label="best so far")
+    missing = [i for i, name in enumerate(order, 1) if name not in value]
+    if missing:
+        axes.plot(
+            missing,
+            np.full(len(missing), 0.02),
+            "x",
+            color=RED,
+            ms=5,
+            transform=axes.get_xaxis_transform(),
+            label="failed",
+        )
+    objective = state.objective
+    if not isinstance(objective, HullObjective) and objective.goal == "target":
+        low, high = target_range(objective)
+        axes.axhspan(low, high, color=PALE, label="wanted range")
+    axes.set_ylabel(prop.axis)
+
+
+def _percent(total: int) -> tuple[_Scale, _Scale]:
+    def there(count: Any) -> Any:
+        return 100 * np.asarray(count) / total
+
+    def back(share: Any) -> Any:
+        return np.asarray(share) * total / 100
+
+    return there, back
+
+
+def _mark_rounds(axes: Axes, campaign: Campaign) -> None:
+    """Put a fine line where a round ended."""
+    for event in campaign.ledger.events("closed"):
+        axes.axvline(event.payload["evaluated"], color=PALE, lw=0.8, zorder=0)
