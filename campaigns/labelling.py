@@ -7,6 +7,7 @@ for a training set, or for the full answer that replays are judged against.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from concurrent.futures import as_completed
 from pathlib import Path
 from typing import Literal
@@ -150,18 +151,17 @@ def assemble(
 def _card(
     config: LabellingConfig,
     answers: dict[str, Evaluation],
-    references: dict[str, float] | object,
+    references: Mapping[str, float],
 ) -> dict[str, object]:
     kinds = Counter(str(a.failure.kind) for a in answers.values() if a.failure)
     versions = next(
         (a.provenance["versions"] for a in answers.values() if "versions" in a.provenance),
         {},
     )
-    assert isinstance(references, dict)
     return {
         "description": " ".join(config.description.split()),
         "licence": config.licence,
-        "citation": config.citation,
+        "citation": " ".join(config.citation.split()),
         "limits": " ".join(config.limits.split()),
         "structures": "as proposed, before relaxation; labels are those of the "
         "relaxed structure",
@@ -171,6 +171,6 @@ def _card(
         "evaluated": len(answers),
         "failed": dict(sorted(kinds.items())),
         "elemental_references_eV_per_atom": {
-            k: round(v, 6) for k, v in sorted(references.items())
+            k: round(float(v), 6) for k, v in sorted(references.items())
         },
     }

@@ -255,12 +255,8 @@ class Ledger:
 
     def _connect(self) -> sqlite3.Connection:
         if self._db is None:
-            # A reader of a WAL file needs no lock; 10 s covers a checkpoint.
             if self._lock is None:
-                uri = f"file:{_quoted(self.path)}?mode=ro"
-                self._db = sqlite3.connect(
-                    uri, uri=True, timeout=10, check_same_thread=False
-                )
+                self._db = _reader(self.path)
             else:
                 self._db = sqlite3.connect(
                     self.path, timeout=10, check_same_thread=False
@@ -317,6 +313,27 @@ def explained(path: Path) -> Iterator[None]:
             f"{error.filename or path}: {reason}. Nothing recorded so far is lost; "
             "mend that and run the same command again"
         ) from error
+
+
+def _reader(path: Path) -> sqlite3.Connection:
+    """Connect for reading; readers of a WAL file are never blocked by its writer."""
+
+    def connect(options: str) -> sqlite3.Connection:
+        uri = f"file:{_quoted(path)}?{options}"
+        return sqlite3.connect(uri, uri=True, timeout=10, check_same_thread=False)
+
+    db = connect("mode=ro")
+    try:
+        db.execute("SELECT 1 FROM sqlite_master").fetchone()
+    except sqlite3.OperationalError:
+        db.close()
+        wal = path.with_name(path.name + "-wal")
+        if os.access(path.parent, os.W_OK) or (wal.exists() and wal.stat().st_size):
+            raise
+        # A WAL file in a folder that cannot be written, with nothing in its log:
+        # no writer can exist, so reading without locks is safe.
+        db = connect("immutable=1")
+    return db
 
 
 def _link(

@@ -10,6 +10,7 @@ size of a pool is known at once.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from importlib.resources import files
@@ -167,11 +168,7 @@ def decorate(
         structure.frac_coords,
     )
     decorated.scale_lattice(starting_volume(decorated) * volume_scale)
-    unit = gcd(*entry["counts"])
-    formula = "".join(
-        f"{s}{n // unit if n > unit else ''}"
-        for s, n in zip(symbols, entry["counts"], strict=True)
-    )
+    formula = _formula(entry, symbols)
     source = {
         "prototype": entry["aflow"],
         "strukturbericht": entry["strukturbericht"],
@@ -179,6 +176,19 @@ def decorate(
         "decoration": list(symbols),
     }
     return Crystal(f"{formula}.{entry['name']}", decorated, source=source)
+
+
+def _formula(entry: Mapping[str, Any], symbols: Sequence[str]) -> str:
+    """Write the reduced formula in the order of the AFLOW label: L1_2 is AB3."""
+    unit = gcd(*entry["counts"])
+    counts = [n // unit for n in entry["counts"]]
+    left = list(range(len(counts)))
+    text = ""
+    for amount in re.findall(r"[A-Z](\d*)", entry["aflow"].split("_")[0]):
+        row = next((i for i in left if counts[i] == int(amount or 1)), left[0])
+        left.remove(row)
+        text += symbols[row] + (str(counts[row]) if counts[row] > 1 else "")
+    return text
 
 
 @lru_cache(maxsize=1)

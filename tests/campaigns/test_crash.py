@@ -1,0 +1,181 @@
+"""A campaign killed with SIGKILL at any moment, continued, is the campaign that was
+never killed: same proposals, same answers, nothing computed twice, nothing lost."""
+
+from __future__ import annotations
+
+import collections
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from campaign_files import SUPPORT, small_campaign
+from evaluators import log_lines
+
+from campaigns.ledger import Ledger
+
+
+class Zygote:
+    """A process with everything imported, from which runs are forked."""
+
+    def __init__(self, log: Path) -> None:
+        self.errors = log.open("w")
+        self.process = subprocess.Popen(
+            [sys.executable, str(SUPPORT / "crash_zygote.py")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.errors,
+            text=True,
+        )
+        self.log = log
+        assert self._read() == "ready"
+
+    def run(self, config: Path, folder: Path, kill: dict | None = None) -> int:
+        job = {"config": str(config), "folder": str(folder), "kill": kill}
+        self.process.stdin.write(json.dumps(job) + "\n")
+        self.process.stdin.flush()
+        return int(self._read())
+
+    def _read(self) -> str:
+        line = self.process.stdout.readline().strip()
+        assert line, f"the zygote died: {self.log.read_text()[-2000:]}"
+        return line
+
+
+@pytest.fixture(scope="module")
+def zygote(tmp_path_factory):
+    z = Zygote(tmp_path_factory.mktemp("zygote") / "log")
+    yield z
+    z.process.stdin.close()
+    z.process.wait()
+    z.process.stdout.close()
+    z.errors.close()
+
+
+def write(folder: Path, surrogate: dict, **changes) -> tuple[Path, Path]:
+    folder.mkdir()
+    log = folder / "computed.log"
+    config = small_campaign(
+        surrogate=surrogate,
+        evaluator={
+            "kind": "function",
+            "function": "evaluators:emt_energy",
+            "returns": ["energy_per_atom"],
+            "settings": {"delay": 0.05},
+        },
+        **changes,
+    )
+    # The log's path would change the evaluation keys: it goes by environment.
+    path = folder / "campaign.yaml"
+    path.write_text(yaml.safe_dump(config))
+    return path, log
+
+
+GP = {"kind": "gaussian_process"}
+NETWORKS = {
+    "kind": "network_ensemble",
+    "members": 3,
+    "network": {"kind": "cogn", "width": 8, "blocks": 2},
+    "epochs": 4,
+    "threads": 1,
+}
+
+
+@pytest.fixture(scope="module", params=["gaussian_process", "network_ensemble"])
+def reference(request, zygote, tmp_path_factory):
+    """The uninterrupted campaign."""
+    surrogate = GP if request.param == "gaussian_process" else NETWORKS
+    folder = tmp_path_factory.mktemp("reference") / "a"
+    config, _ = write(folder, surrogate)
+    assert zygote.run(config, folder / "run") == 0, zygote.log.read_text()[-3000:]
+    with Ledger.open(folder / "run") as ledger:
+        return config, ledger.content_hash(), proposals(ledger)
+
+
+def proposals(ledger: Ledger) -> list:
+    return [(e.round, e.payload["proposals"]) for e in ledger.events("proposed")]
+
+
+def starts(folder: Path) -> collections.Counter:
+    """Count finished calculations by key, from the workers' own result files."""
+    return collections.Counter(p.parent.name for p in folder.rglob("result.json"))
+
+
+# Moments of the small campaign: 5 rounds, 20 evaluations, 33 events.
+QUICK = [
+    {"where": "before-append", "at": 3},
+    {"where": "after-append", "at": 9},
+    {"where": "chosen", "at": 2},
+    {"where": "answer", "at": 7, "workers": True},
+    {"where": "report"},
+]
+ALL = [
+    {"where": "config-written"},
+    {"where": "pool"},
+    {"where": "pool-saved"},
+    *({"where": "before-append", "at": n} for n in (1, 2, 4, 6, 11, 13, 19, 25, 33)),
+    *({"where": "after-append", "at": n} for n in (1, 2, 3, 8, 12, 14, 26, 32, 33)),
+    {"where": "learning", "at": 1},
+    {"where": "learning", "at": 3},
+    {"where": "checkpoint", "at": 2},
+    {"where": "proposing", "at": 1},
+    {"where": "chosen", "at": 3},
+    {"where": "submitting", "at": 2},
+    {"where": "submitting", "at": 10, "workers": True},
+    {"where": "answer", "at": 1},
+    {"where": "answer", "at": 15, "workers": True},
+    *({"where": "seconds", "at": s} for s in (0.7, 1.9, 2.6, 3.3)),
+    {"where": "seconds", "at": 2.2, "workers": True},
+]
+
+
+def name(kill: dict) -> str:
+    return "-".join(str(v) for v in kill.values())
+
+
+def check(zygote, reference, kill, tmp_path) -> None:
+    config, content, chosen = reference
+    run = tmp_path / "run"
+    status = zygote.run(config, run, kill)
+    assert status == -9 or (status == 0 and kill["where"] == "seconds")
+    before = {p: p.stat().st_mtime_ns for p in run.rglob("result.json")}
+    assert zygote.run(config, run) == 0, zygote.log.read_text()[-3000:]
+    with Ledger.open(run) as ledger:
+        ledger.verify()
+        assert proposals(ledger) == chosen
+        assert ledger.content_hash() == content
+        evaluated = [
+            e.payload["evaluation"]["key"] for e in ledger.events("evaluated")
+        ]
+    assert len(evaluated) == len(set(evaluated)) == 20
+    # no answer was thrown away and made again, and there is one for each
+    for path, stamp in before.items():
+        assert path.stat().st_mtime_ns == stamp
+    assert len(list(run.rglob("result.json"))) == 20
+
+
+@pytest.mark.parametrize("kill", QUICK, ids=name)
+def test_killed_and_continued_is_the_same_campaign(zygote, reference, kill, tmp_path):
+    check(zygote, reference, kill, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kill", ALL, ids=name)
+def test_killed_anywhere_is_the_same_campaign(zygote, reference, kill, tmp_path):
+    check(zygote, reference, kill, tmp_path)
+
+
+@pytest.mark.slow
+def test_killed_again_and_again(zygote, reference, tmp_path):
+    """Thirty lives: killed after every single event, it still ends the same."""
+    config, content, _ = reference
+    run, lives = tmp_path / "run", 0
+    while zygote.run(config, run, {"where": "after-append", "at": 2}) == -9:
+        lives += 1
+        assert lives < 80
+    assert lives > 25
+    with Ledger.open(run) as ledger:
+        ledger.verify()
+        assert ledger.content_hash() == content

@@ -1,0 +1,32 @@
+"""Configurations of small real campaigns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+SUPPORT = Path(__file__).parent
+
+
+def small_campaign(**changes) -> dict:
+    """A real campaign of seconds: Cu-Au decorations, EMT single points, a GP."""
+    config = {
+        "name": "small",
+        "candidates": {
+            "kind": "prototypes",
+            "elements": ["Cu", "Au"],
+            "components": [1, 2],
+            "max_atoms": 4,
+        },
+        "evaluator": {
+            "kind": "function",
+            "function": "evaluators:emt_energy",
+            "returns": ["energy_per_atom"],
+        },
+        "execution": {"workers": 2, "timeout": 60},
+        "surrogate": {"kind": "gaussian_process"},
+        "acquisition": {"kind": "log_expected_improvement", "batch_size": 4},
+        "start": {"per_element": 2, "random": 4},
+        "budget": {"evaluations": 20},
+        "tracking": {"enabled": False},
+    }
+    return {**config, **changes}

@@ -1,0 +1,57 @@
+"""Evaluators that tests call through ``kind: function``: quick, honest, or broken.
+
+Worker processes import this module by name, so its folder is put on PYTHONPATH.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import time
+from pathlib import Path
+
+
+def emt_energy(crystal, log=None, delay=0.0):
+    """Single-point EMT energy; appends one line to ``log`` per finished call."""
+    from ase.calculators.emt import EMT
+
+    atoms = crystal.to_atoms()
+    atoms.calc = EMT()
+    energy = atoms.get_potential_energy() / len(atoms)
+    if delay:
+        time.sleep(delay)
+    if log:
+        # O_APPEND: lines of parallel workers never mix
+        handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.write(handle, f"{crystal.id}\n".encode())
+        os.close(handle)
+    return {"energy_per_atom": energy}
+
+
+def treacherous(crystal, share=0.3, hang=600.0):
+    """Fail in one of five ways for about ``share`` of the crystals."""
+    from matdisco.evaluators.base import EvaluationFailed, FailureKind
+
+    draw = int(crystal.structure_hash[:8], 16) / 2**32
+    pure = len(crystal.elements) == 1
+    if draw < share and not pure:
+        way = int(crystal.structure_hash[8:12], 16) % 5
+        if way == 0:
+            raise RuntimeError("the backend is unhappy")
+        if way == 1:
+            time.sleep(hang)
+        if way == 2:
+            ctypes.string_at(0)  # a real segmentation fault
+        if way == 3:
+            return {"energy_per_atom": float("nan")}
+        raise EvaluationFailed(FailureKind.EXPLODED, "volume grew to 9.9 times")
+    return emt_energy(crystal)
+
+
+def scattered(crystal):
+    """Return a number for any element, without physics: for tests of bookkeeping."""
+    return {"energy_per_atom": -int(crystal.structure_hash[:6], 16) / 2**24}
+
+
+def log_lines(path: Path) -> list[str]:
+    return path.read_text().splitlines() if path.exists() else []
