@@ -117,7 +117,7 @@ def read(path: str | Path) -> Dataset:
             "restore it from a copy or write it again"
         ) from error
     try:
-        dataset = Dataset(head["name"], tuple(_crystals(table)), head["card"])
+        dataset = Dataset(head["name"], tuple(crystals(table)), head["card"])
         found = dataset.content_hash, digest([head["name"], head["card"]])
     except DataError:
         raise
@@ -368,7 +368,8 @@ def _first_line(error: Exception) -> str:
 # -- reading ---------------------------------------------------------------------
 
 
-def _crystals(table: pa.Table) -> Iterator[Crystal]:
+def crystals(table: pa.Table) -> Iterator[Crystal]:
+    """Yield the crystals of a table that :func:`write` made, unverified."""
     table = table.combine_chunks()
     ids = table["id"].to_pylist()
     cells = _numbers(table[_CELL]).reshape(-1, 3, 3)

@@ -6,16 +6,53 @@ Formats with a signature come first, those recognised by their shape last.
 from __future__ import annotations
 
 from matdisco.data.readers import (
+    abinit,
+    aims,
+    ase_database,
+    ase_formats,
+    cif,
+    cp2k,
+    crystal_code,
+    espresso,
+    exciting,
+    fleur,
+    json_files,
+    lammps,
+    openmx,
+    other,
+    siesta,
+    tables,
     vasp_inputs,
     vasp_outcar,
     vasp_xml,
+    xyz,
 )
 from matdisco.data.readers.base import Format
 
 FORMATS: tuple[Format, ...] = (
+    ase_database.FORMAT,
+    tables.PARQUET,
+    tables.XLSX,
+    *other.FORMATS,
+    json_files.FORMAT,
     vasp_xml.FORMAT,
+    *exciting.FORMATS,
+    *fleur.FORMATS,
+    espresso.FORMATS[0],
     vasp_outcar.FORMAT,
     vasp_inputs.XDATCAR,
     vasp_inputs.POSCAR,
+    crystal_code.FORMAT,
+    *abinit.FORMATS,
+    *aims.FORMATS,
+    *siesta.FORMATS,
+    *cp2k.FORMATS,
+    *espresso.FORMATS[1:],
+    *openmx.FORMATS,
+    *ase_formats.FORMATS,
+    *lammps.FORMATS,
+    xyz.FORMAT,
+    cif.FORMAT,
+    tables.TEXT,
 )
 """Every format that :func:`matdisco.data.readers.read` knows."""

@@ -53,7 +53,7 @@ def structure(
             "count-mismatch",
             f"{len(species)} species, but positions of shape {sites.shape}",
         )
-    _check_cell(matrix)
+    check_cell(matrix)
     if not (np.isfinite(sites).all() and np.abs(sites).max() < 1e6):
         raise Unreadable("bad-number", "a position is NaN, infinite or absurdly large")
     out = Structure(
@@ -65,7 +65,12 @@ def structure(
     return out
 
 
-def _check_cell(matrix: np.ndarray) -> None:
+def check_cell(matrix: np.ndarray) -> None:
+    """Refuse a cell (3, 3) in Å that no crystal has.
+
+    Raises:
+        Unreadable: not finite, absurdly long, zero, or without volume.
+    """
     if not np.isfinite(matrix).all():
         raise Unreadable("bad-number", "a cell component is NaN or infinite")
     if np.abs(matrix).max() > _MAX_LENGTH:
@@ -220,3 +225,17 @@ def cell_from_parameters(values: Sequence[float]) -> np.ndarray:
     if not np.isfinite(matrix).all():
         raise Unreadable("flat-cell", f"no cell has the angles {list(values[3:])}")
     return matrix
+
+
+def by_mass(mass: float) -> str | None:
+    """Return the element with that atomic mass (u), if only one is within 0.3 %.
+
+    >>> by_mass(131.294), by_mass(58.8)
+    ('Xe', None)
+    """
+    close = [
+        e.symbol
+        for e in Element
+        if e.Z < 93 and e.symbol not in ("D", "T") and abs(float(e.atomic_mass) - mass) < 0.003 * mass
+    ]
+    return close[0] if len(set(close)) == 1 else None

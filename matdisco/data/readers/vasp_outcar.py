@@ -35,6 +35,10 @@ def read(blob: Blob, options: Options) -> Iterator[Entry]:
     elements = [
         symbol_of(m.split("=", 1)[1].strip()) for m in lines if "VRHFIN =" in m
     ] or [symbol_of(t.split()[1]) for t in titles if len(t.split()) > 1]
+    if not elements:  # VASP repeats the list of potentials; a name may occur twice in it
+        named = [m.split(":", 1)[1].split() for m in lines if m.startswith(" POTCAR:")]
+        titles = [" ".join(w) for w in named]
+        elements = [symbol_of(w[1]) for w in named if len(w) > 1]
     counts: list[int] = []
     for line in lines:
         if "ions per type =" in line:

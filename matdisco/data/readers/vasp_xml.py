@@ -15,9 +15,9 @@ from xml.etree.ElementTree import Element as Node
 import numpy as np
 
 from matdisco.data.readers.base import Blob, Entry, Finding, Format, Options, Unreadable
-from matdisco.data.readers.geometry import structure, symbol_of
+from matdisco.data.readers.geometry import by_mass, structure, symbol_of
 from matdisco.data.readers.labels import results
-from matdisco.data.readers.text import numbers, parse_xml
+from matdisco.data.readers.text import is_number, numbers, parse_xml
 from matdisco.data.readers.vasp_method import method
 
 _OCCUPIED = 1e-8  # as pymatgen's Vasprun.eigenvalue_band_properties
@@ -59,21 +59,25 @@ class _Atoms:
             int(c[0]) * float(c[3]) for c in cells if c[3].replace(".", "").isdigit()
         )
         self.findings: tuple[Finding, ...] = ()
-        self.elements = [self._element(c[1], c[4]) for c in cells]
+        self.elements = [self._element(c[1], c[4], c[2]) for c in cells]
         self.species = [
             e for e, n in zip(self.elements, self.counts, strict=True) for _ in range(n)
         ]
 
-    def _element(self, name: str, title: str) -> str:
+    def _element(self, name: str, title: str, mass: str) -> str:
         """VASP cuts some names to two letters; the potential has the whole one."""
         words = title.split()
-        true = symbol_of(words[1]) if len(words) > 1 else symbol_of(name)
+        try:
+            true, why = symbol_of(words[1] if len(words) > 1 else name), "potential"
+        except Unreadable:
+            known = by_mass(float(mass)) if is_number(mass) else None
+            if known is None:
+                raise
+            true, why = known, f"atomic mass {mass}"
         if name.strip() != true:
             self.findings = (
                 Finding(
-                    "repaired",
-                    "mend",
-                    f"species {name!r} is written as its potential says: {true}",
+                    "repaired", "mend", f"species {name!r} is {true}, by its {why}"
                 ),
             )
         return true
@@ -98,11 +102,13 @@ def read(blob: Blob, options: Options) -> Iterator[Entry]:
         )
 
     if not steps:
-        start = root.find("structure[@name='initialpos']")
+        names = ("finalpos", "initialpos", "primitive_cell")
+        places = (root.find(f"structure[@name='{n}']") for n in names)
+        start = next((p for p in places if p is not None), None)
         if start is None:
             raise Unreadable("truncated", "the file ends before its first structure")
         finding = Finding(
-            "unfinished", "note", "no finished ionic step: the initial structure only"
+            "unfinished", "note", "no finished ionic step: a structure without energy"
         )
         yield Entry(built(start), {}, block, findings=(*shared, finding))
         return

@@ -1,0 +1,194 @@
+"""Formats that ASE reads well: CASTEP, WIEN2k, Qbox, GPAW, trajectories and more.
+
+Only named formats are given to ASE. Those that evaluate expressions or unpickle
+(old trajectories, bundles, FHI-aims constraints) are never among them.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from matdisco.data.readers.base import Blob, Entry, Finding, Format, Options
+from matdisco.data.readers.json_structures import from_atoms
+from matdisco.data.readers.labels import results
+from matdisco.data.readers.text import decode
+
+Describe = Callable[[str], dict[str, Any]]
+
+
+def entry(
+    atoms: Any, method: Mapping[str, Any], options: Options, *more: Finding
+) -> Entry:
+    """Make an entry of ASE atoms; ASE's results are eV, eV/Å and μB."""
+    made, findings = from_atoms(
+        atoms.get_chemical_symbols(),
+        np.asarray(atoms.positions, float),
+        np.asarray(atoms.cell, float),
+        [bool(p) for p in atoms.pbc],
+        options.limits.sites,
+    )
+    found = atoms.calc.results if atoms.calc is not None else {}
+    energy = found.get("energy", found.get("free_energy"))
+    forces, moment = found.get("forces"), found.get("magmom")
+    labels = results(
+        method,
+        len(made),
+        energy=None if energy is None else float(energy),
+        forces=None if forces is None else np.asarray(forces, float),
+        moment=float(moment) if isinstance(moment, (int, float)) else None,
+    )
+    return Entry(made, labels, method, "", (*findings, *more))
+
+
+def reader(
+    ase_name: str,
+    describe: Describe | None = None,
+    *,
+    by_file: bool = False,
+    notes: Callable[[str], tuple[Finding, ...]] | None = None,
+) -> Callable[[Blob, Options], Iterator[Entry]]:
+    """Return a parser that lets ASE read the format ``ase_name``.
+
+    Args:
+        ase_name: ASE's name of the format.
+        describe: finds the method in the text.
+        by_file: ASE wants a file name; the bytes go to a temporary folder.
+        notes: findings for the last frame, from the text.
+    """
+
+    def parse(blob: Blob, options: Options) -> Iterator[Entry]:
+        from ase.io import read
+
+        text = "" if blob.data[:9] == b"- of Ulm" else decode(blob.data)
+        method = describe(text) if describe else {}
+        index = ":" if options.frames == "all" or notes is None else ":"
+        if by_file:
+            with tempfile.TemporaryDirectory(prefix="matdisco-") as folder:
+                path = Path(folder) / "input"
+                path.write_bytes(blob.data)
+                frames = read(path, index=index, format=ase_name)
+        else:
+            frames = read(io.StringIO(text), index=index, format=ase_name)
+        images = frames if isinstance(frames, list) else [frames]
+        last = notes(text) if notes else ()
+        for i, atoms in enumerate(images):
+            yield entry(atoms, method, options, *(last if i == len(images) - 1 else ()))
+
+    return parse
+
+
+def _has(*marks: str) -> Callable[[str, bytes], bool]:
+    def sniff(text: str, _: bytes) -> bool:
+        return all(m in text for m in marks)
+
+    return sniff
+
+
+def _matches(pattern: str) -> Callable[[str, bytes], bool]:
+    compiled = re.compile(pattern)
+
+    def sniff(text: str, _: bytes) -> bool:
+        return compiled.search(text) is not None
+
+    return sniff
+
+
+def _starts(magic: bytes) -> Callable[[str, bytes], bool]:
+    def sniff(_: str, data: bytes) -> bool:
+        return data.startswith(magic)
+
+    return sniff
+
+
+def found(pattern: str, text: str) -> str:
+    """Return the first group of a pattern, or nothing."""
+    match = re.search(pattern, text)
+    return match[1].strip() if match else ""
+
+
+_CASTEP_XC = {
+    "Perdew Burke Ernzerhof": "PBE",
+    "Local Density Approximation": "LDA",
+    "PBE for solids (2008)": "PBEsol",
+    "Perdew Wang (1991)": "PW91",
+}
+
+
+def _castep(text: str) -> dict[str, Any]:
+    name = found(r"using functional\s*:\s*(.+)", text)
+    cutoff = found(r"plane wave basis set cut-off\s*:\s*([\d.]+)", text)
+    return {
+        "code": "CASTEP",
+        "version": found(r"CASTEP version\s+([\d.]+)", text),
+        "functional": _CASTEP_XC.get(name, name),
+        "settings": {"encut_eV": float(cutoff)} if cutoff else {},
+    }
+
+
+def _castep_notes(text: str) -> tuple[Finding, ...]:
+    if "SCF cycles performed but system has not reached the groundstate" in text:
+        return (Finding("unconverged", "quarantine", "an SCF cycle did not converge"),)
+    if "Total time          =" not in text:
+        return (Finding("unfinished", "note", "the run stopped before its end"),)
+    return ()
+
+
+def _qbox(text: str) -> dict[str, Any]:
+    return {
+        "code": "Qbox",
+        "version": found(r"<release>\s*(\S+)", text) or found(r"I qbox ([\d.]+)", text),
+        "functional": found(r"(?:xc|xc =|set xc)\s+(PBE0?|LDA|BLYP|B3LYP|HSE)", text),
+    }
+
+
+def _gpaw(text: str) -> dict[str, Any]:
+    return {
+        "code": "GPAW",
+        "version": found(r"\|___\|_\|\s*\|?\s*([\d.]+)", text),
+        "functional": found(r"(?m)^\s*xc:\s*(\S+)", text),
+    }
+
+
+def _code(name: str) -> Describe:
+    return lambda _: {"code": name}
+
+
+FORMATS: tuple[Format, ...] = (
+    Format("ase-traj", _starts(b"- of UlmASE-Trajectory"), reader("traj", by_file=True),
+           trajectory=True),
+    Format("gpaw-gpw", _starts(b"- of UlmGPAW"),
+           reader("gpw", _code("GPAW"), by_file=True)),
+    Format("gpaw-text", _has("___ ___ ___ _ _ _"), reader("gpaw-out", _gpaw),
+           trajectory=True),
+    Format("castep", _has("CCC   AA    SSS  TTTTT  EEEEE  PPPP"),
+           reader("castep-castep", _castep, notes=_castep_notes), trajectory=True),
+    Format("castep-cell", _matches(r"(?im)^\s*%block\s+lattice_(?:cart|abc)"),
+           reader("castep-cell", _code("CASTEP"), by_file=True)),
+    Format("qbox", _has("<fpmd:simulation"), reader("qbox", _qbox), trajectory=True),
+    Format("wien2k-struct", _matches(r"LATTICE,NONEQUIV"),
+           reader("struct", _code("WIEN2k"), by_file=True)),
+    Format("elk-geometry", _matches(r"(?ms)^\s*avec\b.*^\s*atoms\b"),
+           reader("elk", _code("Elk"))),
+    Format("xsf", _matches(r"(?m)^\s*(?:CRYSTAL|ANIMSTEPS|SLAB|POLYMER|MOLECULE|ATOMS)\s*$"),
+           reader("xsf"), trajectory=True),
+    Format("magres", _has("#$magres-abinitio"), reader("magres")),
+    Format("shelx-res", _matches(r"(?ms)^TITL\b.*^CELL\s+[\d.]+\s+[\d.]+"),
+           reader("res", by_file=True)),
+    Format("atomeye-cfg", _matches(r"(?m)^Number of particles\s*="), reader("cfg")),
+    Format("pdb", _matches(r"(?m)^CRYST1[\s\d.]+"), reader("proteindatabank"),
+           trajectory=True),
+    Format("gaussian-out", _has("Entering Gaussian System"),
+           reader("gaussian-out", _code("Gaussian")), trajectory=True),
+    Format("nwchem-out", _has("Northwest Computational Chemistry Package"),
+           reader("nwchem-out", _code("NWChem")), trajectory=True),
+    Format("onetep-out", _has("Linear-Scaling Ab Initio Total Energy Program"),
+           reader("onetep-out", _code("ONETEP")), trajectory=True),
+)  # fmt: skip
+"""The formats that ASE reads for us."""

@@ -1,0 +1,174 @@
+"""CIF and magnetic CIF: each data block is a record; shared sites stay shared."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+from pymatgen.core import Structure
+
+from matdisco.data.readers.base import Blob, Entry, Finding, Format, Options, Unreadable
+from matdisco.data.readers.geometry import check_cell
+from matdisco.data.readers.text import decode, shorten
+
+_LOOSE = 1.1  # refined occupancies may exceed 1 by their error; scaled down, and said
+_FIELDS = {
+    "declared_formula": "_chemical_formula_sum",
+    "space_group": "_symmetry_space_group_name_H-M",
+    "space_group_alt": "_space_group_name_H-M_alt",
+    "temperature_K": "_cell_measurement_temperature",
+    "pressure_kPa": "_cell_measurement_pressure",
+    "cod_id": "_cod_database_code",
+    "icsd_id": "_database_code_ICSD",
+    "doi": "_journal_paper_doi",
+    "z": "_cell_formula_units_Z",
+    "volume_A3": "_cell_volume",
+}
+
+
+def sniff(text: str, _: bytes) -> bool:
+    """A data block and a data name."""
+    return bool(
+        re.search(r"(?mi)^\s*data_", text)
+        and re.search(r"(?m)^\s*_[A-Za-z]\w+[.\w/\[\]-]*", text)
+    )
+
+
+def blocks(text: str) -> Iterator[tuple[str, str]]:
+    """Yield (name, text) of each data block; ``data_`` inside text fields is text."""
+    name, lines, inside = "", [], False
+    found = False
+    for line in text.split("\n"):
+        if line.startswith(";"):
+            inside = not inside
+        match = None if inside else re.match(r"\s*data_(\S*)", line, re.IGNORECASE)
+        if match:
+            if found:
+                yield name, "\n".join(lines)
+            name, lines, found = match[1], [], True
+        lines.append(line)
+    if found:
+        yield name, "\n".join(lines)
+
+
+def read(blob: Blob, options: Options) -> Iterator[Entry]:
+    """Yield one entry per block that describes a cell."""
+    skipped = 0
+    count = 0
+    for name, text in blocks(decode(blob.data)):
+        if "_cell_length_a" not in text and "_atom_site" not in text:
+            skipped += 1  # a header block (global, publication)
+            continue
+        count += 1
+        try:
+            yield _entry(name, text, options)
+        except Unreadable as error:
+            yield Entry(
+                name=name,
+                findings=(Finding(error.rule, "reject", str(error)),),
+                fields=_fields(text),
+            )
+    if not count:
+        raise Unreadable(
+            "no-structure", f"{skipped} CIF blocks, none with a cell and atoms"
+        )
+
+
+def _entry(name: str, text: str, options: Options) -> Entry:
+    findings: tuple[Finding, ...] = ()
+    try:
+        structure, said = _parse(text, 1.0)
+    except (ZeroDivisionError, IndexError) as error:
+        mended = _without_empty_loops(text)
+        if mended == text:
+            raise Unreadable("unreadable", _reason(error)) from error
+        structure, said = _parse(mended, 1.0)
+        findings += (Finding("repaired", "mend", "a loop without values was left out"),)
+    except Exception as error:
+        if "ccupanc" not in f"{error}":
+            raise _translated(error, text) from error
+        try:
+            structure, said = _parse(text, _LOOSE)
+        except Exception:
+            raise Unreadable("occupancy", _reason(error)) from error
+        findings += (
+            Finding(
+                "occupancy",
+                "quarantine",
+                f"occupancies up to {_LOOSE:g} on one site were scaled down to 1",
+            ),
+        )
+    check_cell(structure.lattice.matrix)
+    if len(structure) > options.limits.sites:
+        raise Unreadable("too-many-sites", f"{len(structure):,} sites")
+    findings += tuple(Finding("parser-warning", "note", s) for s in said)
+    return Entry(structure, {}, {}, name, findings, _fields(text))
+
+
+def _parse(text: str, tolerance: float) -> tuple[Structure, list[str]]:
+    from pymatgen.io.cif import CifParser
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        parser = CifParser.from_str(text, occupancy_tolerance=tolerance)
+        found: list[Any] = parser.parse_structures(primitive=False, on_error="raise")
+    said = [
+        shorten(w.message, 200)
+        for w in caught
+        if issubclass(w.category, UserWarning) and "default value" not in str(w.message)
+    ]
+    if not found:
+        raise ValueError("no structure")
+    return found[0], list(dict.fromkeys(s for s in said if s))[:5]
+
+
+def _translated(error: Exception, text: str) -> Unreadable:
+    """Turn pymatgen's complaint into a rule and a reason."""
+    message = _reason(error)
+    if "ncommensurate" in message:
+        return Unreadable(
+            "unsupported", "an incommensurately modulated structure has no finite cell"
+        )
+    if isinstance(error, KeyError):
+        return Unreadable("unreadable", f"the CIF lacks {message}")
+    if "not a valid Element" in message or "can't parse" in message.lower():
+        return Unreadable("unknown-species", message)
+    if "_atom_site" not in text:
+        return Unreadable("no-structure", "the block has a cell, but no atoms")
+    return Unreadable("unreadable", f"{type(error).__name__}: {message}")
+
+
+def _reason(error: Exception) -> str:
+    return shorten(error, 200) or type(error).__name__
+
+
+def _without_empty_loops(text: str) -> str:
+    lines = text.rstrip().split("\n")
+    out: list[str] = []
+    i = 0
+    while i < len(lines):
+        if lines[i].strip().lower() == "loop_":
+            end = i + 1
+            while end < len(lines) and lines[end].lstrip().startswith("_"):
+                end += 1
+            rest = lines[end].strip() if end < len(lines) else ""
+            if not rest or rest.lower() == "loop_":
+                i = end
+                continue
+        out.append(lines[i])
+        i += 1
+    return "\n".join(out) + "\n" if len(out) < len(lines) else text
+
+
+def _fields(text: str) -> dict[str, Any]:
+    out = {}
+    for key, tag in _FIELDS.items():
+        match = re.search(rf"(?mi)^\s*{re.escape(tag)}[ \t]+(\S.*?)\s*$", text)
+        if match and match[1] not in ("?", "."):
+            out[key] = match[1].strip("'\"")[:200]
+    return out
+
+
+FORMAT = Format("cif", sniff, read)
