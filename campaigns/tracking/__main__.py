@@ -1,0 +1,65 @@
+"""The tracking process: ``python -m campaigns.tracking RUN``, see ``live.py``."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from campaigns.campaign import Campaign
+from campaigns.tracking.liveness import writer_alive
+from campaigns.tracking.store import sync
+
+
+def main() -> None:
+    """Sync on command until the campaign's process says ``final`` or is gone."""
+    folder = Path(sys.argv[1])
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what libraries print goes to the log
+    with contextlib.suppress(OSError):
+        os.nice(5)
+
+    def answer(**message: Any) -> None:
+        with contextlib.suppress(OSError):
+            print(json.dumps(message), file=out, flush=True)
+
+    words: list[str] = []
+    while "final" not in words:
+        words = _read_words()
+        gone = not words
+        if gone:
+            words = ["final"]
+        _sync(folder, "final" if "final" in words else "sync", gone, answer)
+
+
+def _sync(folder: Path, of: str, gone: bool, answer: Callable[..., None]) -> None:
+    if gone and writer_alive(folder):  # continued already, with a tracker of its own
+        return
+    try:
+        with Campaign.open(folder) as campaign:
+            if not campaign.ledger.events("started"):
+                answer(step="nothing yet")
+                return
+            ended = of == "final"
+            run = sync(campaign, ended=ended, tell=lambda s: answer(step=s))
+    except Exception as error:
+        traceback.print_exc()
+        answer(error=str(error), of=of)
+    else:
+        answer(run=run, of=of)
+
+
+def _read_words() -> list[str]:
+    """Wait for commands; several that piled up count as one. Empty: nobody there."""
+    select.select([0], [], [])
+    return os.read(0, 65536).decode().split()
+
+
+if __name__ == "__main__":
+    main()

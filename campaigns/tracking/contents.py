@@ -1,0 +1,352 @@
+"""What MLflow shows of a campaign, as plain data: params, tags, metrics, notes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from campaigns.ledger import VOLATILE, Event
+from campaigns.objectives import HullObjective
+from matdisco.data.dataset import Dataset
+from matdisco.data.shipped import resolve
+from matdisco.properties import get
+
+if TYPE_CHECKING:
+    from campaigns.campaign import Campaign
+    from campaigns.comparison import Comparison
+    from campaigns.config import CampaignConfig
+
+LONGEST_PARAM = 500
+"""Characters of a param's value; older tracking servers refuse more. The whole
+configuration is the artifact ``config.yaml``."""
+LONGEST_TAG = 4000
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One value of one metric."""
+
+    key: str
+    """Metric name, ``group/name_unit``."""
+    value: float
+    """The value; never NaN."""
+    step: int
+    """The round."""
+    milliseconds: int
+    """When the round was closed, since 1970: the same however often it is logged."""
+
+
+def params(config: CampaignConfig) -> dict[str, str]:
+    """Return the configuration as flat ``a.b.c`` names and texts."""
+    tree = config.model_dump(mode="json", exclude={"description", "tracking"})
+    return {
+        key: text if len(text) <= LONGEST_PARAM else text[: LONGEST_PARAM - 1] + "…"
+        for key, text in _flat(tree)
+    }
+
+
+def campaign_tags(campaign: Campaign, *, alive: bool) -> dict[str, str]:
+    """Return what the campaign's run can be searched by."""
+    started = campaign.ledger.events("started")[0].payload[VOLATILE]
+    count, head = campaign.ledger.head()
+    tags = {
+        "matdisco.kind": "campaign",
+        "matdisco.run_id": campaign.run_id,
+        "matdisco.name": campaign.config.name,
+        "matdisco.state": where_it_stands(campaign, alive=alive),
+        "matdisco.folder": str(campaign.folder.resolve()),
+        "matdisco.config": campaign.config.digest(),
+        "matdisco.ledger.head": head,
+        "matdisco.ledger.events": str(count),
+        "matdisco.objective": campaign.config.objective.headline,
+        "matdisco.evaluator": campaign.config.evaluator.kind,
+        "matdisco.surrogate": campaign.config.surrogate.kind,
+        "matdisco.acquisition": campaign.config.acquisition.kind,
+        "matdisco.seed": str(campaign.config.seed),
+        "mlflow.user": str(started.get("user", "matdisco")),
+        "mlflow.source.name": "matdisco run",
+        "mlflow.source.type": "LOCAL",
+        "mlflow.note.content": campaign_note(campaign, alive=alive),
+        "host": str(started["host"]),
+        "python": str(started["python"]),
+    }
+    for event in campaign.ledger.events("pool"):
+        tags["matdisco.pool.content"] = event.payload["content"]
+        tags["matdisco.pool.candidates"] = str(event.payload["candidates"])
+        tags["matdisco.elements"] = "-".join(campaign.pool.elements)
+    if started["git_commit"]:
+        tags["mlflow.source.git.commit"] = started["git_commit"]
+    tags |= {f"version.{name}": v for name, v in started["versions"].items()}
+    tags |= {str(k): str(v) for k, v in campaign.config.tracking.tags.items()}
+    return {k: v[:LONGEST_TAG] for k, v in tags.items()}
+
+
+def status(campaign: Campaign, *, alive: bool) -> str:
+    """Return MLflow's word for where the campaign stands."""
+    if campaign.finished:
+        return "FAILED" if campaign.finished.startswith("failure rate") else "FINISHED"
+    return "RUNNING" if alive else "KILLED"
+
+
+def where_it_stands(campaign: Campaign, *, alive: bool) -> str:
+    """Say the same to a person."""
+    if campaign.finished:
+        return f"finished: {campaign.finished}"
+    if alive:
+        return "running"
+    return f"stopped; continue with: matdisco run {campaign.folder}"
+
+
+def points(campaign: Campaign, comparison: Comparison | None) -> list[Point]:
+    """Return every metric of every closed round."""
+    proposed = {e.round: e for e in campaign.ledger.events("proposed")}
+    out = []
+    for event in campaign.ledger.events("closed"):
+        time = milliseconds(event.time)
+        values = {
+            **_search(campaign, event),
+            **_prediction(campaign, event, proposed[event.round]),
+            **_seconds(event, proposed[event.round]),
+        }
+        if comparison is not None:
+            n = event.payload["evaluated"]
+            total = len(comparison.targets)
+            values["search/share_of_truth_found"] = comparison.found[n] / total
+            values["search/share_random_would_find"] = comparison.expected[n] / total
+        out += [
+            Point(key, float(value), event.round, time)
+            for key, value in values.items()
+            if value is not None and math.isfinite(value)
+        ]
+    return out
+
+
+def round_tags(campaign: Campaign, event: Event, parent: str) -> dict[str, str]:
+    """Return the tags of a closed round's nested run."""
+    return {
+        "matdisco.kind": "round",
+        "matdisco.run_id": campaign.run_id,
+        "matdisco.round": str(event.round),
+        "matdisco.ledger.head": event.hash,
+        "mlflow.parentRunId": parent,
+        "mlflow.runName": f"round {event.round:02d}",
+        "mlflow.note.content": round_note(campaign, event)[:LONGEST_TAG],
+    }
+
+
+def campaign_note(campaign: Campaign, *, alive: bool) -> str:
+    """Describe the campaign in Markdown, for the top of its MLflow page."""
+    config, state = campaign.config, campaign.state
+    done = len(state.evaluations)
+    lines = [
+        f"**{config.name}**",
+        config.description or "No description was given.",
+        f"**State:** {where_it_stands(campaign, alive=alive)}. {done} of "
+        f"{len(campaign.pool):,} candidates evaluated, {len(state.failed)} failed.",
+    ]
+    if len(state.found) and (state.hull is not None or not is_hull(campaign)):
+        prop = get(state.objective.headline)
+        table = state.to_frame().head(12)
+        names = {state.pool[int(i)].id for i in state.found}
+        lines.append(
+            "**Stable compounds found**" if is_hull(campaign) else "**Best candidates**"
+        )
+        columns = ["formula", "candidate", prop.key, "round"]
+        rows = [
+            f"| {formula} | `{candidate}` | {value:.4f} | {number} |"
+            for formula, candidate, value, number in table[columns].to_numpy()
+            if not is_hull(campaign) or candidate in names
+        ]
+        head = f"| formula | candidate | {prop.axis} | round |\n|---|---|---|---|"
+        lines.append("\n".join([head, *rows]))
+    lines.append(
+        "Open **Artifacts → report.html** for the whole story: structures, hull, "
+        "calibration, failures, cost. Metrics are by round: `search/` is what was "
+        "found, `prediction/` how good the surrogate was on candidates it had chosen, "
+        "`seconds/` what it cost. Each round is a nested run."
+    )
+    return "\n\n".join(lines)
+
+
+def round_note(campaign: Campaign, event: Event) -> str:
+    """Describe one round in Markdown."""
+    proposed = campaign.ledger.events("proposed", round=event.round)[0].payload
+    shown = ", ".join(p["formula"] for p in proposed["proposals"][:12])
+    unit = get(campaign.config.objective.target).unit
+    lines = [
+        f"Round {event.round} of **{campaign.config.name}**.",
+        f"{len(proposed['proposals'])} candidates were evaluated: {shown}"
+        + (" …" if len(proposed["proposals"]) > 12 else "."),
+    ]
+    error = event.payload["error"]
+    if error:
+        lines.append(
+            f"Predictions made before were off by {error['mae']:.3f} {unit} on "
+            f"average; {error['coverage_90']:.0%} of the answers lay inside the 90 % "
+            "interval."
+        )
+    better = (
+        "something better was found"
+        if event.payload["improved"]
+        else ("nothing better was found")
+    )
+    lines.append(f"After it {event.payload['evaluated']} are evaluated; {better}.")
+    return "\n\n".join(lines)
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetEntry:
+    """A dataset that the campaign used."""
+
+    name: str
+    """Its name."""
+    content: str
+    """SHA-256 of its records."""
+    source: str
+    """Its file."""
+    use: str
+    """What for."""
+    columns: list[dict[str, Any]]
+    """MLflow's schema."""
+    profile: dict[str, int]
+    """Counts."""
+
+
+def datasets(campaign: Campaign) -> list[DatasetEntry]:
+    """Return the datasets that the campaign used, with their content hashes."""
+    pool = campaign.pool
+    entries = [_entry(pool, str((campaign.folder / "pool.parquet").resolve()), "pool")]
+    named = {
+        "pretraining": getattr(campaign.config.surrogate, "pretrain", None),
+        "truth": campaign.config.review.truth,
+        "answers": getattr(campaign.config.evaluator, "dataset", None),
+    }
+    for use, name in named.items():
+        if name is not None and (path := resolve(name)).exists():
+            entries.append(_entry(Dataset.open(path), str(name), use))
+    return entries
+
+
+def newest_checkpoint(campaign: Campaign) -> Path | None:
+    """Return the folder of the surrogate fitted last."""
+    folders = sorted((campaign.folder / "surrogates").glob("round-*"))
+    return folders[-1] if folders else None
+
+
+def params_of_surrogate(config: CampaignConfig) -> dict[str, str]:
+    """Return the surrogate's block as flat params."""
+    stem = "surrogate."
+    found = {k: v for k, v in params(config).items() if k.startswith(stem)}
+    return {k.removeprefix(stem): v for k, v in found.items()}
+
+
+def requirements(campaign: Campaign) -> list[str]:
+    """Return what must be installed to load the surrogate."""
+    versions = campaign.ledger.events("started")[0].payload[VOLATILE]["versions"]
+    kept = ("matdisco", "torch", "torch-geometric", "gpytorch", "numpy", "pymatgen")
+    return [f"{name}=={versions[name]}" for name in kept if name in versions]
+
+
+def _entry(dataset: Dataset, source: str, use: str) -> DatasetEntry:
+    columns = [
+        {"type": "string", "name": "id", "required": True},
+        {"type": "string", "name": "structure", "required": True},
+        *(
+            {"type": "double", "name": key, "required": False}
+            for key in dataset.properties
+        ),
+    ]
+    profile = {"crystals": len(dataset), "elements": len(dataset.elements)}
+    return DatasetEntry(
+        dataset.name, dataset.content_hash, source, use, columns, profile
+    )
+
+
+def milliseconds(time: str) -> int:
+    """Return an event's time as milliseconds since 1970."""
+    return round(datetime.fromisoformat(time).timestamp() * 1000)
+
+
+def is_hull(campaign: Campaign) -> bool:
+    """Whether the objective is a convex hull."""
+    return isinstance(campaign.config.objective, HullObjective)
+
+
+def unit_name(unit: str) -> str:
+    """Return a unit in letters that metric names may hold.
+
+    >>> unit_name("eV/atom"), unit_name("Å³/atom")
+    ('eV_per_atom', 'A3_per_atom')
+    """
+    table = str.maketrans({"/": "_per_", "Å": "A", "³": "3", "²": "2", "μ": "u"})
+    return unit.translate(table).replace("%", "percent").replace(" ", "_")
+
+
+def _search(campaign: Campaign, closed: Event) -> dict[str, float | None]:
+    values: dict[str, float | None] = {
+        "search/evaluated": closed.payload["evaluated"],
+        "search/failed": closed.payload["failed"],
+    }
+    if is_hull(campaign):
+        values["search/stable_compounds"] = len(closed.payload["found"])
+    else:
+        prop = get(campaign.config.objective.headline)
+        values[_named("search/best", prop.key, prop.unit)] = closed.payload["best"]
+    return values
+
+
+def _prediction(
+    campaign: Campaign, closed: Event, proposed: Event
+) -> dict[str, float | None]:
+    prop = get(campaign.config.objective.target)
+    error: Mapping[str, float] = closed.payload["error"] or {}
+    names = {
+        "mae": _named("prediction/mean_absolute_error", "", prop.unit),
+        "bias": _named("prediction/bias", "", prop.unit),
+        "coverage_90": "prediction/coverage_of_90_percent_interval",
+        "rms_z": "prediction/rms_of_error_over_sigma",
+    }
+    values: dict[str, float | None] = {
+        names.get(k, f"prediction/{k}"): v for k, v in error.items()
+    }
+    surrogate: Mapping[str, Any] = proposed.payload.get("surrogate") or {}
+    values["surrogate/sigma_scale"] = surrogate.get("scale")
+    values["surrogate/training_records"] = surrogate.get("n_train")
+    for key, value in (surrogate.get("metrics") or {}).items():
+        values[f"surrogate/held_out_{key}"] = value
+    stds = [p["std"] for p in proposed.payload["proposals"] if p["std"] is not None]
+    if stds:
+        name = _named("prediction/mean_sigma", "", prop.unit)
+        values[name] = float(np.mean(stds))
+    return values
+
+
+def _seconds(closed: Event, proposed: Event) -> dict[str, float | None]:
+    seconds = (
+        proposed.payload[VOLATILE]["seconds"] | closed.payload[VOLATILE]["seconds"]
+    )
+    names = {"evaluate": "evaluate_all_workers", "wall": "evaluate_wall"}
+    return {f"seconds/{names.get(k, k)}": v for k, v in seconds.items()}
+
+
+def _named(stem: str, key: str, unit: str) -> str:
+    return "_".join(part for part in (stem, key, unit_name(unit)) if part)
+
+
+def _flat(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping) and value:
+        for key, inner in value.items():
+            yield from _flat(inner, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, list) and value and isinstance(value[0], Mapping):
+        for i, inner in enumerate(value):
+            yield from _flat(inner, f"{path}.{i}")
+    elif isinstance(value, list):
+        yield path, ", ".join(str(v) for v in value)
+    else:
+        yield path, "" if value is None else str(value)
