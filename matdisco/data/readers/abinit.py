@@ -14,8 +14,9 @@ from matdisco.data.readers.geometry import structure
 from matdisco.data.readers.labels import results
 from matdisco.data.readers.text import BOHR, HARTREE, decode, is_number, number
 
-_KEYS = ("acell", "rprim", "angdeg", "natom", "ntypat", "typat", "znucl", "xred", "xcart",
-         "xangst", "ixc", "ecut", "etotal", "fcart", "ndtset", "jdtset", "nimage")  # fmt: skip
+_KEYS = ("acell", "rprim", "angdeg", "natom", "ntypat", "typat", "znucl", "xred",
+         "xcart", "xangst", "ixc", "ecut", "etotal", "fcart", "ndtset", "jdtset",
+         "nimage")  # fmt: skip
 _KEY = re.compile(rf"^[-P ]?\s*({'|'.join(_KEYS)})(\d*|_\dimg)\b(.*)$")
 # LibXC and built-in codes of the ABINIT manual
 _IXC = {1: "LDA", 2: "LDA", 7: "LDA", 11: "PBE", 14: "revPBE", 15: "RPBE", 23: "WC",
@@ -30,7 +31,10 @@ def _is_output(text: str, _: bytes) -> bool:
 
 
 def _is_input(text: str, _: bytes) -> bool:
-    has = [re.search(rf"(?im)^\s*{k}\d*\??\s+\S", text) is not None for k in ("znucl", "natom", "typat", "acell", "ecut")]
+    has = [
+        re.search(rf"(?im)^\s*{k}\d*\??\s+\S", text) is not None
+        for k in ("znucl", "natom", "typat", "acell", "ecut")
+    ]
     return has[0] and sum(has) >= 3
 
 
@@ -106,7 +110,9 @@ class _Variables:
             raise Unreadable("too-many-sites", f"{n:,} atoms")
         types = [int(t) for t in self.get("typat", dataset) or [1] * n][:n]
         if len(types) < n or not all(1 <= t <= len(znucl) for t in types):
-            raise Unreadable("count-mismatch", f"{n} atoms, but typat and znucl do not cover them")
+            raise Unreadable(
+                "count-mismatch", f"{n} atoms, but typat and znucl do not cover them"
+            )
         acell = np.array((self.get("acell", dataset) or [1.0] * 3)[:3])
         rprim = self.get("rprim", dataset)
         if rprim:
@@ -120,7 +126,11 @@ class _Variables:
             if values and len(values) >= 3 * n:
                 sites = np.array(values[: 3 * n]).reshape(n, 3)
                 return structure(
-                    cell, species, sites * (scale or 1), cartesian=scale is not None, limit=limit
+                    cell,
+                    species,
+                    sites * (scale or 1),
+                    cartesian=scale is not None,
+                    limit=limit,
                 )
         if n == 1:
             return structure(cell, species, [[0.0, 0.0, 0.0]], limit=limit)
@@ -181,18 +191,41 @@ def _echo(lines: list[str]) -> _Variables:
 def read_output(blob: Blob, options: Options) -> Iterator[Entry]:
     """Yield the final structure and energy of each dataset."""
     lines = decode(blob.data).split("\n")
-    before = [i for i, x in enumerate(lines) if "echo values of preprocessed input" in x]
-    after = [i for i, x in enumerate(lines) if "echo values of variables after comp" in x]
-    version = next((m[1] for x in lines[:60] if (m := re.search(r"\.Version\s+(\S+)\s+of ABINIT", x))), "")
+    before = [
+        i for i, x in enumerate(lines) if "echo values of preprocessed input" in x
+    ]
+    after = [
+        i for i, x in enumerate(lines) if "echo values of variables after comp" in x
+    ]
+    version = next(
+        (
+            m[1]
+            for x in lines[:60]
+            if (m := re.search(r"\.Version\s+(\S+)\s+of ABINIT", x))
+        ),
+        "",
+    )
     if not before and not after:
         raise Unreadable("truncated", "the output ends before it echoes its structure")
     start = (after or before)[-1]
     variables = _echo(lines[start : start + 200_000])
-    unfinished = () if after else (
-        Finding("unfinished", "note", "the run stopped before its end: its first structure"),
+    unfinished = (
+        ()
+        if after
+        else (
+            Finding(
+                "unfinished",
+                "note",
+                "the run stopped before its end: its first structure",
+            ),
+        )
     )
     bad = any("was not converged" in x or "ScfConvergenceWarning" in x for x in lines)
-    warned = (Finding("unconverged", "quarantine", "an SCF cycle did not converge"),) if bad else ()
+    warned = (
+        (Finding("unconverged", "quarantine", "an SCF cycle did not converge"),)
+        if bad
+        else ()
+    )
     for dataset in variables.datasets:
         made = variables.structure(dataset, options.limits.sites)
         method = variables.method(dataset, version)

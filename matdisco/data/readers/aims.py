@@ -16,14 +16,19 @@ from matdisco.data.readers.json_structures import from_atoms
 from matdisco.data.readers.labels import results
 from matdisco.data.readers.text import decode, number, numbers
 
-_XC = {"pbe": "PBE", "pw-lda": "LDA", "pbesol": "PBEsol", "hse06": "HSE06", "pbe0": "PBE0",
-       "b3lyp": "B3LYP", "scan": "SCAN", "rpbe": "RPBE"}  # fmt: skip
+_XC = {"pbe": "PBE", "pw-lda": "LDA", "pbesol": "PBEsol", "hse06": "HSE06",
+       "pbe0": "PBE0", "b3lyp": "B3LYP", "scan": "SCAN", "rpbe": "RPBE"}  # fmt: skip
 
 
 def _is_geometry(text: str, _: bytes) -> bool:
-    return bool(
-        re.search(r"(?m)^\s*atom(?:_frac)?\s+[-+\d.]+\s+[-+\d.]+\s+[-+\d.]+\s+[A-Z]", text)
-    ) and "Invoking FHI-aims" not in text
+    return (
+        bool(
+            re.search(
+                r"(?m)^\s*atom(?:_frac)?\s+[-+\d.]+\s+[-+\d.]+\s+[-+\d.]+\s+[A-Z]", text
+            )
+        )
+        and "Invoking FHI-aims" not in text
+    )
 
 
 def _is_bands(text: str, _: bytes) -> bool:
@@ -38,11 +43,15 @@ def _is_bands(text: str, _: bytes) -> bool:
 
 
 def _bands(_: Blob, __: Options) -> Iterator[Entry]:
-    raise Unreadable("unsupported", "an FHI-aims band file: eigenvalues along a line, no atoms")
+    raise Unreadable(
+        "unsupported", "an FHI-aims band file: eigenvalues along a line, no atoms"
+    )
     yield Entry()
 
 
-def _atoms(lines: list[str], options: Options) -> tuple[Any, tuple[Finding, ...]] | None:
+def _atoms(
+    lines: list[str], options: Options
+) -> tuple[Any, tuple[Finding, ...]] | None:
     """Read ``lattice_vector`` and ``atom`` lines (Å)."""
     cell: list[list[float]] = []
     cartesian: list[tuple[bool, list[float]]] = []
@@ -60,7 +69,9 @@ def _atoms(lines: list[str], options: Options) -> tuple[Any, tuple[Finding, ...]
         return None
     matrix = np.zeros((3, 3))
     matrix[: len(cell[:3])] = np.array(cell[:3]).reshape(-1, 3)
-    sites = np.array([p if straight else np.array(p) @ matrix for straight, p in cartesian])
+    sites = np.array(
+        [p if straight else np.array(p) @ matrix for straight, p in cartesian]
+    )
     return from_atoms(species, sites, matrix, [True] * 3, options.limits.sites)
 
 
@@ -96,7 +107,11 @@ def read_output(blob: Blob, options: Options) -> Iterator[Entry]:
         nonlocal energy, forces, bad
         if energy is not None and geometry is not None:
             labels = results(method, n, energy=energy, forces=forces)
-            more = (Finding("unconverged", "quarantine", "SCF did not converge"),) if bad else ()
+            more = (
+                (Finding("unconverged", "quarantine", "SCF did not converge"),)
+                if bad
+                else ()
+            )
             steps.append(Entry(geometry[0], labels, method, "", (*geometry[1], *more)))
         energy, forces, bad = None, None, False
 
@@ -117,7 +132,9 @@ def read_output(blob: Blob, options: Options) -> Iterator[Entry]:
             geometry = _moved(lines, i, geometry, n, options)
     finish()
     if not steps:
-        note = Finding("unfinished", "note", "no finished step: the initial structure only")
+        note = Finding(
+            "unfinished", "note", "no finished step: the initial structure only"
+        )
         yield Entry(geometry[0], {}, method, "", (*geometry[1], note))
         return
     last = steps[-1]
@@ -144,7 +161,7 @@ def _moved(lines: list[str], i: int, geometry: Any, n: int, options: Options) ->
 
 
 def _block(lines: list[str], start: int) -> list[str]:
-    """The lines of a printed structure."""
+    """Return the lines of a printed structure."""
     out: list[str] = []
     for line in lines[start : start + 100_000]:
         words = line.replace("|", " ").split()
@@ -188,7 +205,9 @@ def _first_geometry(lines: list[str], options: Options) -> Any:
 
 
 FORMATS: tuple[Format, ...] = (
-    Format("aims-out", lambda t, _: "Invoking FHI-aims" in t, read_output, trajectory=True),
+    Format(
+        "aims-out", lambda t, _: "Invoking FHI-aims" in t, read_output, trajectory=True
+    ),
     Format("aims-geometry", _is_geometry, read_geometry),
     Format("aims-bands", _is_bands, _bands),
 )

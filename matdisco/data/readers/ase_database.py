@@ -38,7 +38,8 @@ def read(blob: Blob, options: Options) -> Iterator[Entry]:
             ).fetchone()
             if kind != ("table",):
                 raise Unreadable(
-                    "unsupported", "an SQLite file, but no ASE database (no table systems)"
+                    "unsupported",
+                    "an SQLite file, but no ASE database (no table systems)",
                 )
             have = {r[1] for r in connection.execute("PRAGMA table_info(systems)")}
             columns = [c for c in _WANTED if c in have]
@@ -87,7 +88,9 @@ def _entry(row: Mapping[str, Any], options: Options) -> Entry:
     except Unreadable as error:
         return Entry(findings=(Finding(error.rule, "reject", str(error)),))
     except (ValueError, TypeError) as error:
-        return Entry(findings=(Finding("unreadable", "reject", f"damaged row: {error}"),))
+        return Entry(
+            findings=(Finding("unreadable", "reject", f"damaged row: {error}"),)
+        )
     method = {"code": str(row.get("calculator") or "")}
     forces = _array(row.get("forces"), "<f8")
     data = {**row, "forces": None if forces is None else forces.reshape(-1, 3)}
@@ -105,7 +108,9 @@ def labels_of(
         method,
         n,
         energy=float(energy) if isinstance(energy, (int, float)) else None,
-        forces=np.asarray(forces, float) if isinstance(forces, (list, np.ndarray)) else None,
+        forces=np.asarray(forces, float)
+        if isinstance(forces, (list, np.ndarray))
+        else None,
         moment=float(moment) if isinstance(moment, (int, float)) else None,
     )
     return labels, {str(k): v for k, v in pairs.items()}

@@ -68,14 +68,13 @@ def reader(
 
         text = "" if blob.data[:9] == b"- of Ulm" else decode(blob.data)
         method = describe(text) if describe else {}
-        index = ":" if options.frames == "all" or notes is None else ":"
         if by_file:
             with tempfile.TemporaryDirectory(prefix="matdisco-") as folder:
                 path = Path(folder) / "input"
                 path.write_bytes(blob.data)
-                frames = read(path, index=index, format=ase_name)
+                frames = read(path, index=":", format=ase_name)
         else:
-            frames = read(io.StringIO(text), index=index, format=ase_name)
+            frames = read(io.StringIO(text), index=":", format=ase_name)
         images = frames if isinstance(frames, list) else [frames]
         last = notes(text) if notes else ()
         for i, atoms in enumerate(images):
@@ -176,7 +175,7 @@ FORMATS: tuple[Format, ...] = (
            reader("struct", _code("WIEN2k"), by_file=True)),
     Format("elk-geometry", _matches(r"(?ms)^\s*avec\b.*^\s*atoms\b"),
            reader("elk", _code("Elk"))),
-    Format("xsf", _matches(r"(?m)^\s*(?:CRYSTAL|ANIMSTEPS|SLAB|POLYMER|MOLECULE|ATOMS)\s*$"),
+    Format("xsf", _matches(r"(?m)^\s*(?:CRYSTAL|ANIMSTEPS|SLAB|POLYMER|ATOMS)\s*$"),
            reader("xsf"), trajectory=True),
     Format("magres", _has("#$magres-abinitio"), reader("magres")),
     Format("shelx-res", _matches(r"(?ms)^TITL\b.*^CELL\s+[\d.]+\s+[\d.]+"),

@@ -29,7 +29,7 @@ _FIELDS = {
 
 
 def sniff(text: str, _: bytes) -> bool:
-    """A data block and a data name."""
+    """Look for a data block and a data name."""
     return bool(
         re.search(r"(?mi)^\s*data_", text)
         and re.search(r"(?m)^\s*_[A-Za-z]\w+[.\w/\[\]-]*", text)
@@ -38,8 +38,8 @@ def sniff(text: str, _: bytes) -> bool:
 
 def blocks(text: str) -> Iterator[tuple[str, str]]:
     """Yield (name, text) of each data block; ``data_`` inside text fields is text."""
-    name, lines, inside = "", [], False
-    found = False
+    lines: list[str] = []
+    name, inside, found = "", False, False
     for line in text.split("\n"):
         if line.startswith(";"):
             inside = not inside
@@ -131,6 +131,8 @@ def _translated(error: Exception, text: str) -> Unreadable:
         return Unreadable(
             "unsupported", "an incommensurately modulated structure has no finite cell"
         )
+    if "thickness" in message or "volume" in message.lower():
+        return Unreadable("flat-cell", f"the cell has next to no volume ({message})")
     if isinstance(error, KeyError):
         return Unreadable("unreadable", f"the CIF lacks {message}")
     if "not a valid Element" in message or "can't parse" in message.lower():
@@ -141,7 +143,9 @@ def _translated(error: Exception, text: str) -> Unreadable:
 
 
 def _reason(error: Exception) -> str:
-    return shorten(error, 200) or type(error).__name__
+    """Return the last line; pymatgen's first one only says: no structure."""
+    lines = [x for x in str(error).splitlines() if x.strip()]
+    return shorten(lines[-1], 200) if lines else type(error).__name__
 
 
 def _without_empty_loops(text: str) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from pydantic import Field
+
 from matdisco.errors import ConfigError
 from matdisco.recipe import Recipe
 
@@ -27,13 +29,15 @@ class LabelColumn(Recipe):
 
 
 class ColumnMap(Recipe):
-    """The columns of a table::
+    """The columns of a table.
 
-        id: material_id
-        structure: cif
-        missing: ["", "n.a.", -999]
-        labels:
-          bulk_modulus: {column: K_VRH, unit: GPa, method: PBE}
+    In YAML::
+
+    id: material_id
+    structure: cif
+    missing: ["", "n.a.", -999]
+    labels:
+      bulk_modulus: {column: K_VRH, unit: GPa, method: PBE}
     """
 
     id: str | None = None
@@ -44,9 +48,18 @@ class ColumnMap(Recipe):
     """Column that names a structure file beside the table."""
     formula: str | None = None
     """Column with the chemical formula."""
-    labels: dict[str, LabelColumn] = {}
+    labels: dict[str, LabelColumn] = Field(default_factory=dict)
     """Property key to column."""
-    missing: tuple[str | float, ...] = ("", "nan", "n.a.", "n/a", "na", "none", "null", "-")
+    missing: tuple[str | float, ...] = (
+        "",
+        "nan",
+        "n.a.",
+        "n/a",
+        "na",
+        "none",
+        "null",
+        "-",
+    )
     """Cells that mean "no value", letter case ignored."""
     delimiter: str | None = None
     """Of a text table; found by itself where not given."""

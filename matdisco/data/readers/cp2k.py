@@ -23,12 +23,13 @@ def _is_output(text: str, _: bytes) -> bool:
 
 def _is_input(text: str, _: bytes) -> bool:
     return bool(
-        re.search(r"(?im)^\s*&FORCE_EVAL\b", text) and re.search(r"(?im)^\s*&SUBSYS\b", text)
+        re.search(r"(?im)^\s*&FORCE_EVAL\b", text)
+        and re.search(r"(?im)^\s*&SUBSYS\b", text)
     )
 
 
 def _section(text: str, name: str) -> list[list[str]] | None:
-    """The words of a section's lines, without its subsections."""
+    """Return the words of a section's lines, without its subsections."""
     match = re.search(rf"(?ims)^\s*&{name}\b[^\n]*\n(.*?)^\s*&END\b", text)
     if not match:
         return None
@@ -47,11 +48,11 @@ def read_input(blob: Blob, options: Options) -> Iterator[Entry]:
             "no-structure", "the coordinates stand in another file (COORD_FILE_NAME)"
         )
     cell = _cell(cell_lines)
-    kinds = dict(
-        re.findall(r"(?im)^\s*&KIND\s+(\S+)[^&]*?^\s*ELEMENT\s+(\S+)", text)
-    )
+    kinds = dict(re.findall(r"(?im)^\s*&KIND\s+(\S+)[^&]*?^\s*ELEMENT\s+(\S+)", text))
     scaled = any(w[0].upper() == "SCALED" for w in coordinates)
-    unit = next((w[1].lower() for w in coordinates if w[0].upper() == "UNIT"), "angstrom")
+    unit = next(
+        (w[1].lower() for w in coordinates if w[0].upper() == "UNIT"), "angstrom"
+    )
     atoms = [w for w in coordinates if len(w) >= 4 and is_number(w[1])]
     species = [symbol_of(kinds.get(w[0], w[0])) for w in atoms]
     sites = np.array([numbers(w[1:4], 3) for w in atoms]).reshape(-1, 3)
@@ -105,12 +106,11 @@ def read_output(blob: Blob, options: Options) -> Iterator[Entry]:
         "version": found(r"CP2K\| version string:\s*CP2K version (\S+)", text),
         "functional": found(r"FUNCTIONAL\|\s+(\w+):", text),
     }
-    start = next(
-        (i for i, x in enumerate(lines) if "ATOMIC COORDINATES IN" in x), None
-    )
+    start = next((i for i, x in enumerate(lines) if "ATOMIC COORDINATES IN" in x), None)
     if start is None:
         raise Unreadable(
-            "no-structure", "the output does not print its coordinates (PRINT_LEVEL LOW)"
+            "no-structure",
+            "the output does not print its coordinates (PRINT_LEVEL LOW)",
         )
     scale = 1.0 if "ngstrom" in lines[start].lower() else BOHR
     species, sites = _atoms(lines[start + 1 :])
@@ -123,14 +123,16 @@ def read_output(blob: Blob, options: Options) -> Iterator[Entry]:
         if "ENERGY| Total FORCE_EVAL" in x and x.split(":")[-1].strip()
     ]
     forces = _forces(lines, len(made))
-    labels = results(method, len(made), energy=energies[0] if energies else None, forces=forces)
+    labels = results(
+        method, len(made), energy=energies[0] if energies else None, forces=forces
+    )
     more: tuple[Finding, ...] = ()
     if len(energies) > 1:
         more += (
             Finding(
                 "frames-skipped",
                 "note",
-                f"the first of {len(energies)} steps; the others' structures are in other files",
+                f"the first of {len(energies)} steps; other files have the others",
             ),
         )
     if "SCF run NOT converged" in text:
@@ -155,7 +157,9 @@ def _atoms(lines: list[str]) -> tuple[list[Any], np.ndarray]:
 
 
 def _forces(lines: list[str], n: int) -> np.ndarray | None:
-    start = next((i for i, x in enumerate(lines) if "ATOMIC FORCES in [a.u.]" in x), None)
+    start = next(
+        (i for i, x in enumerate(lines) if "ATOMIC FORCES in [a.u.]" in x), None
+    )
     if start is None:
         return None
     found_ = []

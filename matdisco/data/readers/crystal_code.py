@@ -21,7 +21,7 @@ _NAMES = {
 
 
 def sniff(text: str, _: bytes) -> bool:
-    """The banner names the program and its home."""
+    """Look for the banner, which names the program and its home."""
     return "CRYSTAL.UNITO.IT" in text.upper() or bool(
         re.search(r"\*\s+CRYSTAL(?:0\d|1\d|2\d)\s+\*", text)
     )
@@ -52,7 +52,9 @@ def read(blob: Blob, options: Options) -> Iterator[Entry]:
     text = decode(blob.data)
     lines = text.split("\n")
     method = _method(text)
-    if any("CRYSTAL - PROPERTIES" in x for x in lines) and not _last(lines, "GEOMETRY FOR WAVE"):
+    if any("CRYSTAL - PROPERTIES" in x for x in lines) and not _last(
+        lines, "GEOMETRY FOR WAVE"
+    ):
         yield _properties(lines, method, options)
         return
     dimension = _dimension(lines)
@@ -106,12 +108,18 @@ def _energy(lines: list[str], text: str) -> tuple[float | None, tuple[Finding, .
     found = [
         number(m[1]) * HARTREE
         for x in lines
-        if (m := re.search(r"TOTAL ENERGY\((?:DFT|HF)\)\(AU\)\(\s*\d+\)\s*(\S+?)(?:\s|DE|$)", x))
+        if (
+            m := re.search(
+                r"TOTAL ENERGY\((?:DFT|HF)\)\(AU\)\(\s*\d+\)\s*(\S+?)(?:\s|DE|$)", x
+            )
+        )
         and is_number(m[1])
     ]
     findings: tuple[Finding, ...] = ()
     if "SCF ENDED - TOO MANY CYCLES" in text:
-        findings += (Finding("unconverged", "quarantine", "'SCF ENDED - TOO MANY CYCLES'"),)
+        findings += (
+            Finding("unconverged", "quarantine", "'SCF ENDED - TOO MANY CYCLES'"),
+        )
     if "OPTIMIZATION - POINT" in text:
         if "FINAL OPTIMIZED GEOMETRY" not in text:
             note = "the optimisation did not end: the first structure, without energy"
@@ -144,7 +152,9 @@ def _properties(lines: list[str], method: dict[str, Any], options: Options) -> E
         match = re.match(r"\s*TOTAL ENERGY\s+(\S+)\s+CONVERGENCE", line)
         if match and is_number(match[1]):
             energy = number(match[1]) * HARTREE
-    note = Finding("parser-warning", "note", "the program prints positions to 0.001 Å here")
+    note = Finding(
+        "parser-warning", "note", "the program prints positions to 0.001 Å here"
+    )
     labels = results(method, len(made), energy=energy)
     return Entry(made, labels, method, "", (*findings, note))
 

@@ -11,6 +11,7 @@ from pymatgen.core import Lattice, Structure
 
 from matdisco.data.readers.ase_formats import found, reader
 from matdisco.data.readers.base import Blob, Entry, Finding, Format, Options, Unreadable
+from matdisco.data.readers.espresso_lattice import bravais
 from matdisco.data.readers.geometry import structure, symbol_of
 from matdisco.data.readers.labels import results
 from matdisco.data.readers.text import (
@@ -46,13 +47,18 @@ def _is_postprocessing(text: str, _: bytes) -> bool:
     head = re.match(r"(?is)\s*&(dos|projwfc|bands|inputpp|inputph|plot|pp)\b", text)
     return bool(head) or (
         "Program PWSCF" not in text[:4000]
-        and bool(re.search(r"Program (?:DOS|PROJWFC|BANDS|POST-PROC|PHONON)\s+v\.", text[:4000]))
+        and bool(
+            re.search(
+                r"Program (?:DOS|PROJWFC|BANDS|POST-PROC|PHONON)\s+v\.", text[:4000]
+            )
+        )
     )
 
 
 def _post(blob: Blob, _: Options) -> Iterator[Entry]:
     raise Unreadable(
-        "unsupported", "input or log of a Quantum ESPRESSO tool that prints no structure"
+        "unsupported",
+        "input or log of a Quantum ESPRESSO tool that prints no structure",
     )
     yield Entry()
 
@@ -122,7 +128,7 @@ def read_input(blob: Blob, options: Options) -> Iterator[Entry]:
 
 
 def _parameters(data: _Input) -> tuple[float, float, float, float, float, float]:
-    """a, b, c in Å and the cosines of alpha, beta, gamma."""
+    """Return a, b, c in Å and the cosines of alpha, beta, gamma."""
     d = [0.0] + [data.number(f"celldm({i})") or 0.0 for i in range(1, 7)]
     a = data.number("a")
     if a is not None:
@@ -131,9 +137,14 @@ def _parameters(data: _Input) -> tuple[float, float, float, float, float, float]
         return a, b, c, cosines[0], cosines[1], cosines[2]
     a = d[1] * BOHR
     b, c = a * (d[2] or 1), a * (d[3] or 1)
-    if int(data.number("ibrav") or 0) == 14:
+    ibrav = int(data.number("ibrav") or 0)
+    if ibrav == 14:
         return a, b, c, d[4], d[5], d[6]
-    return a, b, c, d[4], d[5], d[4]
+    if ibrav in (-12, -13):  # unique axis b: celldm(5) is the cosine of beta
+        return a, b, c, 0.0, d[5], 0.0
+    if abs(ibrav) == 5:
+        return a, a, a, d[4], d[4], d[4]
+    return a, b, c, 0.0, 0.0, d[4]
 
 
 def _cell(data: _Input) -> tuple[np.ndarray, float]:
@@ -143,19 +154,7 @@ def _cell(data: _Input) -> tuple[np.ndarray, float]:
     if ibrav is None:
         raise Unreadable("no-cell", "neither ibrav nor a space group is given")
     if ibrav:
-        from ase.io.espresso import ibrav_to_cell
-
-        system: dict[str, Any] = {"ibrav": int(ibrav)}
-        for key in ("a", "b", "c", "cosab", "cosac", "cosbc"):
-            value = data.number(key)
-            if value is not None:
-                system[key.upper() if len(key) == 1 else f"cos{key[3:].upper()}"] = value
-        for i in range(1, 7):
-            value = data.number(f"celldm({i})")
-            if value is not None:
-                system[f"celldm({i})"] = value
-        upper = {k.lower(): v for k, v in system.items()}
-        return np.array(ibrav_to_cell(upper)[1], float), a
+        return bravais(int(ibrav), *_parameters(data)), a
     if "CELL_PARAMETERS" not in data.cards:
         raise Unreadable("truncated", "the input ends before CELL_PARAMETERS")
     unit, lines = data.cards["CELL_PARAMETERS"]
@@ -179,7 +178,7 @@ def _from_group(
         ab = -0.5
     angles = [float(np.degrees(np.arccos(np.clip(x, -1, 1)))) for x in (bc, ac, ab)]
     return Structure.from_spacegroup(
-        group, Lattice.from_parameters(a, b, c, *angles), species, positions
+        group, Lattice.from_parameters(a, b, c, *angles), species, positions.tolist()
     )
 
 
@@ -192,8 +191,12 @@ def _method(text: str) -> dict[str, Any]:
         "code": "Quantum ESPRESSO",
         "version": found(r"Program PWSCF v\.?\s*(\S+)", text),
         "functional": found(r"Exchange-correlation\s*=\s*(.+?)(?:\s*\(|\n)", text),
-        "pseudopotentials": re.findall(r"(\S+\.(?:UPF|upf|RRKJ3|psl\S*))\s*$", text, re.MULTILINE)[:20],
-        "settings": {"encut_eV": round(float(cutoff) * HARTREE / 2, 4)} if cutoff else {},
+        "pseudopotentials": re.findall(
+            r"(\S+\.(?:UPF|upf|RRKJ3|psl\S*))\s*$", text, re.MULTILINE
+        )[:20],
+        "settings": {"encut_eV": round(float(cutoff) * HARTREE / 2, 4)}
+        if cutoff
+        else {},
     }
 
 
@@ -210,7 +213,7 @@ def _notes(text: str) -> tuple[Finding, ...]:
 
 
 def read_xml(blob: Blob, options: Options) -> Iterator[Entry]:
-    """Yield the steps and the final structure; the schema is in Hartree atomic units."""
+    """Yield the steps and the final structure, in Hartree atomic units."""
     root, complete = parse_xml(blob.data)
     creator = root.find("general_info/creator")
     output = root.find("output")
@@ -241,9 +244,7 @@ def read_xml(blob: Blob, options: Options) -> Iterator[Entry]:
         total = node.findtext("total_energy/etot")
         force = node.findtext("forces")
         forces = (
-            np.array(numbers(force)).reshape(-1, 3) * HARTREE / BOHR
-            if force
-            else None
+            np.array(numbers(force)).reshape(-1, 3) * HARTREE / BOHR if force else None
         )
         labels = results(
             method,
@@ -260,7 +261,12 @@ def read_xml(blob: Blob, options: Options) -> Iterator[Entry]:
 
 
 FORMATS: tuple[Format, ...] = (
-    Format("espresso-xml", lambda t, _: "<qes:espresso" in t[:3000], read_xml, trajectory=True),
+    Format(
+        "espresso-xml",
+        lambda t, _: "<qes:espresso" in t[:3000],
+        read_xml,
+        trajectory=True,
+    ),
     Format(
         "espresso-out",
         lambda t, _: "Program PWSCF" in t,

@@ -16,8 +16,8 @@ from matdisco.data.readers.labels import results
 from matdisco.data.readers.text import BOHR, HARTREE, decode, number, numbers, parse_xml
 
 # Exchange-correlation types of the exciting input reference
-_XC = {"3": "LDA", "20": "PBE", "21": "revPBE", "22": "PBEsol", "26": "WC", "406": "PBE0",
-       "408": "HSE06"}  # fmt: skip
+_XC = {"3": "LDA", "20": "PBE", "21": "revPBE", "22": "PBEsol", "26": "WC",
+       "406": "PBE0", "408": "HSE06"}  # fmt: skip
 
 
 def _method(functional: str, version: str = "") -> dict[str, Any]:
@@ -43,7 +43,9 @@ def read_input(blob: Blob, options: Options) -> Iterator[Entry]:
     species: list[str] = []
     sites: list[list[float]] = []
     for kind in block.findall("species"):
-        name = kind.get("chemicalSymbol") or (kind.get("speciesfile") or "").split(".")[0]
+        name = (
+            kind.get("chemicalSymbol") or (kind.get("speciesfile") or "").split(".")[0]
+        )
         for atom in kind.findall("atom"):
             species.append(symbol_of(name))
             sites.append(numbers(atom.get("coord") or "", 3))
@@ -83,7 +85,9 @@ def read_info_xml(blob: Blob, options: Options) -> Iterator[Entry]:
 
 
 def _structure(node: Node, energy: float | None, options: Options) -> Entry:
-    cell = np.array([numbers(v.text or "", 3) for v in node.findall("crystal/basevect")])
+    cell = np.array(
+        [numbers(v.text or "", 3) for v in node.findall("crystal/basevect")]
+    )
     species: list[str] = []
     sites: list[list[float]] = []
     forces: list[list[float]] = []
@@ -97,21 +101,27 @@ def _structure(node: Node, energy: float | None, options: Options) -> Entry:
     made = structure(cell * BOHR, species, sites, limit=options.limits.sites)
     method = _method("")
     force_array = np.array(forces) * HARTREE / BOHR if forces else None
-    return Entry(made, results(method, len(made), energy=energy, forces=force_array), method)
+    return Entry(
+        made, results(method, len(made), energy=energy, forces=force_array), method
+    )
 
 
 def read_info_out(blob: Blob, options: Options) -> Iterator[Entry]:
     """Yield the initial structure, and each relaxed one, with its energy."""
     text = decode(blob.data)
     lines = text.split("\n")
-    start = next((i for i, x in enumerate(lines) if "Lattice vectors (cartesian)" in x), None)
+    start = next(
+        (i for i, x in enumerate(lines) if "Lattice vectors (cartesian)" in x), None
+    )
     if start is None:
         raise Unreadable("truncated", "the output ends before its structure")
     cell = np.array([numbers(x, 3) for x in lines[start + 1 : start + 4]]) * BOHR
     species, sites = _initial(lines)
     code = re.search(r"Exchange-correlation type\s*:\s*(\S+)", text)
     version = re.search(r"EXCITING\s+(\S+)\s+started", text)
-    method = _method(_XC.get(code[1], "") if code else "", version[1] if version else "")
+    method = _method(
+        _XC.get(code[1], "") if code else "", version[1] if version else ""
+    )
     energy: float | None = None
     entries: list[Entry] = []
 
@@ -124,7 +134,9 @@ def read_info_out(blob: Blob, options: Options) -> Iterator[Entry]:
             energy = number(line.split(":")[1].split()[0]) * HARTREE
         elif line.strip() == "Atomic positions (lattice) :" and energy is not None:
             found = [x.split() for x in lines[i + 1 : i + 1 + len(species)]]
-            sites = np.array([numbers(w[w.index(":") + 1 :], 3) for w in found if ":" in w])
+            sites = np.array(
+                [numbers(w[w.index(":") + 1 :], 3) for w in found if ":" in w]
+            )
             add()
     if not entries:
         add()
@@ -156,7 +168,11 @@ def _initial(lines: list[str]) -> tuple[list[str], np.ndarray]:
 
 
 FORMATS: tuple[Format, ...] = (
-    Format("exciting-input", lambda t, _: "<input" in t[:2000] and "<crystal" in t, read_input),
+    Format(
+        "exciting-input",
+        lambda t, _: "<input" in t[:2000] and "<crystal" in t,
+        read_input,
+    ),
     Format(
         "exciting-info-xml",
         lambda t, _: "<info" in t[:1000] and "<groundstate" in t,

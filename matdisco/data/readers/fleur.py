@@ -10,7 +10,14 @@ import numpy as np
 from matdisco.data.readers.base import Blob, Entry, Finding, Format, Options, Unreadable
 from matdisco.data.readers.espresso import INPUT_ONLY
 from matdisco.data.readers.geometry import structure
-from matdisco.data.readers.text import BOHR, decode, is_number, number, numbers, parse_xml
+from matdisco.data.readers.text import (
+    BOHR,
+    decode,
+    is_number,
+    number,
+    numbers,
+    parse_xml,
+)
 
 
 def read_xml(blob: Blob, options: Options) -> Iterator[Entry]:
@@ -26,7 +33,9 @@ def read_xml(blob: Blob, options: Options) -> Iterator[Entry]:
         film = next(root.iter("filmLattice"), None)
         raise Unreadable(
             "unsupported",
-            "a FLEUR film (two-dimensional) input" if film is not None else "no <bulkLattice>",
+            "a FLEUR film (two-dimensional) input"
+            if film is not None
+            else "no <bulkLattice>",
         )
     if matrix is None:
         raise Unreadable(
@@ -77,7 +86,9 @@ def read_inp(blob: Blob, options: Options) -> Iterator[Entry]:
                 at = i
                 break
     if at is None:
-        raise Unreadable("no-cell", "no three lattice vectors; a lattice by name is not read")
+        raise Unreadable(
+            "no-cell", "no three lattice vectors; a lattice by name is not read"
+        )
     scale = number(last[4]) if len(last) > 4 and is_number(last[4]) else 1.0
     species: list[int] = []
     sites: list[list[float]] = []
@@ -109,11 +120,10 @@ def read_inp(blob: Blob, options: Options) -> Iterator[Entry]:
             Finding(
                 "count-mismatch",
                 "quarantine",
-                "a type has several atoms; the list may be completed by symmetry elsewhere",
+                "a type has several atoms; symmetry elsewhere may complete the list",
             ),
         )
     yield Entry(made, {}, {"code": "FLEUR"}, "", findings)
-
 
 
 FORMATS: tuple[Format, ...] = (

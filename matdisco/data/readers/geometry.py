@@ -236,6 +236,8 @@ def by_mass(mass: float) -> str | None:
     close = [
         e.symbol
         for e in Element
-        if e.Z < 93 and e.symbol not in ("D", "T") and abs(float(e.atomic_mass) - mass) < 0.003 * mass
+        if e.Z < 93
+        and e.symbol not in ("D", "T")
+        and abs(float(e.atomic_mass) - mass) < 0.003 * mass
     ]
     return close[0] if len(set(close)) == 1 else None

@@ -1,4 +1,4 @@
-"""Read through a guarded process that is ended when it hangs, and replaced when it dies.
+"""Read through a guarded process: ended when it hangs, replaced when it dies.
 
 A parser of somebody else's library can loop forever, eat all memory, or crash in
 C. In a process of its own none of that reaches the caller: the file gets a finding
@@ -15,7 +15,7 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,10 @@ class _Worker:
     """One guarded process and the thread that reads its answers."""
 
     def __init__(self) -> None:
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
+        }
         environment.setdefault("OMP_NUM_THREADS", "1")
         environment.setdefault("OPENBLAS_NUM_THREADS", "1")
         self.process = subprocess.Popen(
@@ -136,7 +139,7 @@ _GIVEN_UP = -2
 
 def _answers(
     worker: _Worker, path: Path, name: str, options: Options
-) -> Iterator[RawRecord]:
+) -> Generator[RawRecord, None, int]:
     """Yield records until the file is done; return the member to go on with."""
     seconds = options.limits.seconds
     blob, at, count = Blob(str(path), name, None, b"", ""), -1, 0
@@ -157,7 +160,9 @@ def _answers(
             yield transport.load_record(message["record"])
         elif "begin" in message:
             at, count = message["begin"], 0
-            blob = Blob(str(path), message["name"], message["member"], b"", message["hash"])
+            blob = Blob(
+                str(path), message["name"], message["member"], b"", message["hash"]
+            )
         elif "done" in message:
             pass
         else:

@@ -1,4 +1,4 @@
-"""JSON and JSON Lines: one structure, lists, tables, OPTIMADE responses, ASE databases."""
+"""JSON and JSON Lines: structures, lists, tables, OPTIMADE, ASE databases."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _DEPTH = 60
 
 
 def sniff(text: str, _: bytes) -> bool:
-    """An object or a list that begins like JSON."""
+    """Look for an object or a list that begins like JSON."""
     head = text.lstrip()[:200]
     if head[:1] == "{":
         return head[1:].lstrip()[:1] in ('"', "}")
@@ -92,13 +92,19 @@ def _record(data: Mapping[str, Any], blob: Blob, options: Options) -> Entry:
     found = rows.entry(data, blob, options)
     old = "pretty_formula" in data and "chemical_formula_reduced" not in data
     if old and found.structure is not None:
-        note = Finding("old-schema", "note", "an OPTIMADE entry from before version 1.0")
+        note = Finding(
+            "old-schema", "note", "an OPTIMADE entry from before version 1.0"
+        )
         found = replace(found, findings=(*found.findings, note))
     return found
 
 
 def _is_response(data: Mapping[str, Any]) -> bool:
-    return isinstance(data.get("data"), list) and "columns" not in data and not holds_structure(data)
+    return (
+        isinstance(data.get("data"), list)
+        and "columns" not in data
+        and not holds_structure(data)
+    )
 
 
 def _response(
@@ -108,14 +114,19 @@ def _response(
     provider = meta.get("provider") if isinstance(meta, Mapping) else None
     name = provider.get("name") if isinstance(provider, Mapping) else None
     for found in _entries(data["data"], blob, options, depth + 1):
-        yield replace(found, method={**found.method, "provider": name}) if name else found
+        yield (
+            replace(found, method={**found.method, "provider": name}) if name else found
+        )
     if isinstance(meta, Mapping) and meta.get("more_data_available"):
         note = Finding("truncated", "note", "the provider has more pages than this one")
-        yield Entry(fields={"next": str((data.get("links") or {}).get("next"))}, findings=(note,))
+        yield Entry(
+            fields={"next": str((data.get("links") or {}).get("next"))},
+            findings=(note,),
+        )
 
 
 def _table(data: Mapping[str, Any]) -> list[dict[str, Any]] | None:
-    """pandas' ``split`` and ``columns`` layouts, and columns as lists."""
+    """Read pandas' ``split`` and ``columns`` layouts, and columns as lists."""
     if isinstance(data.get("columns"), list) and isinstance(data.get("data"), list):
         names = [str(c) for c in data["columns"]]
         index = data.get("index") or [None] * len(data["data"])
@@ -127,17 +138,13 @@ def _table(data: Mapping[str, Any]) -> list[dict[str, Any]] | None:
     values = list(data.values())
     if len(values) > 1 and all(isinstance(v, Mapping) for v in values):
         keys = list(values[0])
-        if keys and all(list(v) == keys for v in values) and not any(map(holds_structure, values)):
-            inner = [v[keys[0]] for v in values]
-            if any(map(holds_structure, inner)):
-                return [
-                    {"index": k, **{c: v[k] for c, v in data.items()}} for k in keys
-                ]
-    if len(values) > 1 and all(isinstance(v, list) and len(v) == len(values[0]) for v in values):
-        if values[0] and any(holds_structure(v[0]) for v in values):
-            return [
-                {c: v[i] for c, v in data.items()} for i in range(len(values[0]))
-            ]
+        aligned = bool(keys) and all(list(v) == keys for v in values)
+        if aligned and any(holds_structure(v[keys[0]]) for v in values):
+            return [{"index": k, **{c: v[k] for c, v in data.items()}} for k in keys]
+    if len(values) > 1 and all(isinstance(v, list) and v for v in values):
+        aligned = all(len(v) == len(values[0]) for v in values)
+        if aligned and any(holds_structure(v[0]) for v in values):
+            return [{c: v[i] for c, v in data.items()} for i in range(len(values[0]))]
     if values and all(map(holds_structure, values)):
         return [{"id": k, "structure": v} for k, v in data.items()]
     return None
@@ -168,7 +175,7 @@ def _is_croissant(data: Mapping[str, Any]) -> bool:
 
 
 def _croissant(data: Mapping[str, Any]) -> Iterator[Entry]:
-    """A card, not a record: its files are read where they lie."""
+    """Describe a card; its files are read where they lie."""
     files = [
         str(f.get("contentUrl") or f.get("name") or f.get("@id"))
         for f in data.get("distribution") or ()

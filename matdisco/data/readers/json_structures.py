@@ -30,10 +30,18 @@ def read_structure(value: Mapping[str, Any], limit: int) -> Found:
     for keys, make in _KINDS:
         if all(k in value for k in keys):
             try:
-                return make(value, limit)
-            except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+                found: Found = make(value, limit)
+                return found
+            except (
+                KeyError,
+                TypeError,
+                ValueError,
+                IndexError,
+                AttributeError,
+            ) as error:
                 raise Unreadable(
-                    "unreadable", f"the structure block breaks: {type(error).__name__}: {error}"
+                    "unreadable",
+                    f"the structure block breaks: {type(error).__name__}: {error}",
                 ) from error
     raise Unreadable("no-structure", "the entry has no structure")
 
@@ -46,9 +54,7 @@ def _pymatgen(value: Mapping[str, Any], limit: int) -> Found:
         matrix = cell_from_parameters([float(lattice[k]) for k in keys])
     species, positions = [], []
     for site in value["sites"]:
-        parts = {
-            _with_charge(s): float(s.get("occu", 1)) for s in site["species"]
-        }
+        parts = {_with_charge(s): float(s.get("occu", 1)) for s in site["species"]}
         whole = len(parts) == 1 and next(iter(parts.values())) == 1
         species.append(next(iter(parts)) if whole else parts)
         positions.append(site["abc"])
@@ -125,7 +131,9 @@ def _optimade_species(
         key = "X0+" if symbol == "X" else str(symbol)
         if symbol == "X":
             findings.append(
-                Finding("unknown-species", "quarantine", "a site of unknown species (X)")
+                Finding(
+                    "unknown-species", "quarantine", "a site of unknown species (X)"
+                )
             )
         shares[key] = shares.get(key, 0.0) + float(share)
     if not shares:
@@ -140,7 +148,11 @@ def _ase(value: Mapping[str, Any], limit: int) -> Found:
     cell = np.array(_plain(value.get("cell", np.zeros((3, 3)))), float)
     matrix = np.diag(cell) if cell.shape == (3,) else cell.reshape(3, 3)
     stated = value.get("pbc", [True] * 3)
-    pbc = [bool(x) for x in _plain(stated)] if not isinstance(stated, bool) else [stated] * 3
+    pbc = (
+        [bool(x) for x in _plain(stated)]
+        if not isinstance(stated, bool)
+        else [stated] * 3
+    )
     return from_atoms(numbers, positions, matrix, pbc, limit)
 
 
@@ -163,7 +175,9 @@ def from_atoms(
             return made, ()
         rule = "no-cell" if not any(pbc) else "partial-cell"
         note = Finding(
-            rule, "quarantine", f"a cell, but periodic only in {sum(map(bool, pbc))} of 3"
+            rule,
+            "quarantine",
+            f"a cell, but periodic only in {sum(map(bool, pbc))} of 3",
         )
         return made, (note,)
     made, finding = boxed(species, positions, cell, rows, limit=limit)

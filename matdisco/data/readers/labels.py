@@ -13,7 +13,14 @@ from matdisco.data.readers.base import Finding
 from matdisco.errors import DataError
 from matdisco.properties import convert, get
 
-_ORDER = ("code", "version", "functional", "hubbard_u", "dispersion", "pseudopotentials")
+_ORDER = (
+    "code",
+    "version",
+    "functional",
+    "hubbard_u",
+    "dispersion",
+    "pseudopotentials",
+)
 
 
 def method_text(method: Mapping[str, Any]) -> str:

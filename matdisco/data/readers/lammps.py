@@ -50,11 +50,15 @@ def read_data(blob: Blob, options: Options) -> Iterator[Entry]:
     cell = np.array([[xhi - xlo, 0, 0], [xy, yhi - ylo, 0], [xz, yz, zhi - zlo]])
     count = re.search(r"(?m)^\s*(\d+)\s+atoms\s*$", text)
     n = int(count[1]) if count else 0
-    start = next((i for i, x in enumerate(lines) if x.strip().startswith("Atoms")), None)
+    start = next(
+        (i for i, x in enumerate(lines) if x.strip().startswith("Atoms")), None
+    )
     if start is None:
         raise Unreadable("truncated", "the file ends before its atoms")
     hint = re.search(r"#\s*(\w+)", lines[start])
-    body = [x.split() for x in lines[start + 1 :] if x.strip()][: min(n, options.limits.sites + 1)]
+    body = [x.split() for x in lines[start + 1 :] if x.strip()][
+        : min(n, options.limits.sites + 1)
+    ]
     good = [w for w in body if w[0].isdigit()]
     if len(good) < min(n, options.limits.sites + 1):
         raise Unreadable("truncated", f"{n} atoms stated, {len(good)} found")
@@ -85,7 +89,9 @@ def _columns(style: str, words: list[str]) -> tuple[int, int]:
         return _STYLES["full"]
     if width == 6:
         return _STYLES["charge" if "." in words[2] else "molecular"]
-    raise Unreadable("unreadable", f"atom lines of {len(words)} columns without a style")
+    raise Unreadable(
+        "unreadable", f"atom lines of {len(words)} columns without a style"
+    )
 
 
 def _names(lines: list[str]) -> dict[str, str]:
@@ -117,7 +123,9 @@ def read_dump(blob: Blob, options: Options) -> Iterator[Entry]:
 
 def _frame(lines: list[str], options: Options) -> Entry:
     items = {
-        x.split(":", 1)[1].strip(): i for i, x in enumerate(lines) if x.startswith("ITEM:")
+        x.split(":", 1)[1].strip(): i
+        for i, x in enumerate(lines)
+        if x.startswith("ITEM:")
     }
     bounds = next((k for k in items if k.startswith("BOX BOUNDS")), None)
     atoms = next((k for k in items if k.startswith("ATOMS")), None)
@@ -133,12 +141,15 @@ def _frame(lines: list[str], options: Options) -> Entry:
     if "id" in names:
         body.sort(key=lambda w: int(number(w[names.index("id")])))
     columns = {k: [w[i] for w in body] for i, k in enumerate(names)}
-    for suffix, scaled in (("", False), ("u", False), ("s", True), ("su", True)):
+    for suffix in ("", "u", "s", "su"):
         if all(f"{a}{suffix}" in columns for a in "xyz"):
-            sites = np.array([[number(v) for v in columns[f"{a}{suffix}"]] for a in "xyz"]).T
+            sites = np.array(
+                [[number(v) for v in columns[f"{a}{suffix}"]] for a in "xyz"]
+            ).T
             break
     else:
         raise Unreadable("unreadable", "the dump has no coordinates")
+    scaled = suffix.startswith("s")
     named = "element" in columns
     species: list[Any] = (
         [symbol_of(e) for e in columns["element"]]
@@ -152,7 +163,9 @@ def _frame(lines: list[str], options: Options) -> Entry:
         cartesian=not scaled,
         limit=options.limits.sites,
     )
-    return Entry(made, {}, {"code": "LAMMPS"}, "", (_UNITS,) if named else (_UNITS, _UNNAMED))
+    return Entry(
+        made, {}, {"code": "LAMMPS"}, "", (_UNITS,) if named else (_UNITS, _UNNAMED)
+    )
 
 
 def _box(box: list[list[float]]) -> tuple[np.ndarray, np.ndarray]:
@@ -197,7 +210,11 @@ def read_mcsqs(blob: Blob, options: Options) -> Iterator[Entry]:
 
 def _is_pwmat(text: str, _: bytes) -> bool:
     head = text[:4000].lower()
-    return bool(re.match(r"\s*\d+\s+atoms", head)) and "lattice" in head and "position" in head
+    return (
+        bool(re.match(r"\s*\d+\s+atoms", head))
+        and "lattice" in head
+        and "position" in head
+    )
 
 
 def read_pwmat(blob: Blob, options: Options) -> Iterator[Entry]:

@@ -30,11 +30,16 @@ def read_openmx(blob: Blob, options: Options) -> Iterator[Entry]:
     }
 
     def block(name: str) -> list[list[str]]:
-        match = re.search(rf"(?is)<{re.escape(name)}[^\n]*\n(.*?){re.escape(name)}>", text)
+        match = re.search(
+            rf"(?is)<{re.escape(name)}[^\n]*\n(.*?){re.escape(name)}>", text
+        )
         found = match[1].split("\n") if match else []
         return [w for w in (x.split("#")[0].split() for x in found) if w]
 
-    kinds = {w[0]: w[2] if len(w) > 2 else w[0] for w in block("Definition.of.Atomic.Species")}
+    kinds = {
+        w[0]: w[2] if len(w) > 2 else w[0]
+        for w in block("Definition.of.Atomic.Species")
+    }
     atoms = block("Atoms.SpeciesAndCoordinates")
     stated = keys.get("atoms.number", "")
     if stated.isdigit() and len(atoms) < int(stated):
@@ -86,7 +91,9 @@ def read_stru(blob: Blob, options: Options) -> Iterator[Entry]:
 
     scale = number(lines[after("LATTICE_CONSTANT")].split()[0]) * BOHR
     if "LATTICE_VECTORS" not in lines:
-        raise Unreadable("unsupported", "a lattice by name; only LATTICE_VECTORS are read")
+        raise Unreadable(
+            "unsupported", "a lattice by name; only LATTICE_VECTORS are read"
+        )
     at = after("LATTICE_VECTORS")
     cell = rows(lines[at : at + 3]) * scale
     at = after("ATOMIC_POSITIONS")
@@ -142,7 +149,9 @@ def read_log(blob: Blob, options: Options) -> Iterator[Entry]:
                 return i
         raise Unreadable("truncated", f"the log ends before {mark!r}")
 
-    scale = number(lines[find("lattice constant (Bohr)")].split("=")[1].split()[0]) * BOHR
+    scale = (
+        number(lines[find("lattice constant (Bohr)")].split("=")[1].split()[0]) * BOHR
+    )
     at = find("Lattice vectors: (Cartesian coordinate")
     cell = rows(x.replace("+", " ") for x in lines[at + 1 : at + 4]) * scale
     cartesian = any("CARTESIAN COORDINATES" in x for x in lines)
@@ -173,7 +182,9 @@ def read_log(blob: Blob, options: Options) -> Iterator[Entry]:
     energy = number(total[1]) if total and is_number(total[1]) else None
     findings: tuple[Finding, ...] = ()
     if "convergence has NOT been achieved" in text:
-        findings += (Finding("unconverged", "quarantine", "'convergence has NOT been achieved'"),)
+        findings += (
+            Finding("unconverged", "quarantine", "'convergence has NOT been achieved'"),
+        )
     if energy is None:
         findings += (Finding("unfinished", "note", "no final energy"),)
     yield Entry(made, results(method, len(made), energy=energy), method, "", findings)

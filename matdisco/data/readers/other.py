@@ -31,7 +31,7 @@ _KNOWN: tuple[tuple[str, _Sniffer, str], ...] = (
     (
         "hdf5",
         _bytes(b"\x89HDF\r\n\x1a\n"),
-        "HDF5 or netCDF-4; convert it first (no HDF5 library is among the requirements)",
+        "HDF5 or netCDF-4; convert it first (no HDF5 library is required here)",
     ),
     ("netcdf", _bytes(b"CDF\x01", b"CDF\x02"), "a netCDF-3 file without a reader here"),
     ("numpy", _bytes(b"\x93NUMPY"), "a bare NumPy array: no species, no cell"),
@@ -40,7 +40,7 @@ _KNOWN: tuple[tuple[str, _Sniffer, str], ...] = (
     ("executable", _bytes(b"\x7fELF", b"MZ"), "an executable"),
     ("image", _bytes(b"\x89PNG", b"\xff\xd8\xff", b"GIF8"), "an image"),
     ("pdf", _bytes(b"%PDF"), "a PDF document"),
-    ("7z", _bytes(b"7z\xbc\xaf\x27\x1c", b"Rar!"), "a 7z or RAR archive; unpack it first"),
+    ("7z", _bytes(b"7z\xbc\xaf\x27\x1c", b"Rar!"), "7z or RAR; unpack it first"),
     ("zstd", _bytes(b"\x28\xb5\x2f\xfd"), "a zstd file; unpack it first"),
     ("html", _text(r"(?i)\A\s*(?:<!doctype html|<html)"),
      "a web page, perhaps an error message saved in place of a file"),

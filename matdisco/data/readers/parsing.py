@@ -148,7 +148,11 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "item") and not hasattr(value, "__len__"):
         return _plain(value.item())
     if isinstance(value, (int, str)):
-        return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
+        return (
+            value.encode("utf-8", "replace").decode()
+            if isinstance(value, str)
+            else value
+        )
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
     if hasattr(value, "items"):
@@ -236,5 +240,3 @@ def _alarm(seconds: float) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-
-

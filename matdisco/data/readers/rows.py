@@ -24,6 +24,7 @@ from matdisco.properties import PROPERTIES
 # schema: what marks it -> field: (property, unit, method)
 _MP = "Materials Project"
 _J = "JARVIS-DFT"
+_JV = f"{_J} (OptB88vdW)"
 _EV = "eV/atom"
 SCHEMAS: dict[str, dict[str, tuple[str, str, str]]] = {
     "material_id": {
@@ -35,9 +36,9 @@ SCHEMAS: dict[str, dict[str, tuple[str, str, str]]] = {
         "density": ("density", "g/cm³", _MP),
     },
     "jid": {
-        "formation_energy_peratom": ("formation_energy_per_atom", _EV, f"{_J} (OptB88vdW)"),
-        "ehull": ("energy_above_hull", _EV, f"{_J} (OptB88vdW)"),
-        "optb88vdw_bandgap": ("band_gap", "eV", f"{_J} (OptB88vdW)"),
+        "formation_energy_peratom": ("formation_energy_per_atom", _EV, _JV),
+        "ehull": ("energy_above_hull", _EV, _JV),
+        "optb88vdw_bandgap": ("band_gap", "eV", _JV),
         "bulk_modulus_kv": ("bulk_modulus", "GPa", f"{_J} (OptB88vdW, Voigt)"),
         "shear_modulus_gv": ("shear_modulus", "GPa", f"{_J} (OptB88vdW, Voigt)"),
         "mbj_bandgap": ("band_gap_mbj", "eV", f"{_J} (TBmBJ)"),
@@ -58,8 +59,24 @@ SCHEMAS: dict[str, dict[str, tuple[str, str, str]]] = {
     "_lemat": {"energy": ("energy", "eV", "LeMat-Bulk")},
 }  # fmt: skip
 _MP_ID = re.compile(r"(?:mp|mvc|mpf|mp-gen)[-_]\w+")
-_IDS = ("id", "material_id", "jid", "task_id", "mp_id", "entry_id", "immutable_id", "name")
-_STRUCTURES = ("structure", "atoms", "initial_structure", "final_structure", "cif", "poscar")
+_IDS = (
+    "id",
+    "material_id",
+    "jid",
+    "task_id",
+    "mp_id",
+    "entry_id",
+    "immutable_id",
+    "name",
+)
+_STRUCTURES = (
+    "structure",
+    "atoms",
+    "initial_structure",
+    "final_structure",
+    "cif",
+    "poscar",
+)
 _WITH_UNIT = re.compile(rf"\s*({NUMBER})\s*([A-Za-zÅμµ][\w/^³Åμ²*. -]*)\s*")
 
 
@@ -82,7 +99,9 @@ def entry(row: Mapping[str, Any], blob: Blob, options: Options) -> Entry:
             findings.append(
                 Finding("no-structure", "reject", "the record has no structure")
             )
-    labels = _labels(attributes, columns, findings, None if structure is None else len(structure))
+    labels = _labels(
+        attributes, columns, findings, None if structure is None else len(structure)
+    )
     fields = {
         k: v
         for k, v in attributes.items()
@@ -104,7 +123,7 @@ def _small(value: Any) -> bool:
 
 
 def _unwrapped(row: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """An OPTIMADE entry keeps what it says under ``attributes``."""
+    """Reach into ``attributes``, where an OPTIMADE entry keeps what it says."""
     inner = row.get("attributes")
     if isinstance(inner, Mapping):
         return row, {**{k: row[k] for k in ("id", "type") if k in row}, **inner}
@@ -161,7 +180,8 @@ def _from_text(
             if found is not None and found.findings:
                 raise Unreadable(found.findings[0].rule, found.findings[0].message)
     raise Unreadable(
-        "unreadable", f"the structure cell is neither CIF, POSCAR nor JSON: {shorten(text)!r}"
+        "unreadable",
+        f"the structure cell is neither CIF, POSCAR nor JSON: {shorten(text)!r}",
     )
 
 
@@ -172,7 +192,11 @@ def _name(
         return str(attributes.get(columns.id, ""))
     for key in _IDS:
         value = row.get(key, attributes.get(key))
-        if isinstance(value, (str, int)) and not isinstance(value, bool) and value != "":
+        if (
+            isinstance(value, (str, int))
+            and not isinstance(value, bool)
+            and value != ""
+        ):
             return str(value)
     return ""
 
@@ -211,7 +235,9 @@ def _labels(
             found, more = label(field, stated[0], stated[1])
             out |= found
             findings.extend(more)
-        elif field in PROPERTIES and field not in out and isinstance(value, (int, float)):
+        elif (
+            field in PROPERTIES and field not in out and isinstance(value, (int, float))
+        ):
             findings.append(
                 Finding(
                     "unit-unstated",
@@ -262,7 +288,9 @@ def _mapped(
 ) -> tuple[dict[str, Label], tuple[Finding, ...]]:
     if column.column not in row and "." not in column.column:
         return {}, (
-            Finding("value-not-a-number", "note", f"{key}: no column {column.column!r}"),
+            Finding(
+                "value-not-a-number", "note", f"{key}: no column {column.column!r}"
+            ),
         )
     value = _reach(row, column.column)
     unit = column.unit
@@ -280,14 +308,20 @@ def _mapped(
         return {}, (
             Finding("unit-unstated", "quarantine", f"{key}: {value!r} has no unit"),
         )
-    method = str(_reach(row, column.method_column) or "") if column.method_column else ""
-    sigma = _cell(_reach(row, column.sigma_column), columns) if column.sigma_column else None
+    method = (
+        str(_reach(row, column.method_column) or "") if column.method_column else ""
+    )
+    sigma = (
+        _cell(_reach(row, column.sigma_column), columns)
+        if column.sigma_column
+        else None
+    )
     spread = sigma if isinstance(sigma, float) else None
     return label(key, cell, unit, method or column.method, spread)
 
 
 def _reach(row: Mapping[str, Any], name: str | None) -> Any:
-    """A column, or a path such as ``band_gap.value`` into nested JSON."""
+    """Return a column, or follow a path such as ``band_gap.value`` into nested JSON."""
     if name is None or name in row:
         return row.get(name) if name else None
     value: Any = row
@@ -297,7 +331,7 @@ def _reach(row: Mapping[str, Any], name: str | None) -> Any:
 
 
 def _cell(value: Any, columns: ColumnMap | None) -> Any:
-    """A number where the cell is one; None where it is missing; else the text."""
+    """Return a number, None where the cell says missing, else the text."""
     if value is None or isinstance(value, bool):
         return None
     missing = columns.missing if columns else ()

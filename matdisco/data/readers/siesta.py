@@ -54,7 +54,11 @@ class _Fdf:
         lines = self.blocks.get("chemicalspecieslabel") or []
         pairs = [x.split()[:2] for x in lines]
         # ghosts have negative, synthetic atoms have large numbers
-        return {int(a): int(b) % 200 for a, b in pairs if a.isdigit() and b.lstrip("-").isdigit() and int(b) > 0}
+        return {
+            int(a): int(b) % 200
+            for a, b in pairs
+            if a.isdigit() and b.lstrip("-").isdigit() and int(b) > 0
+        }
 
     def method(self) -> dict[str, Any]:
         """Describe code and functional."""
@@ -65,7 +69,7 @@ class _Fdf:
 
 
 def _length(words: list[str]) -> float:
-    """A length in Å; SIESTA's default unit is bohr."""
+    """Return a length in Å; SIESTA's default unit is bohr."""
     unit = words[1].lower() if len(words) > 1 else "bohr"
     return number(words[0]) * (1.0 if unit.startswith("ang") else BOHR)
 
@@ -95,7 +99,8 @@ def read_fdf(blob: Blob, options: Options) -> Iterator[Entry]:
         sites, species = np.zeros((1, 3)), list(kinds.values())
     else:
         raise Unreadable(
-            "no-structure", "the input has no coordinates of its own (Z-matrix, include)"
+            "no-structure",
+            "the input has no coordinates of its own (Z-matrix, include)",
         )
     yield _fdf_entry(data, species, sites, options)
 
@@ -186,7 +191,9 @@ def read_output(blob: Blob, options: Options) -> Iterator[Entry]:
     """Yield one entry per geometry with an energy."""
     text = decode(blob.data)
     lines = text.split("\n")
-    data = _Fdf(text[: text.find("End of input data file")] if "End of input" in text else text)
+    data = _Fdf(
+        text[: text.find("End of input data file")] if "End of input" in text else text
+    )
     version = re.search(r"Siesta Version\s*:?\s*(?:siesta-)?v?(\S+)", text)
     method = {**data.method(), "version": version[1] if version else ""}
     kinds = data.species()
@@ -198,17 +205,21 @@ def read_output(blob: Blob, options: Options) -> Iterator[Entry]:
     for i, line in enumerate(lines):
         if line.startswith("outcell: Unit cell vectors (Ang)"):
             cell = rows(lines[i + 1 : i + 4])
-        elif line.startswith("outcoor: Atomic coordinates") or line.startswith(
-            "outcoor: Relaxed atomic coordinates"
+        elif line.startswith(
+            ("outcoor: Atomic coordinates", "outcoor: Relaxed atomic coordinates")
         ):
             block = _coordinates(lines, i + 1)
             found = [x.split() for x in block]
-            species = [kinds.get(int(w[3]), 0) for w in found if len(w) > 3 and w[3].isdigit()]
+            species = [
+                kinds.get(int(w[3]), 0) for w in found if len(w) > 3 and w[3].isdigit()
+            ]
             unit = BOHR if "Bohr" in line else 1.0
             sites = rows(block) * unit
             if "fractional" in line and cell is not None:
                 sites = sites / unit @ cell
-        elif "E_KS(eV) =" in line and cell is not None and sites is not None and species:
+        elif (
+            "E_KS(eV) =" in line and cell is not None and sites is not None and species
+        ):
             energy = number(line.split("=")[1].split()[0])
             made = structure(
                 cell, species, sites, cartesian=True, limit=options.limits.sites
@@ -220,12 +231,16 @@ def read_output(blob: Blob, options: Options) -> Iterator[Entry]:
             count += 1
     done = "Job completed" in text or ">> End of run" in text
     if pending is not None:
-        note = () if done else (
-            Finding("unfinished", "note", "the run stopped before its end"),
+        note = (
+            ()
+            if done
+            else (Finding("unfinished", "note", "the run stopped before its end"),)
         )
         yield Entry(pending.structure, pending.labels, method, "", note)
     elif cell is not None and sites is not None and species:
-        made = structure(cell, species, sites, cartesian=True, limit=options.limits.sites)
+        made = structure(
+            cell, species, sites, cartesian=True, limit=options.limits.sites
+        )
         note = (Finding("unfinished", "note", "no energy: the initial structure only"),)
         yield Entry(made, {}, method, "", note)
     else:

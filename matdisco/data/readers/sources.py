@@ -43,7 +43,9 @@ def walk(root: Path) -> Iterator[Path]:
             yield Path(entry.path)
 
 
-def blobs(path: Path, name: str, limits: Limits, *, given: bool = False) -> Iterator[Blob]:
+def blobs(
+    path: Path, name: str, limits: Limits, *, given: bool = False
+) -> Iterator[Blob]:
     """Yield the contents of one file, or of each member when it is an archive.
 
     Args:
@@ -72,7 +74,9 @@ def _load(path: Path, limits: Limits, *, follow: bool) -> bytes:
     try:
         status = path.stat() if follow else path.lstat()
         if stat.S_ISLNK(status.st_mode):
-            raise Unreadable("link", f"a symbolic link to {os.readlink(path)}; not followed")
+            raise Unreadable(
+                "link", f"a symbolic link to {path.readlink()}; not followed"
+            )
         if not stat.S_ISREG(status.st_mode):
             raise Unreadable("link", "no regular file (a device, socket or pipe)")
         if status.st_size > limits.file_bytes:
@@ -83,9 +87,7 @@ def _load(path: Path, limits: Limits, *, follow: bool) -> bytes:
         with path.open("rb") as file:
             return file.read(limits.file_bytes + 1)[: limits.file_bytes]
     except OSError as error:
-        raise Unreadable(
-            "not-readable", f"{error.strerror or error}"
-        ) from error
+        raise Unreadable("not-readable", f"{error.strerror or error}") from error
 
 
 def _unpack(blob: Blob, limits: Limits, budget: _Budget, depth: int) -> Iterator[Blob]:
@@ -94,7 +96,9 @@ def _unpack(blob: Blob, limits: Limits, budget: _Budget, depth: int) -> Iterator
         yield blob
         return
     if depth > limits.depth:
-        yield _refused(blob, "depth-limit", f"archives nested deeper than {limits.depth}")
+        yield _refused(
+            blob, "depth-limit", f"archives nested deeper than {limits.depth}"
+        )
         return
     try:
         for member, data in opener(blob.data, limits, budget):
@@ -106,7 +110,9 @@ def _unpack(blob: Blob, limits: Limits, budget: _Budget, depth: int) -> Iterator
             zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, zlib.error,
             MemoryError, LookupError) as error:  # fmt: skip
         yield _refused(
-            blob, "unreadable", f"the archive is damaged: {type(error).__name__}: {error}"
+            blob,
+            "unreadable",
+            f"the archive is damaged: {type(error).__name__}: {error}",
         )
 
 
@@ -172,8 +178,11 @@ def _bzip2(data: bytes, limits: Limits, budget: _Budget) -> Packed:
 
 
 def _xz(data: bytes, limits: Limits, budget: _Budget) -> Packed:
-    yield "", _inflate(
-        data, limits, budget, lambda: lzma.LZMADecompressor(memlimit=_XZ_MEMORY)
+    yield (
+        "",
+        _inflate(
+            data, limits, budget, lambda: lzma.LZMADecompressor(memlimit=_XZ_MEMORY)
+        ),
     )
 
 
@@ -189,9 +198,9 @@ def _inflate(
             block = stream.decompress(rest, _CHUNK)
             tail = getattr(stream, "unconsumed_tail", None)
             rest = tail if tail is not None else b""
-            if not block and not rest and not stream.eof:
-                if getattr(stream, "needs_input", True):
-                    raise Unreadable("truncated", "the packed file is cut off")
+            starved = not block and not rest and getattr(stream, "needs_input", True)
+            if starved and not stream.eof:
+                raise Unreadable("truncated", "the packed file is cut off")
             out.write(block)
             _check(out.tell(), len(data), limits, budget)
         rest = stream.unused_data.lstrip(b"\0")
@@ -240,8 +249,17 @@ def _zip(data: bytes, limits: Limits, budget: _Budget) -> Packed:
                 yield info.filename, error
                 if error.rule == "member-limit":
                     return
-            except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError) as error:
-                yield info.filename, Unreadable("unreadable", f"damaged member: {error}")
+            except (
+                zipfile.BadZipFile,
+                zlib.error,
+                OSError,
+                EOFError,
+                ValueError,
+            ) as error:
+                yield (
+                    info.filename,
+                    Unreadable("unreadable", f"damaged member: {error}"),
+                )
             else:
                 yield info.filename, content
 
@@ -256,7 +274,9 @@ def _tar(data: bytes, limits: Limits, budget: _Budget) -> Packed:
                 if not info.isreg():
                     raise Unreadable("link", "an archived link or device; not followed")
                 file = archive.extractfile(info)
-                content = b"" if file is None else _bounded(file, info.size, limits, budget)
+                content = (
+                    b"" if file is None else _bounded(file, info.size, limits, budget)
+                )
             except Unreadable as error:
                 yield info.name, error
                 if error.rule == "member-limit":
@@ -271,7 +291,9 @@ def _admit(name: str, budget: _Budget) -> None:
         raise Unreadable("member-limit", "more files in the archive than the limit")
     parts = name.replace("\\", "/").split("/")
     if name.startswith(("/", "\\")) or ".." in parts or ":" in parts[0] or "\0" in name:
-        raise Unreadable("path-escape", f"member {name[:80]!r} points outside its archive")
+        raise Unreadable(
+            "path-escape", f"member {name[:80]!r} points outside its archive"
+        )
 
 
 def _bounded(file: IO[bytes], packed: int, limits: Limits, budget: _Budget) -> bytes:

@@ -73,7 +73,7 @@ def _entries(
 ) -> Iterator[Entry]:
     if len(header) > _MOST_CELLS:
         raise Unreadable("size-limit", f"{len(header):,} columns")
-    note = ()
+    note: tuple[Finding, ...] = ()
     if options.columns is None:
         note = (
             Finding(
@@ -108,7 +108,7 @@ _SHEET = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 
 
 def sniff_xlsx(_: str, data: bytes) -> bool:
-    """A zip whose first members are those of an Office document."""
+    """Look for a zip whose first members are those of an Office document."""
     return data.startswith(b"PK\x03\x04") and (
         b"[Content_Types].xml" in data[:4096] or b"xl/" in data[:4096]
     )
@@ -119,12 +119,22 @@ def read_xlsx(blob: Blob, options: Options) -> Iterator[Entry]:
     try:
         with zipfile.ZipFile(io.BytesIO(blob.data)) as archive:
             names = archive.namelist()
-            sheets = sorted(n for n in names if re.fullmatch(r"xl/worksheets/sheet\d+\.xml", n))
+            sheets = sorted(
+                n for n in names if re.fullmatch(r"xl/worksheets/sheet\d+\.xml", n)
+            )
             if not sheets:
                 raise Unreadable("unsupported", "an Office document without a sheet")
-            shared = _shared(archive, options) if "xl/sharedStrings.xml" in names else []
+            shared = (
+                _shared(archive, options) if "xl/sharedStrings.xml" in names else []
+            )
             grid = list(_grid(_member(archive, sheets[0], options), shared))
-    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
+    except (
+        zipfile.BadZipFile,
+        OSError,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+    ) as error:
         raise Unreadable("unreadable", f"damaged XLSX: {error}") from error
     if len(grid) < 2:
         raise Unreadable("no-structure", "the sheet has no rows below its header")
@@ -140,9 +150,14 @@ def _member(archive: zipfile.ZipFile, name: str, options: Options) -> bytes:
         data = file.read(limits.file_bytes + 1)
     packed = archive.getinfo(name).compress_size
     if len(data) > limits.file_bytes:
-        raise Unreadable("size-limit", f"{name} unpacks to more than {limits.file_bytes:,} bytes")
+        raise Unreadable(
+            "size-limit", f"{name} unpacks to more than {limits.file_bytes:,} bytes"
+        )
     if len(data) > 1 << 24 and len(data) > limits.ratio * max(packed, 1):
-        raise Unreadable("ratio-limit", f"{name} unpacks to more than {limits.ratio:g} times its size")
+        raise Unreadable(
+            "ratio-limit",
+            f"{name} unpacks to more than {limits.ratio:g} times its size",
+        )
     return data
 
 
@@ -209,7 +224,9 @@ def read_parquet(blob: Blob, options: Options) -> Iterator[Entry]:
                 for row in batch.to_pylist():
                     yield rows.entry(_opened(row), blob, options)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise Unreadable("unreadable", f"damaged Parquet: {str(error).splitlines()[0][:200]}") from error
+        raise Unreadable(
+            "unreadable", f"damaged Parquet: {str(error).splitlines()[0][:200]}"
+        ) from error
 
 
 def _opened(row: dict[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
+from typing import Any
 from xml.etree.ElementTree import Element, XMLPullParser
 
 import numpy as np
@@ -106,25 +107,27 @@ def parse_xml(data: bytes) -> tuple[Element, bool]:
         raise Unreadable(
             "xml-entities", "the XML declares a document type or entities; refused"
         )
-    parser = XMLPullParser(events=("start",))
-    root: Element | None = None
+    parser: XMLPullParser[Any] = XMLPullParser(events=("start",))
+    roots: list[Any] = []
     complete = True
     try:
         for i in range(0, len(data), 1 << 16):
             parser.feed(data[i : i + (1 << 16)])
-            if root is None:
-                root = next((e for _, e in parser.read_events()), None)  # type: ignore[misc]
-            else:
-                for _ in parser.read_events():
-                    pass
+            _drain(parser, roots)
         parser.close()
+        _drain(parser, roots)
     except (SyntaxError, ValueError, LookupError):  # ParseError is a SyntaxError
         complete = False
-        if root is None:
-            root = next((e for _, e in parser.read_events()), None)  # type: ignore[misc]
-    if root is None:
+    if not roots:
         raise Unreadable("unreadable", "no XML element could be read")
-    return root, complete
+    return roots[0], complete
+
+
+def _drain(parser: XMLPullParser[Any], roots: list[Any]) -> None:
+    """Keep the first element, and let the others go."""
+    for event in parser.read_events():
+        if not roots:
+            roots.append(event[1])
 
 
 def _utf16_doctype(data: bytes) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from pymatgen.core import Element
@@ -16,7 +16,7 @@ _FRAME = re.compile(r"^\s*(?:Direct|Cartesian)?\s*configuration\s*=", re.IGNOREC
 
 
 def sniff(text: str, _: bytes) -> bool:
-    """A scale in line 2, three vectors, then symbols or counts."""
+    """Look for a scale in line 2, three vectors, then symbols or counts."""
     lines = text.split("\n", 12)
     if len(lines) < 8:
         return False
@@ -60,7 +60,9 @@ class _Header:
         while at < len(lines) and not _counts(lines[at]):
             words = re.split(r"[!#]", lines[at])[0].split()
             if not words or (names and is_number(words[0])) or at > 30:
-                raise Unreadable("unreadable", "expected the number of atoms per species")
+                raise Unreadable(
+                    "unreadable", "expected the number of atoms per species"
+                )
             names += words
             at += 1
         counts: list[int] = []
@@ -71,7 +73,8 @@ class _Header:
             at += 1
         if names and len(counts) != len(names):
             raise Unreadable(
-                "count-mismatch", f"{len(names)} species names, but {len(counts)} counts"
+                "count-mismatch",
+                f"{len(names)} species names, but {len(counts)} counts",
             )
         if sum(counts) > 10_000_000:
             raise Unreadable("too-many-sites", f"{sum(counts):,} atoms")
@@ -99,7 +102,7 @@ class _Header:
         )
 
 
-def _spread(kinds: list[object] | list[str], counts: list[int]) -> list[object]:
+def _spread(kinds: Sequence[object], counts: list[int]) -> list[object]:
     return [k for k, n in zip(kinds, counts, strict=True) for _ in range(n)]
 
 
@@ -116,7 +119,9 @@ def read_poscar(blob: Blob, options: Options) -> Iterator[Entry]:
         at += 1
     mode = lines[at].strip()[:1].lower() if at < len(lines) else ""
     if mode and is_number(lines[at].split()[0]):
-        raise Unreadable("unreadable", "expected Direct or Cartesian before the positions")
+        raise Unreadable(
+            "unreadable", "expected Direct or Cartesian before the positions"
+        )
     cartesian = mode in ("c", "k")
     total = sum(head.counts)
     body = lines[at + 1 : at + 1 + total]
@@ -166,9 +171,7 @@ def read_xdatcar(blob: Blob, options: Options) -> Iterator[Entry]:
                 return
             species, findings = head.species([])
             yield Entry(
-                structure(
-                    head.cell, species, rows(body), limit=options.limits.sites
-                ),
+                structure(head.cell, species, rows(body), limit=options.limits.sites),
                 method={"code": "VASP"},
                 findings=findings,
             )

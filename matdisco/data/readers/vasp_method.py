@@ -56,7 +56,10 @@ def _true(value: Any) -> bool:
 
 
 def method(
-    tags: Mapping[str, Any], titles: Sequence[str], elements: Sequence[str], version: str
+    tags: Mapping[str, Any],
+    titles: Sequence[str],
+    elements: Sequence[str],
+    version: str,
 ) -> dict[str, Any]:
     """Return the method block of a calculation.
 
@@ -94,4 +97,7 @@ def floats(value: Any) -> list[float]:
     """Return the numbers of a tag's value, text or list."""
     if isinstance(value, (list, tuple)):
         return [float(v) for v in value]
-    return [float(x) for x in re.findall(r"[-+]?\d*\.?\d+(?:[eE][-+]?\d+)?", str(value or ""))]
+    return [
+        float(x)
+        for x in re.findall(r"[-+]?\d*\.?\d+(?:[eE][-+]?\d+)?", str(value or ""))
+    ]

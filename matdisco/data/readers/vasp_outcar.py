@@ -21,7 +21,7 @@ _TAGS = {"ENCUT", "GGA", "METAGGA", "LHFCALC", "AEXX", "HFSCREEN", "ISPIN", "LDA
 
 
 def sniff(text: str, _: bytes) -> bool:
-    """A version line of VASP in front, or the list of potentials."""
+    """Look for VASP's version line in front, or its list of potentials."""
     first = text.lstrip()[:200]
     return first.startswith("vasp.") or (
         "POTCAR:" in text[:5000] and "INCAR:" in text[:5000]
@@ -35,7 +35,9 @@ def read(blob: Blob, options: Options) -> Iterator[Entry]:
     elements = [
         symbol_of(m.split("=", 1)[1].strip()) for m in lines if "VRHFIN =" in m
     ] or [symbol_of(t.split()[1]) for t in titles if len(t.split()) > 1]
-    if not elements:  # VASP repeats the list of potentials; a name may occur twice in it
+    if (
+        not elements
+    ):  # VASP repeats the list of potentials; a name may occur twice in it
         named = [m.split(":", 1)[1].split() for m in lines if m.startswith(" POTCAR:")]
         titles = [" ".join(w) for w in named]
         elements = [symbol_of(w[1]) for w in named if len(w) > 1]
@@ -48,7 +50,8 @@ def read(blob: Blob, options: Options) -> Iterator[Entry]:
         raise Unreadable("truncated", "the file ends before its list of atoms")
     if len(elements) < len(counts):
         raise Unreadable(
-            "count-mismatch", f"{len(counts)} kinds of atoms, {len(elements)} potentials"
+            "count-mismatch",
+            f"{len(counts)} kinds of atoms, {len(elements)} potentials",
         )
     elements = elements[: len(counts)]
     if sum(counts) > options.limits.sites:
@@ -63,14 +66,14 @@ def read(blob: Blob, options: Options) -> Iterator[Entry]:
         made = structure(
             cell, species, positions, cartesian=True, limit=options.limits.sites
         )
-        labels = results(
-            block, len(made), energy=energy, forces=forces, moment=moment
-        )
+        labels = results(block, len(made), energy=energy, forces=forces, moment=moment)
         findings: tuple[Finding, ...] = ()
         if not converged:
             findings += (
                 Finding(
-                    "unconverged", "quarantine", "no 'EDIFF is reached' before this step"
+                    "unconverged",
+                    "quarantine",
+                    "no 'EDIFF is reached' before this step",
                 ),
             )
         if i == len(frames) - 1 and not done:
@@ -131,7 +134,9 @@ def _cell(lines: list[str], i: int) -> np.ndarray | None:
         [float(x) for x in re.findall(r"-?\d+\.\d+", line)][:3]
         for line in lines[i + 1 : i + 4]
     ]
-    return np.array(found) if len(found) == 3 and all(len(r) == 3 for r in found) else None
+    return (
+        np.array(found) if len(found) == 3 and all(len(r) == 3 for r in found) else None
+    )
 
 
 def _initial(
@@ -144,9 +149,7 @@ def _initial(
         if "position of ions in fractional coordinates" in line and cell is not None:
             body = lines[i + 1 : i + 1 + len(species)]
             if len(body) == len(species) and all(len(x.split()) >= 3 for x in body):
-                made = structure(
-                    cell, species, rows(body), limit=options.limits.sites
-                )
+                made = structure(cell, species, rows(body), limit=options.limits.sites)
                 finding = Finding(
                     "unfinished",
                     "note",

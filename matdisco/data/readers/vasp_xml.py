@@ -31,7 +31,9 @@ def sniff(text: str, _: bytes) -> bool:
 def _rows(node: Node | None) -> np.ndarray:
     if node is None:
         raise Unreadable("truncated", "a cell or position block is missing")
-    return np.array([numbers(v.text or "", 3) for v in node.findall("v")]).reshape(-1, 3)
+    return np.array([numbers(v.text or "", 3) for v in node.findall("v")]).reshape(
+        -1, 3
+    )
 
 
 def _tags(root: Node) -> dict[str, Any]:
@@ -41,7 +43,9 @@ def _tags(root: Node) -> dict[str, Any]:
         for item in node.iter() if node is not None else ():
             if item.tag in ("i", "v") and item.get("name"):
                 words = (item.text or "").split()
-                out[item.get("name", "")] = words if item.tag == "v" else " ".join(words)
+                out[item.get("name", "")] = (
+                    words if item.tag == "v" else " ".join(words)
+                )
     return out
 
 
@@ -168,11 +172,15 @@ def _convergence(
     tags: dict[str, Any], steps: list[Node], complete: bool
 ) -> tuple[Finding, ...]:
     out = _scf(tags, steps[-1])
-    limit, mode = (int(float(str(tags.get(k) or d))) for k, d in (("NSW", 0), ("IBRION", -1)))
+    limit, mode = (
+        int(float(str(tags.get(k) or d))) for k, d in (("NSW", 0), ("IBRION", -1))
+    )
     if limit > 1 and mode in (1, 2, 3) and len(steps) >= limit:
         out += (
             Finding(
-                "unconverged", "quarantine", f"all {limit} ionic steps used (NSW {limit})"
+                "unconverged",
+                "quarantine",
+                f"all {limit} ionic steps used (NSW {limit})",
             ),
         )
     if not complete:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from matdisco.crystal import Label
 from matdisco.data.readers.base import Blob, Entry, Finding, Format, Options, Unreadable
 from matdisco.data.readers.geometry import symbol_of
 from matdisco.data.readers.json_structures import from_atoms
@@ -24,15 +25,19 @@ _ASSUMED = Finding(
 
 
 def sniff(text: str, _: bytes) -> bool:
-    """A count, a comment, then a symbol or number with coordinates."""
+    """Look for a count, a comment, then a symbol with coordinates."""
     lines = text.split("\n", 3)
     if len(lines) < 3 or not re.fullmatch(r"\s*\d+\s*", lines[0]):
         return False
     words = lines[2].split("\n")[0].split()
-    return "Properties=" in lines[1] or "Lattice=" in lines[1] or (
-        len(words) >= 4
-        and bool(re.fullmatch(r"[A-Za-z]{1,2}\d*|\d+", words[0]))
-        and all(map(is_number, words[1:4]))
+    return (
+        "Properties=" in lines[1]
+        or "Lattice=" in lines[1]
+        or (
+            len(words) >= 4
+            and bool(re.fullmatch(r"[A-Za-z]{1,2}\d*|\d+", words[0]))
+            and all(map(is_number, words[1:4]))
+        )
     )
 
 
@@ -45,7 +50,9 @@ def read(blob: Blob, options: Options) -> Iterator[Entry]:
     if not moving or options.frames == "all":
         yield from frames
         return
-    note = Finding("frames-skipped", "note", f"the last of {len(frames)} frames was kept")
+    note = Finding(
+        "frames-skipped", "note", f"the last of {len(frames)} frames was kept"
+    )
     last = good[-1]
     broken = tuple(
         Finding(x.rule, "quarantine", x.message)
@@ -72,7 +79,9 @@ def _frames(lines: list[str], options: Options) -> Iterator[Entry]:
         n = int(count)
         body = lines[at + 2 : at + 2 + n]
         if len(body) < n or (n and not body[-1].strip()):
-            message = f"the last frame has {sum(bool(x.strip()) for x in body)} of {n} atoms"
+            message = (
+                f"the last frame has {sum(bool(x.strip()) for x in body)} of {n} atoms"
+            )
             yield Entry(findings=(Finding("truncated", "reject", message),))
             return
         try:
@@ -99,7 +108,11 @@ def _frame(comment: str, body: list[str], options: Options) -> Entry:
         cell = np.array(numbers(str(info.pop("Lattice")), 9)).reshape(3, 3)
     pbc = [x.upper().startswith("T") for x in str(info.pop("pbc", "T T T")).split()]
     made, findings = from_atoms(
-        species, positions, cell, pbc if len(pbc) == 3 else [True] * 3, options.limits.sites
+        species,
+        positions,
+        cell,
+        pbc if len(pbc) == 3 else [True] * 3,
+        options.limits.sites,
     )
     forces = None
     name = next((k for k in ("forces", "force") if k in columns), None)
@@ -112,7 +125,7 @@ def _frame(comment: str, body: list[str], options: Options) -> Entry:
     unit = str(info.get("energy_unit") or info.get("energy_units") or "")
     method = {"code": str(info["calculator"])} if "calculator" in info else {}
     energy = info.get("energy")
-    labels = {}
+    labels: dict[str, Label] = {}
     if isinstance(energy, float):
         total, more = label("energy", energy, unit or "eV", method)
         findings += more if unit else (*more, _ASSUMED)
@@ -120,7 +133,9 @@ def _frame(comment: str, body: list[str], options: Options) -> Entry:
             labels |= results(method, len(made), energy=total["energy"].value)
     elif energy is not None:
         findings += (
-            Finding("value-not-a-number", "quarantine", f"energy: {str(energy)[:40]!r}"),
+            Finding(
+                "value-not-a-number", "quarantine", f"energy: {str(energy)[:40]!r}"
+            ),
         )
     labels |= results(method, len(made), forces=forces)
     return Entry(made, labels, method, "", findings, info)
