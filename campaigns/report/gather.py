@@ -1,0 +1,281 @@
+"""What the report tells, gathered from a campaign as plain data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from markupsafe import Markup
+
+from campaigns import plots
+from campaigns.comparison import Comparison, compare, known_phases
+from campaigns.ledger import VOLATILE
+from campaigns.objectives import HullObjective
+from campaigns.plots.surrogate import predictions
+from matdisco.drawing import Scene, crystal_svg, legend
+from matdisco.properties import get
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from campaigns.campaign import Campaign
+    from campaigns.state import State
+    from matdisco.crystal import Crystal
+
+SHOWN = 40
+"""Structures shown; each costs some 10 kB of page."""
+RANKED = 20
+"""Rows of the final ranking."""
+PHASES = {
+    "learn": "learning",
+    "predict": "predicting the pool",
+    "acquire": "choosing",
+    "evaluate": "evaluating (all workers)",
+    "wall": "evaluating (waiting)",
+    "close": "recording",
+}
+"""What a round's seconds went into, in order."""
+
+
+def gather(campaign: Campaign) -> dict[str, Any]:
+    """Return everything that the template shows."""
+    state = campaign.state
+    hull = isinstance(state.objective, HullObjective)
+    ready = len(state.answered) > 0 and (not hull or state.hull is not None)
+    comparison = compare(campaign) if ready else None
+    proposals = campaign.proposals()
+    return {
+        "name": campaign.config.name,
+        "description": campaign.config.description,
+        "head": campaign.ledger.head()[1],
+        "standing": standing(campaign),
+        "hull": hull,
+        "prop": get(state.objective.headline),
+        "target": get(state.objective.target),
+        "near": getattr(state.objective, "near", None),
+        "cards": cards(campaign, state, comparison) if ready else [],
+        "structures": structures(state, proposals) if ready else [],
+        "comparison": comparison,
+        "known": known_phases(campaign),
+        "figures": figures(campaign),
+        "rounds": rounds(campaign),
+        "proposals": plain(proposals),
+        "failures": plain(campaign.failures()),
+        "ranking": plain(campaign.ranking().head(RANKED)),
+        "costs": costs(campaign),
+        "asked": asked(campaign),
+        "config": campaign.config.dump(),
+        "provenance": provenance(campaign),
+    }
+
+
+def standing(campaign: Campaign) -> dict[str, Any]:
+    """Return when and how far."""
+    events = campaign.events
+    state = campaign.state
+    return {
+        "begun": events[0].time,
+        "last": events[-1].time,
+        "finished": campaign.finished,
+        "evaluated": len(state.evaluations),
+        "failed": len(state.failed),
+        "pool": len(campaign.pool),
+        "rounds": sum(e.kind == "closed" for e in events),
+        "interruptions": sum(e.kind in ("continued", "interrupted") for e in events),
+    }
+
+
+def cards(
+    campaign: Campaign, state: State, comparison: Comparison | None
+) -> list[tuple[str, str, str]]:
+    """Return the headline numbers as (value, what, remark)."""
+    prop = get(state.objective.headline)
+    out = []
+    if isinstance(state.objective, HullObjective):
+        count = len({state.pool[int(i)].formula for i in state.found})
+        near = int((state.headline <= state.objective.near).sum()) - len(state.found)
+        pure = int((state.x[state.answered].max(axis=1) > 1 - 1e-9).sum())
+        remark = f"and {max(near - pure, 0)} nearly stable structures"
+        out.append((str(count), "stable compounds on the hull", remark))
+    else:
+        best = state.pool[int(state.found[0])].formula
+        value = f"{state.best:.4g} {prop.unit}".strip()
+        out.append((value, f"best {prop.label.lower()}", best))
+    if comparison is not None:
+        found, total = int(comparison.found[-1]), len(comparison.targets)
+        n = comparison.evaluations
+        chance = (
+            f"random choice: {comparison.expected[n]:.1f} "
+            f"({comparison.low[-1]:.0f} to {comparison.high[-1]:.0f})"
+        )
+        out.append((f"{found} of {total}", "of what there is to find", chance))
+        factor = comparison.acceleration()
+        if factor is not None:
+            remark = "evaluations that random choice needs for as much, over ours"
+            out.append((f"{factor:.1f} ×", "acceleration", remark))
+    spent = len(state.evaluations)
+    share = f"{spent / len(state.pool):.0%} of {len(state.pool):,} candidates"
+    out.append((str(spent), "evaluations", share))
+    past = predictions(campaign)
+    if len(past):
+        error = float((past["truth"] - past["mean"]).abs().mean())
+        inside = float((past["z"].abs() < 1.6448536269514722).mean())
+        unit = get(state.objective.target).unit
+        remark = f"{inside:.0%} of answers inside the 90 % interval"
+        out.append((f"{error:.3f} {unit}".strip(), "prediction error", remark))
+    failed = len(state.failed)
+    out.append((str(failed), "failed evaluations", f"{failed / max(spent, 1):.0%}"))
+    return out
+
+
+def structures(state: State, proposals: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the compounds worth a look: stable ones first, then nearly stable."""
+    table = state.to_frame()
+    key, target = state.objective.headline, state.objective.target
+    if isinstance(state.objective, HullObjective):
+        mixed = [len(c.elements) > 1 for c in map(_by_id(state), table["candidate"])]
+        table = table[
+            np.array(mixed, dtype=bool) & (table[key] <= state.objective.near)
+        ]
+    expected = proposals.set_index("candidate")[["mean", "std", "reason"]]
+    stable = {state.pool[int(i)].id for i in state.found}
+    out = []
+    for name, value, level, number in (
+        table[["candidate", key, target, "round"]].head(SHOWN).to_numpy()
+    ):
+        proposed = _by_id(state)(name)
+        crystal = state.evaluations[name].relaxed or proposed
+        row = expected.loc[name]
+        out.append(
+            {
+                "id": name,
+                "formula": crystal.formula,
+                "type": _structure_type(proposed),
+                "stable": name in stable,
+                "value": float(value),
+                "target": float(level),
+                "round": int(number),
+                "mean": _number(row["mean"]),
+                "std": _number(row["std"]),
+                "reason": row["reason"],
+                "atoms": crystal.n_atoms,
+                "cell": _cell(crystal),
+                "cif": crystal.to_cif(),
+                "svg": Markup(crystal_svg(crystal, 84, state.elements)),
+                "legend": Markup(legend(crystal, state.elements)),
+                "scene": Scene.of(crystal, state.elements).to_dict(),
+            }
+        )
+    return out
+
+
+def figures(campaign: Campaign) -> dict[str, Markup]:
+    """Return the plots as inline SVG."""
+    drawn = {
+        name: plots.to_svg(getattr(plots, name)(campaign), name)
+        for name in ("progress", "hull", "parity", "calibration")
+    }
+    return {k: Markup(v) for k, v in drawn.items()}
+
+
+def rounds(campaign: Campaign) -> list[dict[str, Any]]:
+    """Return one row per closed round: what it brought, how good the surrogate was."""
+    rows = []
+    for row in plain(campaign.rounds()):
+        proposed = campaign.ledger.events("proposed", round=row["round"])[0].payload
+        surrogate = proposed.get("surrogate") or {}
+        rows.append(
+            {
+                **dict.fromkeys(("mae", "bias", "coverage_90", "rms_z")),
+                **row,
+                "batch": len(proposed["proposals"]),
+                "n_train": surrogate.get("n_train"),
+                "held_out": (surrogate.get("metrics") or {}).get("mae"),
+            }
+        )
+    return rows
+
+
+def costs(campaign: Campaign) -> dict[str, Any]:
+    """Return seconds per phase and round, and in all."""
+    table = []
+    for row in plain(campaign.rounds()):
+        spent = {k: row.get(f"{k}_seconds") or 0.0 for k in PHASES}
+        table.append({"round": row["round"], **spent})
+    totals = {k: sum(row[k] for row in table) for k in PHASES}
+    return {"phases": PHASES, "rows": table, "totals": totals}
+
+
+def asked(campaign: Campaign) -> list[tuple[str, str]]:
+    """Return the question in a few lines a person can read."""
+    config = campaign.config
+    objective = config.objective
+    wanted = (
+        f"lowest energy above the convex hull of {'-'.join(campaign.pool.elements)}"
+        if isinstance(objective, HullObjective)
+        else f"{objective.goal} {get(objective.property).axis}"
+    )
+    return [
+        ("Wanted", wanted),
+        ("Candidates", f"{len(campaign.pool):,} ({config.candidates.kind})"),
+        ("Evaluator", _kind(config.evaluator)),
+        ("Surrogate", _kind(config.surrogate)),
+        ("Acquisition", _kind(config.acquisition)),
+        ("Budget", f"{config.budget.evaluations} evaluations"),
+        ("Seed", str(config.seed)),
+    ]
+
+
+def provenance(campaign: Campaign) -> list[tuple[str, str]]:
+    """Return where, with what and from what this was made."""
+    started = campaign.ledger.events("started")[0].payload[VOLATILE]
+    count, head = campaign.ledger.head()
+    rows = [
+        ("Run", campaign.run_id),
+        ("Configuration", campaign.config.digest()),
+        ("Pool", campaign.pool.content_hash),
+        ("Ledger content", campaign.ledger.content_hash()),
+        ("Ledger head", f"{head} (event {count})"),
+        ("Host", f"{started['host']}, {started['platform']}"),
+        ("Python", started["python"]),
+        ("Git commit", started["git_commit"] or "none"),
+    ]
+    return rows + [(k, v) for k, v in started["versions"].items()]
+
+
+def plain(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return a table as rows with None where a value is missing."""
+    return [
+        {str(k): None if v != v else v for k, v in row.items()}
+        for row in table.to_dict("records")
+    ]
+
+
+def _by_id(state: State) -> Any:
+    return lambda name: state.pool[state.position[name]]
+
+
+def _structure_type(crystal: Crystal) -> str:
+    source = crystal.source
+    parts = [source.get("strukturbericht"), source.get("mineral")]
+    known = ", ".join(str(p) for p in parts if p and str(p) != "None")
+    label = str(source.get("prototype", ""))
+    return f"{known} ({label})" if known and label else known or label
+
+
+def _cell(crystal: Crystal) -> str:
+    lattice = crystal.structure.lattice
+    edges = ", ".join(f"{v:.3f}" for v in lattice.abc)
+    angles = ", ".join(f"{v:.1f}" for v in lattice.angles)
+    return f"{edges} Å; {angles}°; {lattice.volume / crystal.n_atoms:.2f} Å³/atom"
+
+
+def _kind(recipe: Any) -> str:
+    """Return a block's kind with what else was set in it."""
+    shown = recipe.model_dump(mode="json", exclude_defaults=True, exclude={"kind"})
+    rest = ", ".join(f"{k} {v}" for k, v in shown.items() if not isinstance(v, dict))
+    return f"{recipe.kind.replace('_', ' ')}" + (f" ({rest})" if rest else "")
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None or value != value else float(value)
