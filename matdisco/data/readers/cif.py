@@ -29,7 +29,12 @@ _FIELDS = {
 
 
 def sniff(text: str, _: bytes) -> bool:
-    """Look for a data block and a data name."""
+    """Look for a data block and a data name, and for nothing else before them."""
+    first = next(
+        (x for x in text.split("\n") if x.strip() and x.lstrip()[0] != "#"), ""
+    )
+    if not re.match(r"\s*(?:data_|global_|loop_|_[A-Za-z])", first, re.IGNORECASE):
+        return False
     return bool(
         re.search(r"(?mi)^\s*data_", text)
         and re.search(r"(?m)^\s*_[A-Za-z]\w+[.\w/\[\]-]*", text)
@@ -78,6 +83,7 @@ def read(blob: Blob, options: Options) -> Iterator[Entry]:
 
 def _entry(name: str, text: str, options: Options) -> Entry:
     findings: tuple[Finding, ...] = ()
+    _check_parameters(text)
     try:
         structure, said = _parse(text, 1.0)
     except (ZeroDivisionError, IndexError) as error:
@@ -105,6 +111,19 @@ def _entry(name: str, text: str, options: Options) -> Entry:
         raise Unreadable("too-many-sites", f"{len(structure):,} sites")
     findings += tuple(Finding("parser-warning", "note", s) for s in said)
     return Entry(structure, {}, {}, name, findings, _fields(text))
+
+
+def _check_parameters(text: str) -> None:
+    """Refuse cell parameters that pymatgen would turn into some cell or other."""
+    for kind, name in re.findall(
+        r"(?m)^\s*_cell_(length_[abc]|angle_\w+)\s+(\S+)", text
+    ):
+        match = re.match(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", name)
+        if match is None:
+            raise Unreadable("bad-number", f"_cell_{kind} is {name[:40]!r}, no number")
+        value = float(match.group())
+        if value <= 0 or (kind.startswith("angle") and value >= 180):
+            raise Unreadable("flat-cell", f"_cell_{kind} is {name}")
 
 
 def _parse(text: str, tolerance: float) -> tuple[Structure, list[str]]:

@@ -81,9 +81,12 @@ def _entries(data: Any, blob: Blob, options: Options, depth: int) -> Iterator[En
         yield from _response(data, blob, options, depth)
     elif "ids" in data and "nextid" in data:
         yield from _ase_database(data, options)
-    elif _table(data) is not None:
-        for row in _table(data) or ():
+    elif (table := _table(data)) is not None:
+        for row in table:
             yield rows.entry(row, blob, options)
+    elif not holds_structure(data) and all(map(_is_group, data.values())):
+        for group in data.values():
+            yield from _entries(group, blob, options, depth + 1)
     else:
         yield _record(data, blob, options)
 
@@ -139,15 +142,22 @@ def _table(data: Mapping[str, Any]) -> list[dict[str, Any]] | None:
     if len(values) > 1 and all(isinstance(v, Mapping) for v in values):
         keys = list(values[0])
         aligned = bool(keys) and all(list(v) == keys for v in values)
-        if aligned and any(holds_structure(v[keys[0]]) for v in values):
+        numbered = aligned and all(str(k).isdigit() for k in keys)
+        if numbered or (aligned and any(holds_structure(v[keys[0]]) for v in values)):
             return [{"index": k, **{c: v[k] for c, v in data.items()}} for k in keys]
     if len(values) > 1 and all(isinstance(v, list) and v for v in values):
         aligned = all(len(v) == len(values[0]) for v in values)
         if aligned and any(holds_structure(v[0]) for v in values):
             return [{c: v[i] for c, v in data.items()} for i in range(len(values[0]))]
-    if values and all(map(holds_structure, values)):
+    texts = values and all(isinstance(v, str) and v.count("\n") > 5 for v in values)
+    if texts or (values and all(map(holds_structure, values))):
         return [{"id": k, "structure": v} for k, v in data.items()]
     return None
+
+
+def _is_group(value: Any) -> bool:
+    """Tell whether a value is itself a table, as in ``{"train": {...}}``."""
+    return isinstance(value, Mapping) and _table(value) is not None
 
 
 def _ase_database(data: Mapping[str, Any], options: Options) -> Iterator[Entry]:

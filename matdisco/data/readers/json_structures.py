@@ -68,6 +68,19 @@ def _with_charge(part: Mapping[str, Any]) -> str:
     return f"{name}{abs(float(charge)):g}{'+' if charge > 0 else '-'}"
 
 
+def _flat(value: Mapping[str, Any], limit: int) -> Found:
+    """Read a table's row: cell and fractions as flat or nested lists."""
+    return (
+        structure(
+            np.array(value["lattice"], float).reshape(3, 3),
+            [str(s) for s in value["species"]],
+            np.array(value["frac_coords"], float).reshape(-1, 3),
+            limit=limit,
+        ),
+        (),
+    )
+
+
 def _jarvis(value: Mapping[str, Any], limit: int) -> Found:
     return (
         structure(
@@ -199,6 +212,7 @@ def _plain(value: Any) -> Any:
 
 _KINDS: tuple[tuple[tuple[str, ...], Any], ...] = (
     (("lattice", "sites"), _pymatgen),
+    (("lattice", "species", "frac_coords"), _flat),
     (("lattice_mat", "coords", "elements"), _jarvis),
     (("species_at_sites", "lattice_vectors"), _optimade),
     (("species_at_sites", "cartesian_site_positions"), _optimade),

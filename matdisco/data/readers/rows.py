@@ -77,7 +77,7 @@ _STRUCTURES = (
     "cif",
     "poscar",
 )
-_WITH_UNIT = re.compile(rf"\s*({NUMBER})\s*([A-Za-zÅμµ][\w/^³Åμ²*. -]*)\s*")
+_WITH_UNIT = re.compile(rf"\s*({NUMBER})\s+([A-Za-zÅμµ][\w/^³Åμ²*. -]*)\s*")
 
 
 def entry(row: Mapping[str, Any], blob: Blob, options: Options) -> Entry:
@@ -114,7 +114,8 @@ def entry(row: Mapping[str, Any], blob: Blob, options: Options) -> Entry:
 
 _BULKY = {
     "cartesian_site_positions", "fractional_site_positions", "species_at_sites",
-    "species", "lattice_vectors", "forces", "stress_tensor", "sites", "lattice",
+    "species", "lattice_vectors", "frac_coords", "forces", "stress_tensor", "sites",
+    "lattice",
 }  # fmt: skip
 
 

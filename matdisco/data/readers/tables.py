@@ -8,11 +8,12 @@ import json
 import re
 import zipfile
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from matdisco.data.readers import rows
 from matdisco.data.readers.base import Blob, Entry, Finding, Format, Options, Unreadable
-from matdisco.data.readers.text import decode, is_number, is_text, parse_xml
+from matdisco.data.readers.text import decode, is_number, parse_xml
 
 _DELIMITERS = (",", ";", "\t", "|")
 _MOST_CELLS = 16_384  # as wide as a spreadsheet may be
@@ -25,18 +26,22 @@ def sniff_text(text: str, _: bytes) -> bool:
 
 
 def _delimiter(text: str) -> str | None:
-    lines = [x for x in text.split("\n")[:30] if x.strip()]
-    if len(lines) < 2 or not is_text(text[:4096].encode()):
-        return None
+    first = next((x for x in text.split("\n") if x.strip()), "")
     for delimiter in _DELIMITERS:
-        cells = next(csv.reader([lines[0]], delimiter=delimiter))
+        cells = next(csv.reader([first], delimiter=delimiter))
         if len(cells) < 2 or any(is_number(c.strip()) for c in cells):
             continue
         if not all(c.strip() and len(c) < 100 for c in cells):
             continue
-        counts = [len(r) for r in _rows("\n".join(lines[:-1] or lines), delimiter)][:20]
+        try:
+            found = [r for r in islice(_rows(text, delimiter), 21) if r]
+        except csv.Error:
+            continue
+        counts = [len(r) for r in found[1:]]
+        if len(counts) > 1:
+            counts.pop()  # may be cut off by the end of the head
         same = sum(n == len(cells) for n in counts)
-        if len(set(cells)) == len(cells) and same >= max(1, 0.7 * len(counts)):
+        if len(set(cells)) == len(cells) and counts and same >= 0.7 * len(counts):
             return delimiter
     return None
 

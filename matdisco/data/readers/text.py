@@ -127,7 +127,7 @@ def _drain(parser: XMLPullParser[Any], roots: list[Any]) -> None:
     """Keep the first element, and let the others go."""
     for event in parser.read_events():
         if not roots:
-            roots.append(event[1])
+            roots.append(tuple(event)[-1])
 
 
 def _utf16_doctype(data: bytes) -> bool:
