@@ -81,14 +81,14 @@ def write(folder: Path, checkpoint: Checkpoint) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-    if folder.exists():
+    try:
+        fresh.rename(folder)
+    except OSError:  # something is there, perhaps written by another process just now
         old = folder.with_name(f".{folder.name}.replaced-{os.getpid()}")
         shutil.rmtree(old, ignore_errors=True)
         folder.rename(old)
         fresh.rename(folder)
         shutil.rmtree(old)
-    else:
-        fresh.rename(folder)
 
 
 def read(folder: Path) -> Checkpoint:

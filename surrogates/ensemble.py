@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import torch
@@ -21,9 +20,7 @@ from torch import nn
 
 from matdisco.crystal import Crystal
 from matdisco.data.dataset import Dataset
-from matdisco.data.shipped import resolve
-from matdisco.elements import SYMBOLS
-from matdisco.errors import DataError, SurrogateError
+from matdisco.errors import SurrogateError
 from matdisco.recipe import digest
 from surrogates.base import (
     FitReport,
@@ -33,10 +30,16 @@ from surrogates.base import (
     labelled,
     require_records,
 )
-from surrogates.calibration import Scale, z_scores
+from surrogates.calibration import Scale
 from surrogates.checkpoint import Checkpoint, read, write
-from surrogates.graphs import GraphStore, PackedGraphs, shared_store
-from surrogates.metrics import evaluate as score
+from surrogates.ensemble_state import State
+from surrogates.graph_store import GraphStore, shared_store
+from surrogates.graphs import PackedGraphs
+from surrogates.pretraining import (
+    left_out_members,
+    pretraining_records,
+    split_by_system,
+)
 from surrogates.recipes import NetworkEnsembleRecipe
 from surrogates.training import Examples, Schedule, evaluate, threads, train
 
@@ -50,32 +53,6 @@ _NOT_BASE = frozenset(
     }
 )  # fmt: skip
 """Recipe fields that do not change the pretrained base (its data has a hash)."""
-
-
-@dataclass(frozen=True, eq=False)
-class State:
-    """Everything that a fitted ensemble needs to predict."""
-
-    target: str
-    """Label key."""
-    centre: float
-    """Subtracted from labels before training, unit of the target."""
-    spread: float
-    """Divides labels before training, unit of the target."""
-    scale: Scale
-    """Calibration of the raw uncertainty."""
-    elements: tuple[str, ...]
-    """What the weights have seen, alphabetical."""
-    dataset: str
-    """Content hash of the fitted records."""
-    n_train: int
-    """Fitted records."""
-    weights: Mapping[str, np.ndarray] = field(repr=False)
-    """The network's state, members along axis 0."""
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    """On records that the judging members did not see."""
-    base: str = ""
-    """Fingerprint of the base the fit started from; empty without pretraining."""
 
 
 class NetworkEnsemble:
@@ -131,22 +108,14 @@ class NetworkEnsemble:
         """
         state = self._fitted()
         graphs = self._store().get(crystals)
-        known = np.array([SYMBOLS.index(e) + 1 for e in state.elements])
-        odd = np.flatnonzero(~np.isin(graphs.numbers, known))
-        if len(odd):
-            row = int(np.searchsorted(graphs.node_offsets, odd[0], side="right")) - 1
-            raise SurrogateError(
-                f"crystal {crystals[row].id}: element "
-                f"{SYMBOLS[int(graphs.numbers[odd[0]]) - 1]} is in none of the records "
-                f"that this surrogate learnt from ({' '.join(state.elements)})"
-            )
+        state.require_known(graphs, crystals)
         with threads(self.recipe.threads):
             means, logs = evaluate(self._network(state), graphs, self.recipe.members)
-        return _joint(means, logs, state).scaled(state.scale.k)
+        return state.joint(means, logs).scaled(state.scale.k)
 
     def save(self, folder: Path) -> None:
         """Write a checkpoint folder, in one step."""
-        write(Path(folder), self._checkpoint(self._fitted()))
+        write(Path(folder), self._fitted().checkpoint(self.recipe, self.seed))
 
     def describe(self) -> Mapping[str, str]:
         """Return name → text for cards and MLflow tags."""
@@ -169,20 +138,8 @@ class NetworkEnsemble:
     @classmethod
     def restored(cls, recipe: NetworkEnsembleRecipe, checkpoint: Checkpoint) -> Self:
         """Rebuild from a checkpoint (:func:`surrogates.checkpoint.load`)."""
-        data = dict(checkpoint.state)
-        ensemble = cls(recipe, int(data["seed"]))
-        ensemble.state = State(
-            target=data["target"],
-            centre=data["centre"],
-            spread=data["spread"],
-            scale=Scale(*data["scale"]),
-            elements=tuple(data["elements"]),
-            dataset=data["dataset"],
-            n_train=data["n_train"],
-            weights=dict(checkpoint.arrays),
-            metrics=data["metrics"],
-            base=data["base"],
-        )
+        ensemble = cls(recipe, int(checkpoint.state["seed"]))
+        ensemble.state = State.restored(checkpoint)
         return ensemble
 
     # ---- learning
@@ -226,8 +183,8 @@ class NetworkEnsemble:
             target, centre, spread, Scale(), records.elements, records.content_hash,
             len(learn), _weights(network),
         )  # fmt: skip
-        raw = self._raw(network, graphs.take(judge), state)
-        return self._judged(state, raw, labels[judge], _BASE_PRIOR), len(judge), history
+        raw = state.joint(*evaluate(network, graphs.take(judge), recipe.members))
+        return state.judged(raw, labels[judge], _BASE_PRIOR), len(judge), history
 
     def _pretrained(
         self, target: str, progress: Progress | None
@@ -245,18 +202,17 @@ class NetworkEnsemble:
         if self._base is not None and self._base.base == print_:
             return self._base, ()
         home = None if self.folder is None else self.folder / "base"
-        if home is not None and home.exists():
-            found = NetworkEnsemble.restored(recipe, read(home)).state
-            if found is not None and found.base == print_:
-                self._base = found
-                return found, ()
+        found = None if home is None else _kept(home)
+        if found is not None and found.base == print_:
+            self._base = found
+            return found, ()
         require_records(len(records), _LEAST, key, records.name)
         state, _, history = self._from_scratch(
             records, labels, target, seed=recipe.base_seed, progress=progress
         )
-        state = State(**{**vars(state), "base": print_})
+        state = replace(state, base=print_)
         if home is not None:
-            write(home, self._checkpoint(state))
+            write(home, state.checkpoint(recipe, recipe.base_seed))
         self._base = state
         return state, history
 
@@ -275,10 +231,7 @@ class NetworkEnsemble:
         recipe, n = self.recipe, len(records)
         draw = np.random.default_rng([self.seed, 1])
         out = round(recipe.left_out * recipe.members)
-        ranks = draw.permuted(
-            np.tile(np.arange(recipe.members)[:, None], (1, n)), axis=0
-        )
-        missing = ranks < out  # (S, n)
+        missing = left_out_members(recipe.members, n, out, draw)
         old, old_labels, _ = self._pretraining(base.target)
         learn, _ = split_by_system(old, recipe.held_out, recipe.base_seed)
         chosen = np.sort(
@@ -318,19 +271,12 @@ class NetworkEnsemble:
         )  # fmt: skip
         means, logs = evaluate(network, graphs, recipe.members)
         judging = (means * missing).sum(axis=0) / out
-        raw = _joint(means, logs, state)
+        raw = state.joint(means, logs)
         raw = Prediction(
             state.centre + state.spread * judging, raw.factors, raw.residual
         )
         prior = base.scale.capped(recipe.calibration_prior)
-        return self._judged(state, raw, labels, prior), history
-
-    def _judged(
-        self, state: State, raw: Prediction, labels: np.ndarray, prior: Scale
-    ) -> State:
-        scale = prior.updated(z_scores(labels, raw))
-        metrics = score(labels, raw.scaled(scale.k))
-        return State(**{**vars(state), "scale": scale, "metrics": metrics})
+        return state.judged(raw, labels, prior), history
 
     # ---- parts
 
@@ -364,76 +310,19 @@ class NetworkEnsemble:
             ) from error
         return network
 
-    def _raw(
-        self, network: nn.Module, graphs: PackedGraphs, state: State
-    ) -> Prediction:
-        return _joint(*evaluate(network, graphs, self.recipe.members), state)
-
     def _pretraining(self, target: str) -> tuple[Dataset, np.ndarray, str]:
-        path = resolve(self.recipe.pretrain or "")
         key = self.recipe.pretrain_target or target
-        if not path.exists():
-            raise SurrogateError(f"pretrain: there is no dataset {path}")
-        stat = path.stat()
-        records, labels = labelled(_opened(path, stat.st_mtime_ns, stat.st_size), key)
-        if not len(records):
-            raise SurrogateError(f"pretrain: {path} has no record with label {key}")
+        records, labels = pretraining_records(self.recipe.pretrain or "", key)
         return records, labels, key
-
-    def _checkpoint(self, state: State) -> Checkpoint:
-        plain: dict[str, Any] = {
-            k: v for k, v in vars(state).items() if k not in ("weights", "scale")
-        }
-        plain |= {
-            "seed": self.seed,
-            "scale": [state.scale.k, state.scale.n],
-            "elements": list(state.elements),
-            "metrics": dict(state.metrics),
-        }
-        return Checkpoint(self.recipe.model_dump(mode="json"), plain, state.weights)
-
-
-def split_by_system(
-    dataset: Dataset, fraction: float, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Split rows into (learn, judge) so that no chemical system is in both.
-
-    With fewer than five systems single records are drawn instead.
-    """
-    systems = np.array([c.chemical_system for c in dataset.crystals])
-    names = np.unique(systems)
-    draw = np.random.default_rng([seed, 2])
-    wanted = max(1, round(fraction * len(dataset)))
-    if len(names) < 5:
-        judge = draw.choice(len(dataset), size=wanted, replace=False)
-    else:
-        shuffled = draw.permutation(names)
-        sizes = np.array([int((systems == s).sum()) for s in shuffled])
-        n = int(np.searchsorted(np.cumsum(sizes), wanted)) + 1
-        judge = np.flatnonzero(np.isin(systems, shuffled[:n]))
-    learn = np.setdiff1d(np.arange(len(dataset)), judge)
-    return learn, np.sort(judge)
-
-
-def _joint(means: np.ndarray, logs: np.ndarray, state: State) -> Prediction:
-    """Turn members' standardised outputs (S, n) into an uncalibrated prediction."""
-    centre = means.mean(axis=0)
-    factors = (means - centre) / np.sqrt(len(means) - 1)
-    residual = np.sqrt(np.exp(logs).mean(axis=0))
-    return Prediction(
-        state.centre + state.spread * centre,
-        state.spread * factors,
-        state.spread * residual,
-    )
 
 
 def _weights(network: nn.Module) -> dict[str, np.ndarray]:
     return {k: v.detach().numpy().copy() for k, v in network.state_dict().items()}
 
 
-@lru_cache(maxsize=4)
-def _opened(path: Path, mtime: int, size: int) -> Dataset:
+def _kept(home: Path) -> State | None:
+    """Return the base in ``home``; None where it is absent or damaged (learn again)."""
     try:
-        return Dataset.open(path)
-    except DataError as error:
-        raise SurrogateError(f"pretrain: {error}") from error
+        return State.restored(read(home))
+    except (SurrogateError, KeyError, TypeError):
+        return None

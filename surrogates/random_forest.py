@@ -24,7 +24,9 @@ from surrogates.metrics import evaluate as score
 from surrogates.recipes import RandomForestRecipe
 
 _LEAST = 3
-_FLOOR = 1e-3  # of the labels' deviation: trees that agree are not certain
+_FLOOR = 0.1
+"""Each crystal's own standard deviation over that of the labels: trees that agree are
+not certain, and without a floor a few of them would decide the calibration."""
 
 
 class RandomForest:

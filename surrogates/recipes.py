@@ -104,7 +104,7 @@ class NetworkEnsembleRecipe(Recipe):
     """Seed of the pretraining, shared by all campaigns that use the same base."""
     finetune_epochs: int = Field(30, ge=1)
     """Passes over the campaign's records and the replayed ones in each fit."""
-    finetune_learning_rate: float = Field(2e-3, gt=0, le=0.1)
+    finetune_learning_rate: float = Field(3e-3, gt=0, le=0.1)
     """Peak of the one-cycle schedule of a fit."""
     replay: int = Field(200, ge=0)
     """Pretraining records mixed into each fit, against forgetting."""

@@ -17,7 +17,8 @@ from matdisco.data.dataset import Dataset
 from matdisco.errors import SurrogateError
 from surrogates.base import HistoryRow
 from surrogates.checkpoint import DESCRIPTION, WEIGHTS, load
-from surrogates.ensemble import NetworkEnsemble, split_by_system
+from surrogates.ensemble import NetworkEnsemble
+from surrogates.pretraining import split_by_system
 from surrogates.recipes import CoGNRecipe, NetworkEnsembleRecipe
 from surrogates.testing import toy_crystals
 
@@ -86,6 +87,13 @@ def test_the_base_is_trained_once_and_again_when_it_no_longer_fits(
         NEW, "toy", progress=rows.append
     )
     assert len(rows) == 5 + 3
+
+
+def test_a_damaged_base_is_learnt_again(shelf: Path, tmp_path: Path) -> None:
+    good = fitted(shelf, tmp_path, NEW)
+    (tmp_path / "base" / WEIGHTS).write_bytes(b"x")
+    assert same(good, fitted(shelf, tmp_path, NEW))
+    load(tmp_path / "base")  # repaired
 
 
 def test_killed_while_pretraining_is_trained_again_with_the_same_bits(

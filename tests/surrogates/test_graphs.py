@@ -8,7 +8,8 @@ from pymatgen.core import Lattice, Structure
 
 from matdisco.crystal import Crystal
 from matdisco.errors import SurrogateError
-from surrogates.graphs import GraphStore, PackedGraphs, pack
+from surrogates.graph_store import GraphStore
+from surrogates.graphs import PackedGraphs, pack
 from surrogates.neighbors import FADE, nearest, within
 from surrogates.testing import toy_crystals, variants
 

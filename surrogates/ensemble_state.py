@@ -1,0 +1,102 @@
+"""What a fitted ensemble is made of, as plain data: frozen, saved, restored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+import numpy as np
+
+from matdisco.crystal import Crystal
+from matdisco.elements import SYMBOLS
+from matdisco.errors import SurrogateError
+from surrogates.base import Prediction
+from surrogates.calibration import Scale, z_scores
+from surrogates.checkpoint import Checkpoint
+from surrogates.graphs import PackedGraphs
+from surrogates.metrics import evaluate as score
+from surrogates.recipes import NetworkEnsembleRecipe
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """Everything that a fitted ensemble needs to predict."""
+
+    target: str
+    """Label key."""
+    centre: float
+    """Subtracted from labels before training, unit of the target."""
+    spread: float
+    """Divides labels before training, unit of the target."""
+    scale: Scale
+    """Calibration of the raw uncertainty."""
+    elements: tuple[str, ...]
+    """What the weights have seen, alphabetical."""
+    dataset: str
+    """Content hash of the fitted records."""
+    n_train: int
+    """Fitted records."""
+    weights: Mapping[str, np.ndarray] = field(repr=False)
+    """The network's state, members along axis 0."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """On records that the judging members did not see."""
+    base: str = ""
+    """Fingerprint of the base the fit started from; empty without pretraining."""
+
+    def joint(self, means: np.ndarray, logs: np.ndarray) -> Prediction:
+        """Turn members' standardised outputs into an uncalibrated prediction.
+
+        Args:
+            means: shape (S, n).
+            logs: log variances, shape (S, n).
+        """
+        centre = means.mean(axis=0)
+        factors = (means - centre) / np.sqrt(len(means) - 1)
+        residual = np.sqrt(np.exp(logs).mean(axis=0))
+        return Prediction(
+            self.centre + self.spread * centre,
+            self.spread * factors,
+            self.spread * residual,
+        )
+
+    def judged(self, raw: Prediction, labels: np.ndarray, prior: Scale) -> Self:
+        """Return a copy calibrated and scored on records that ``raw`` did not see."""
+        scale = prior.updated(z_scores(labels, raw))
+        return replace(self, scale=scale, metrics=score(labels, raw.scaled(scale.k)))
+
+    def require_known(self, graphs: PackedGraphs, crystals: Sequence[Crystal]) -> None:
+        """Refuse elements that no fitted record holds.
+
+        Raises:
+            SurrogateError: names the first such crystal and element.
+        """
+        known = np.array([SYMBOLS.index(e) + 1 for e in self.elements])
+        odd = np.flatnonzero(~np.isin(graphs.numbers, known))
+        if len(odd):
+            row = int(np.searchsorted(graphs.node_offsets, odd[0], side="right")) - 1
+            raise SurrogateError(
+                f"crystal {crystals[row].id}: element "
+                f"{SYMBOLS[int(graphs.numbers[odd[0]]) - 1]} is in none of the records "
+                f"that this surrogate learnt from ({' '.join(self.elements)})"
+            )
+
+    def checkpoint(self, recipe: NetworkEnsembleRecipe, seed: int) -> Checkpoint:
+        """Return plain data for :func:`surrogates.checkpoint.write`."""
+        plain: dict[str, Any] = {
+            k: v for k, v in vars(self).items() if k not in ("weights", "scale")
+        }
+        plain |= {
+            "seed": seed,
+            "scale": [self.scale.k, self.scale.n],
+            "elements": list(self.elements),
+            "metrics": dict(self.metrics),
+        }
+        return Checkpoint(recipe.model_dump(mode="json"), plain, self.weights)
+
+    @classmethod
+    def restored(cls, checkpoint: Checkpoint) -> Self:
+        """Rebuild what :meth:`checkpoint` made."""
+        data = {k: v for k, v in checkpoint.state.items() if k != "seed"}
+        data |= {"scale": Scale(*data["scale"]), "elements": tuple(data["elements"])}
+        return cls(**data, weights=dict(checkpoint.arrays))
