@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib import rc_context
+from matplotlib.patheffects import withStroke
 from scipy.spatial import ConvexHull
 
 from campaigns.objectives import HullObjective
@@ -28,6 +29,7 @@ from campaigns.state import target_range
 from matdisco.properties import get
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from campaigns.campaign import Campaign
@@ -158,30 +160,44 @@ def _ternary(state: State, phases: Hull) -> Figure:
         zorder=4,
         label="stable",
     )
-    middle = corners.mean(axis=0)
-    for i in stable:
-        crystal = state.pool[int(state.answered[i])]
-        spot = _flat(phases.x[i : i + 1])[0]
-        away = spot - middle
-        away = away / max(float(np.linalg.norm(away)), 1e-9)
-        pure = len(crystal.elements) == 1
-        axes.annotate(
-            subscripted(crystal.formula),
-            spot,
-            xytext=tuple((16 if pure else 13) * away),
-            textcoords="offset points",
-            ha="left" if away[0] > 0.3 else "right" if away[0] < -0.3 else "center",
-            va="bottom" if away[1] > 0.3 else "top" if away[1] < -0.3 else "center",
-            fontsize=12 if pure else 9.5,
-            fontweight="bold",
-            zorder=5,
-        )
+    formulas = [state.pool[int(state.answered[i])].formula for i in stable]
+    _label_phases(axes, _flat(phases.x[stable]), formulas)
     axes.margins(0.12)
     made.colorbar(
         dots, ax=axes, label=get("energy_above_hull").axis, extend="max", shrink=0.7
     )
     axes.legend(loc="upper left", bbox_to_anchor=(-0.05, 1.05))
     return made
+
+
+def _label_phases(axes: Axes, spots: np.ndarray, formulas: list[str]) -> None:
+    """Write formulas beside their points, outwards, without covering each other."""
+    middle = np.array([0.5, SQRT3_2 / 3])
+    taken = [(spot, np.array([0.016, 0.016])) for spot in spots]
+    turns = np.radians([0, 45, -45, 90, -90, 135, -135, 180])
+    for spot, formula in zip(spots, formulas, strict=True):
+        pure = formula.isalpha() and np.linalg.norm(spot - middle) > 0.55
+        half = np.array([0.0125 * len(formula), 0.021]) * (1.25 if pure else 1.0)
+        away = spot - middle
+        angle = float(np.arctan2(away[1], away[0])) if np.linalg.norm(away) else 1.57
+        for reach, turn in ((r, t) for r in (1.0, 1.8, 2.6) for t in turns):
+            way = np.array([np.cos(angle + turn), np.sin(angle + turn)])
+            place = spot + way * (reach * (0.012 + half))
+            if all((np.abs(place - p) > half + h).any() for p, h in taken):
+                break
+        taken.append((place, half))
+        if reach > 1:
+            axes.plot(*np.array([spot, place]).T.tolist(), color=GREY, lw=0.6, zorder=3)
+        axes.text(
+            *place,
+            subscripted(formula),
+            ha="center",
+            va="center",
+            fontsize=12 if pure else 9.5,
+            fontweight="bold",
+            path_effects=[withStroke(linewidth=2.5, foreground="white")],
+            zorder=5,
+        )
 
 
 def tie_lines(phases: Hull) -> list[tuple[np.ndarray, np.ndarray]]:

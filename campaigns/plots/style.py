@@ -79,8 +79,11 @@ def to_svg(made: Figure, salt: str) -> str:
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
-    # ids such as figure_1 and patch_2 are the same in every figure
-    text = re.sub(r' id="(?![mp][0-9a-f]{8,}")[^"]*"', "", text)
+    # ids such as figure_1 are the same in every figure; only those in use may stay
+    used = set(re.findall(r'(?:href="|url\()#([^")]+)', text))
+    text = re.sub(
+        r' id="([^"]*)"', lambda m: m.group(0) if m.group(1) in used else "", text
+    )
     return re.sub(r'<svg ([^>]*?)height="[^"]*"', r"<svg \1", text, count=1)
 
 

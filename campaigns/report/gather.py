@@ -87,20 +87,20 @@ def standing(campaign: Campaign) -> dict[str, Any]:
 
 def cards(
     campaign: Campaign, state: State, comparison: Comparison | None
-) -> list[tuple[str, str, str]]:
-    """Return the headline numbers as (value, what, remark)."""
+) -> list[tuple[str, str, str, str]]:
+    """Return the headline numbers as (value, unit, what, remark)."""
     prop = get(state.objective.headline)
     out = []
     if isinstance(state.objective, HullObjective):
         count = len({state.pool[int(i)].formula for i in state.found})
-        near = int((state.headline <= state.objective.near).sum()) - len(state.found)
-        pure = int((state.x[state.answered].max(axis=1) > 1 - 1e-9).sum())
-        remark = f"and {max(near - pure, 0)} nearly stable structures"
-        out.append((str(count), "stable compounds on the hull", remark))
+        compound = state.x[state.answered].max(axis=1) < 1 - 1e-9
+        near = int((compound & (state.headline <= state.objective.near)).sum())
+        remark = f"and {near - len(state.found)} nearly stable structures"
+        out.append((str(count), "", "stable compounds on the hull", remark))
     else:
         best = state.pool[int(state.found[0])].formula
-        value = f"{state.best:.4g} {prop.unit}".strip()
-        out.append((value, f"best {prop.label.lower()}", best))
+        what = f"best {prop.label.lower()}"
+        out.append((f"{state.best:.4g}", prop.unit, what, best))
     if comparison is not None:
         found, total = int(comparison.found[-1]), len(comparison.targets)
         n = comparison.evaluations
@@ -108,23 +108,29 @@ def cards(
             f"random choice: {comparison.expected[n]:.1f} "
             f"({comparison.low[-1]:.0f} to {comparison.high[-1]:.0f})"
         )
-        out.append((f"{found} of {total}", "of what there is to find", chance))
+        what = (
+            "stable compounds of this pool found"
+            if isinstance(state.objective, HullObjective)
+            else "of the best 1 % found"
+        )
+        out.append((f"{found}", f"of {total}", what, chance))
         factor = comparison.acceleration()
         if factor is not None:
-            remark = "evaluations that random choice needs for as much, over ours"
-            out.append((f"{factor:.1f} ×", "acceleration", remark))
+            remark = "fewer evaluations than random choice for as many finds"
+            out.append((f"{factor:.1f}", "×", "acceleration", remark))
     spent = len(state.evaluations)
     share = f"{spent / len(state.pool):.0%} of {len(state.pool):,} candidates"
-    out.append((str(spent), "evaluations", share))
+    out.append((str(spent), "", "evaluations", share))
     past = predictions(campaign)
     if len(past):
         error = float((past["truth"] - past["mean"]).abs().mean())
         inside = float((past["z"].abs() < 1.6448536269514722).mean())
         unit = get(state.objective.target).unit
         remark = f"{inside:.0%} of answers inside the 90 % interval"
-        out.append((f"{error:.3f} {unit}".strip(), "prediction error", remark))
+        out.append((f"{error:.3f}", unit, "prediction error", remark))
     failed = len(state.failed)
-    out.append((str(failed), "failed evaluations", f"{failed / max(spent, 1):.0%}"))
+    share = f"{failed / max(spent, 1):.0%} of those made"
+    out.append((str(failed), "", "failed evaluations", share))
     return out
 
 
