@@ -12,6 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from typing_extensions import override
+
 from campaigns.config import CampaignConfig
 from campaigns.ledger import VOLATILE, Event, Ledger, explained
 from campaigns.objectives import HullObjective
@@ -79,9 +81,7 @@ class Campaign:
             raise
         return campaign
 
-    def run(
-        self, rounds: int | None = None, *, display: Display | None = None
-    ) -> str:
+    def run(self, rounds: int | None = None, *, display: Display | None = None) -> str:
         """Run until a reason to stop; return the reason.
 
         The report is written and MLflow brought up to date on the way; neither can
@@ -304,6 +304,7 @@ class Campaign:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @override
     def __repr__(self) -> str:
         from campaigns.progress import headline
 

@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
+from typing_extensions import override
 
 from campaigns.acquisition.recipes import AnyAcquisition, LogExpectedImprovement
 from campaigns.objectives import AnyObjective, HullObjective
@@ -170,6 +171,7 @@ class CampaignConfig(Recipe):
             self.model_dump(mode="json"), sort_keys=False, allow_unicode=True
         )
 
+    @override
     def digest(self) -> str:
         """Return the hash of all that decides which proposals are made."""
         from matdisco.recipe import digest
@@ -275,6 +277,7 @@ class CampaignConfig(Recipe):
 class _Strict(yaml.SafeLoader):
     """SafeLoader that refuses a key given twice."""
 
+    @override
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         seen = set()
         for key_node, _ in node.value:

@@ -195,9 +195,7 @@ class Driver:
             e.payload["evaluation"]["crystal_id"]
             for e in self.ledger.events("evaluated", round=number)
         }
-        todo = [
-            p for p in proposed.payload["proposals"] if p["candidate"] not in done
-        ]
+        todo = [p for p in proposed.payload["proposals"] if p["candidate"] not in done]
         position = {c.id: i for i, c in enumerate(self.pool)}
         futures: dict[Future[Evaluation], dict[str, Any]] = {}
         for proposal in todo:
@@ -293,7 +291,10 @@ class Driver:
 
             table = rank_remaining(state, learned.prediction)
             table.to_csv(self.folder / "ranking.csv", index=False)
-            ranking = table.head(RESERVED).to_dict("records")
+            ranking = [
+                {str(k): v for k, v in row.items()}
+                for row in table.head(RESERVED).to_dict("records")
+            ]
             scale = learned.scale
         self.ledger.append(
             "finished", {"reason": reason, "ranking": ranking, "scale": scale}

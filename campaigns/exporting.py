@@ -63,7 +63,8 @@ def answered(campaign: Campaign) -> Dataset:
         final = evaluation.relaxed or state.pool[state.position[row["candidate"]]]
         labels = dict(evaluation.labels)
         labels.setdefault(
-            key, Label(float(row[key]), get(key).unit, f"campaign {campaign.config.name}")
+            key,
+            Label(float(row[key]), get(key).unit, f"campaign {campaign.config.name}"),
         )
         crystals.append(final.with_labels(labels))
     card = {

@@ -154,8 +154,12 @@ def _card(
     references: Mapping[str, float],
 ) -> dict[str, object]:
     kinds = Counter(str(a.failure.kind) for a in answers.values() if a.failure)
-    versions = next(
-        (a.provenance["versions"] for a in answers.values() if "versions" in a.provenance),
+    versions: Mapping[str, str] = next(
+        (
+            a.provenance["versions"]
+            for a in answers.values()
+            if "versions" in a.provenance
+        ),
         {},
     )
     return {

@@ -140,7 +140,9 @@ class Ledger:
         """Whether anything is on record."""
         return self.path.is_file() and self.head()[0] > 0
 
-    def append(self, kind: str, payload: Mapping[str, Any], *, round: int = -1) -> Event:  # noqa: A002
+    def append(
+        self, kind: str, payload: Mapping[str, Any], *, round: int = -1
+    ) -> Event:
         """Add one event; it is on disk when this returns.
 
         Raises:
@@ -336,9 +338,7 @@ def _reader(path: Path) -> sqlite3.Connection:
     return db
 
 
-def _link(
-    previous: str, seq: int, time: str, kind: str, number: int, text: str
-) -> str:
+def _link(previous: str, seq: int, time: str, kind: str, number: int, text: str) -> str:
     whole = "\n".join((previous, str(seq), time, kind, str(number), text))
     return hashlib.sha256(whole.encode()).hexdigest()
 

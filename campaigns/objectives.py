@@ -46,7 +46,7 @@ class PropertyObjective(Recipe):
     """Minimise or maximise a property, or bring it into a range."""
 
     kind: Literal["property"] = "property"
-    property: str
+    property: str  # noqa: A003 - the key users write
     """Which label of the evaluator."""
     goal: Literal["minimise", "maximise", "target"]
     """What is wanted of it."""
@@ -97,7 +97,5 @@ class PropertyObjective(Recipe):
         return self.property
 
 
-AnyObjective = Annotated[
-    HullObjective | PropertyObjective, Field(discriminator="kind")
-]
+AnyObjective = Annotated[HullObjective | PropertyObjective, Field(discriminator="kind")]
 """Every objective, chosen by ``kind``."""

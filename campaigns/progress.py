@@ -107,9 +107,7 @@ class Display:
                 self._bar.close()
                 self._bar = None
 
-    def closed(
-        self, number: int, state: State, payload: Mapping[str, Any]
-    ) -> None:
+    def closed(self, number: int, state: State, payload: Mapping[str, Any]) -> None:
         """Say where the campaign stands after a round."""
         failed = f", {payload['failed']} failed" if payload["failed"] else ""
         error = payload["error"]

@@ -36,7 +36,9 @@ class Purpose(IntEnum):
     ACQUISITION = 2
 
 
-def stream(config: CampaignConfig, round_: int, purpose: Purpose) -> np.random.Generator:
+def stream(
+    config: CampaignConfig, round_: int, purpose: Purpose
+) -> np.random.Generator:
     """Return the generator of one purpose in one round."""
     return np.random.default_rng(
         np.random.SeedSequence([config.seed, round_, int(purpose)])

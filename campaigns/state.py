@@ -60,8 +60,10 @@ class State:
 
     @cached_property
     def answered(self) -> np.ndarray:
-        """Pool rows with an answer, ascending: the order in which all is learned,
-        whatever the order in which workers finished."""
+        """Pool rows with an answer, ascending.
+
+        The order in which all is learned, whatever the order of the workers.
+        """
         return self._rows(lambda e: e.ok)
 
     @cached_property
@@ -95,8 +97,10 @@ class State:
 
     @cached_property
     def hull(self) -> Hull | None:
-        """The convex hull of all answers; None unless the objective is a hull, or
-        while an element has no answer."""
+        """The convex hull of all answers.
+
+        None unless the objective is a hull, or while an element has no answer.
+        """
         if not isinstance(self.objective, HullObjective):
             return None
         x = self.x[self.answered]
@@ -114,9 +118,7 @@ class State:
             return self.hull
         x = self.x[self.answered]
         missing = [
-            e
-            for i, e in enumerate(self.elements)
-            if not (x[:, i] > 1 - 1e-9).any()
+            e for i, e in enumerate(self.elements) if not (x[:, i] > 1 - 1e-9).any()
         ]
         raise CampaignError(
             f"no successful evaluation of pure {', '.join(missing)}: energies above "
@@ -126,10 +128,13 @@ class State:
 
     @cached_property
     def targets(self) -> np.ndarray:
-        """What the surrogate learns, for the answered rows, shape (n,): formation
-        energies relative to today's references, or the property itself."""
+        """What the surrogate learns, for the answered rows, shape (n,).
+
+        Formation energies relative to today's references, or the property itself.
+        """
         if isinstance(self.objective, HullObjective):
-            return self.require_hull().formation
+            formation: np.ndarray = self.require_hull().formation
+            return formation
         return self.answers
 
     @cached_property
@@ -138,7 +143,8 @@ class State:
         if isinstance(self.objective, HullObjective):
             if self.hull is None:
                 return np.full(len(self.answered), np.nan)
-            return self.hull.energies_above
+            above: np.ndarray = self.hull.energies_above
+            return above
         return self.answers
 
     def merit(self, values: np.ndarray) -> np.ndarray:
@@ -287,5 +293,3 @@ def read_evaluation(payload: Mapping[str, Any]) -> Evaluation:
     if body["failure"]:
         body["failure"] = {**body["failure"], "traceback": traceback}
     return Evaluation.from_dict({**body, **volatile})
-
-

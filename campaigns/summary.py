@@ -9,6 +9,7 @@ from matdisco.properties import get
 
 if TYPE_CHECKING:
     from campaigns.campaign import Campaign
+    from campaigns.comparison import Comparison
 
 
 def summarise(campaign: Campaign, reason: str) -> str:
@@ -37,15 +38,55 @@ def summarise(campaign: Campaign, reason: str) -> str:
         unit = get(key).unit
         lines.append(f"the best {get(key).label.lower()} ({unit}):")
         lines += [
-            f"  {getattr(row, 'formula'):10s} {getattr(row, key):10.4g}  {row.candidate}"
+            f"  {row.formula:10s} {getattr(row, key):10.4g}  {row.candidate}"
             for row in frame.head(5).itertuples()
         ]
     comparison = compare(campaign)
     if comparison is not None:
-        lines += ["", *comparison.lines()]
+        lines += ["", *_beside_random(comparison)]
+    lines += _known(campaign)
     lines += ["", f"report      {campaign.folder / 'report.html'}"]
     if not campaign.finished:
         lines.append(f"continue    matdisco run {campaign.folder}")
     if campaign.config.tracking.enabled:
         lines.append("dashboard   matdisco ui")
     return "\n".join(lines)
+
+
+def _beside_random(comparison: Comparison) -> list[str]:
+    n = comparison.evaluations
+    found, total = int(comparison.found[-1]), len(comparison.targets)
+    low, high = comparison.low[n], comparison.high[n]
+    lines = [
+        f"of the {total} stable compounds that evaluating all {comparison.pool:,} "
+        f"candidates shows, it found {found}; random choice at equal cost finds "
+        f"{comparison.expected[n]:.1f} (90 % of the time {low:.0f} to {high:.0f})"
+    ]
+    factor = comparison.acceleration()
+    if factor is not None and found:
+        lines.append(
+            f"that is {comparison.enhancement:.1f} times as many; random choice needs "
+            f"{factor:.1f} times the evaluations to find as many"
+        )
+    if comparison.missed:
+        lines.append("missed: " + " ".join(t.name for t in comparison.missed))
+    return lines
+
+
+def _known(campaign: Campaign) -> list[str]:
+    from campaigns.comparison import known_phases
+
+    outcomes = known_phases(campaign)
+    if not outcomes:
+        return []
+    lines = ["", "phases known from experiment:"]
+    for outcome in outcomes:
+        if not outcome.in_pool:
+            fate = "not in the pool"
+        elif outcome.above_hull is None:
+            fate = "not evaluated"
+        else:
+            fate = f"{outcome.above_hull * 1000:5.0f} meV/atom above the hull"
+            fate = ("rediscovered, " if outcome.rediscovered else "evaluated, ") + fate
+        lines.append(f"  {outcome.formula:10s} {outcome.name:24s} {fate}")
+    return lines

@@ -176,7 +176,9 @@ class Crystal:
         return str(self.structure.to(fmt="cif"))
 
     def __repr__(self) -> str:
-        labels = ", ".join(f"{k}={v.value:.4g} {v.unit}" for k, v in self.labels.items())
+        labels = ", ".join(
+            f"{k}={v.value:.4g} {v.unit}" for k, v in self.labels.items()
+        )
         return f"Crystal({self.id}: {self.formula}, {self.n_atoms} atoms; {labels})"
 
     def _repr_html_(self) -> str:

@@ -69,9 +69,7 @@ _ALL = (
     ),
     Property("volume_per_atom", "Volume", "Å³/atom", None, "Cell volume per atom."),
     Property("density", "Density", "g/cm³", None, "Mass density of the cell."),
-    Property(
-        "band_gap", "Band gap", "eV", None, "Fundamental gap; 0 for a metal."
-    ),
+    Property("band_gap", "Band gap", "eV", None, "Fundamental gap; 0 for a metal."),
     Property("bulk_modulus", "Bulk modulus", "GPa", "high", "Voigt-Reuss-Hill."),
     Property("shear_modulus", "Shear modulus", "GPa", "high", "Voigt-Reuss-Hill."),
     Property("max_force", "Largest force", "eV/Å", "low", "Largest atomic force."),

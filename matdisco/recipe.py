@@ -140,16 +140,16 @@ def _resolve(model: Any, loc: tuple[str | int, ...]) -> tuple[Path, list[str]]:
     path: list[str | int] = []
     current: Any = model
     keys: list[str] = _keys(current)
+    fresh = True  # at a union that has not chosen its member yet
     for part in loc:
         options = _options(current)
-        if isinstance(part, str):
-            tagged = [o for o in options if _tag(o) == part or _name(o) == part]
-            if tagged and not any(part in _keys(o) for o in options):
-                current, keys = tagged[0], _keys(tagged[0])
-                continue
+        tagged = [o for o in options if _tag(o) == part]
+        if fresh and len(options) > 1 and tagged:
+            current, keys, fresh = tagged[0], _keys(tagged[0]), False
+            continue
         keys = sorted({k for o in options for k in _keys(o)})
         path.append(part)
-        current = _child(options, part)
+        current, fresh = _child(options, part), True
     return tuple(path), keys
 
 
@@ -168,10 +168,6 @@ def _is_model(annotation: Any) -> bool:
 
 def _keys(annotation: Any) -> list[str]:
     return list(annotation.model_fields) if _is_model(annotation) else []
-
-
-def _name(annotation: Any) -> str:
-    return getattr(annotation, "__name__", str(annotation))
 
 
 def _tag(annotation: Any) -> str | None:

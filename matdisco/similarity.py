@@ -80,5 +80,3 @@ def _distance(
         sum(float(v @ v) for v in a.values()) * sum(float(v @ v) for v in b.values())
     )
     return max(0.0, 1.0 - dot / float(norm))
-
-

@@ -133,7 +133,9 @@ class Hull:
         top = np.append(np.full(n - 1, 1 / n), 1.0 - heights.min())
         try:
             body = ConvexHull(np.vstack([np.column_stack([points, heights]), top]))
-        except QhullError as error:  # pragma: no cover - corners make it full-dimensional
+        except (
+            QhullError
+        ) as error:  # pragma: no cover - corners make it full-dimensional
             raise DataError(f"convex hull failed: {error}") from error
         equations = body.equations[body.equations[:, -2] < -1e-12]
         slope = equations[:, -2:-1]

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from botorch.acquisition import AcquisitionFunction
 from botorch.acquisition.logei import qLogExpectedImprovement
 from botorch.acquisition.monte_carlo import qUpperConfidenceBound
 from botorch.acquisition.objective import GenericMCObjective, MCAcquisitionObjective
@@ -70,7 +71,7 @@ def select(
         chosen = _informed(utility, recipe, rng, n - lottery)
     taken = {c.row for c in chosen}
     rest = np.array([i for i in range(len(utility.belief)) if i not in taken])
-    extra = rng.choice(rest, size=n - len(chosen), replace=False) if n > len(chosen) else []
+    extra = random_rows(rng, rest, n - len(chosen))
     return chosen + [Choice(int(i), None, "random") for i in extra]
 
 
@@ -89,6 +90,7 @@ def _informed(
     model = PoolModel(utility.belief.take(rows))
     sampler = SobolQMCNormalSampler(torch.Size([recipe.samples]), seed=seed)
     objective = _objective(utility)
+    function: AcquisitionFunction
     if isinstance(recipe, LogExpectedImprovement):
         function = qLogExpectedImprovement(
             model, best_f=utility.best, sampler=sampler, objective=objective
@@ -139,7 +141,11 @@ def _objective(utility: Utility) -> MCAcquisitionObjective | None:
     if utility.worth is None:
         return None
     worth = utility.worth
-    return GenericMCObjective(lambda samples, X=None: worth(samples[..., 0]))
+
+    def merit(samples: torch.Tensor, X: torch.Tensor | None = None) -> torch.Tensor:  # noqa: N803 - BoTorch's name
+        return worth(samples[..., 0])
+
+    return GenericMCObjective(merit)
 
 
 def random_rows(

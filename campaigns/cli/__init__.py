@@ -37,7 +37,9 @@ def main(arguments: list[str] | None = None) -> None:
     except (OSError, MemoryError) as error:
         name = getattr(error, "filename", None)
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        _fail(MatdiscoError(f"{name}: {reason}" if name else reason), EXIT_FAILED, debug)
+        _fail(
+            MatdiscoError(f"{name}: {reason}" if name else reason), EXIT_FAILED, debug
+        )
     except Exception as error:
         if debug:
             raise

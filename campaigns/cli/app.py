@@ -20,7 +20,9 @@ app = typer.Typer(
 )
 
 ConfigPath = Annotated[Path, typer.Argument(help="Campaign YAML file.")]
-RunPath = Annotated[Path, typer.Argument(help="Run folder, for example runs/quickstart.")]
+RunPath = Annotated[
+    Path, typer.Argument(help="Run folder, for example runs/quickstart.")
+]
 
 
 @app.command()
@@ -44,7 +46,9 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the first round; spend nothing.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print only the result.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", help="Print only the result.")
+    ] = False,
 ) -> None:
     """Run a campaign, or continue it where it stopped."""
     from campaigns.campaign import Campaign
@@ -122,7 +126,9 @@ def track(run: RunPath) -> None:
 
 @app.command()
 def ui(
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 5000,
+    port: Annotated[
+        int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")
+    ] = 5000,
     uri: Annotated[
         str | None, typer.Option(help="MLflow store; ./mlflow.db when not given.")
     ] = None,

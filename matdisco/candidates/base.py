@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
 from matdisco.errors import ConfigError
 from matdisco.recipe import Recipe
 
@@ -23,6 +25,7 @@ class SizeEstimate:
     mean_atoms: float
     """Mean number of atoms per cell, for cost estimates."""
 
+    @override
     def __str__(self) -> str:
         return f"{self.count:,}" if self.exact else f"at most {self.count:,}"
 

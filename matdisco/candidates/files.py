@@ -47,9 +47,7 @@ class FileCandidates(CandidateRecipe):
         pool = Dataset.open(self._file())
         refuse_empty(len(pool), f"{self.path} has no records")
         # The labels are what a campaign is to find out: they must not leak in.
-        return Dataset(
-            pool.name, tuple(replace(c, labels={}) for c in pool), pool.card
-        )
+        return Dataset(pool.name, tuple(replace(c, labels={}) for c in pool), pool.card)
 
     def _file(self) -> Path:
         from matdisco.data.shipped import resolve

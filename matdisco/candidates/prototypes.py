@@ -280,6 +280,3 @@ def make_index() -> dict[str, Any]:
 
 def _told(tag: object) -> str:
     return "" if tag in (None, "None") else str(tag)
-
-
-

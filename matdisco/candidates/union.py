@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 from typing_extensions import override
@@ -16,11 +16,14 @@ if TYPE_CHECKING:
     from matdisco.data.dataset import Dataset
 
 
+Part = Annotated[PrototypeCandidates | FileCandidates, Field(discriminator="kind")]
+
+
 class UnionCandidates(CandidateRecipe):
     """The candidates of all parts, the first of equal ids kept."""
 
     kind: Literal["union"] = "union"
-    parts: tuple[PrototypeCandidates | FileCandidates, ...] = Field(min_length=1)
+    parts: tuple[Part, ...] = Field(min_length=1)
     """The sources, in the order of the pool."""
 
     @override

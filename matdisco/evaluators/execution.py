@@ -7,6 +7,7 @@ becomes one failed evaluation; it never reaches the driver as an exception.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -22,6 +23,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+from typing_extensions import override
 
 from matdisco.crystal import Crystal
 from matdisco.errors import SetupError
@@ -145,6 +148,7 @@ class _Slot(threading.Thread):
         self._process: subprocess.Popen[bytes] | None = None
         self._buffer = b""
 
+    @override
     def run(self) -> None:
         try:
             while (job := self._pool._jobs.get()) is not None:
@@ -292,10 +296,8 @@ class _Slot(threading.Thread):
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
     """Kill a worker and every program it has started."""
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     process.wait()
 
 

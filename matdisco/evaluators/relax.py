@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 from pydantic import Field
 
 from matdisco.evaluators.base import EvaluationFailed, FailureKind
@@ -79,8 +78,9 @@ def relax(atoms: Atoms, recipe: RelaxRecipe, folder: Path) -> Relaxed:
         options["trajectory"] = str(folder / "relax.traj")
     optimizer = getattr(ase.optimize, recipe.optimizer)(target, **options)
     converged = False
-    for converged in optimizer.irun(fmax=recipe.fmax, steps=recipe.steps):
+    for done in optimizer.irun(fmax=recipe.fmax, steps=recipe.steps):
         check_alive(atoms)
+        converged = bool(done)
     outcome = finish(atoms, optimizer.nsteps)
     if not converged:
         raise EvaluationFailed(
@@ -94,6 +94,8 @@ def relax(atoms: Atoms, recipe: RelaxRecipe, folder: Path) -> Relaxed:
 
 def finish(atoms: Atoms, steps: int = 0) -> Relaxed:
     """Read energy and forces off ``atoms`` and check them as :func:`relax` does."""
+    import numpy as np
+
     check_alive(atoms)
     energy = float(atoms.get_potential_energy())
     forces = np.linalg.norm(atoms.get_forces(), axis=1)
@@ -107,9 +109,11 @@ def check_alive(atoms: Atoms) -> None:
         EvaluationFailed: energy or forces are not numbers, forces are absurd, the
             cell exploded or collapsed, or atoms overlap.
     """
+    import numpy as np
+
     from matdisco.candidates.volume import atomic_volume
 
-    natural = sum(atomic_volume(s) for s in atoms.get_chemical_symbols())
+    natural = sum(float(atomic_volume(s)) for s in atoms.get_chemical_symbols())
     ratio = abs(atoms.cell.volume) / natural
     if not np.isfinite(ratio) or not np.isfinite(atoms.positions).all():
         raise EvaluationFailed(FailureKind.NOT_A_NUMBER, "cell or positions are NaN")
@@ -142,6 +146,7 @@ def check_contacts(atoms: Atoms) -> None:
     Raises:
         EvaluationFailed: ``overlapping-atoms``.
     """
+    import numpy as np
     from ase.neighborlist import neighbor_list
 
     from matdisco.candidates.volume import atomic_radius

@@ -33,7 +33,9 @@ def test_shipped_configurations_load_check_and_round_trip(name, monkeypatch):
     size = config.check()
     assert size.count >= config.budget.evaluations
     assert CampaignConfig.parse(config.dump(), source="dump") == config
-    assert CampaignConfig.parse(config.dump(), source="dump").digest() == config.digest()
+    assert (
+        CampaignConfig.parse(config.dump(), source="dump").digest() == config.digest()
+    )
 
 
 def test_every_option_names_every_key():
@@ -58,7 +60,9 @@ def test_schema_file_is_current_and_accepts_the_shipped_files():
     written = json.loads((CONFIGS / "schema.json").read_text())
     assert written == json.loads(json.dumps(json_schema())), "run `make schema`"
     for name in ("minimal", "quickstart", "realistic", "every-option"):
-        jsonschema.validate(yaml.safe_load((CONFIGS / f"{name}.yaml").read_text()), written)
+        jsonschema.validate(
+            yaml.safe_load((CONFIGS / f"{name}.yaml").read_text()), written
+        )
 
 
 WRONG = {
@@ -138,7 +142,9 @@ WRONG = {
 
 
 @pytest.mark.parametrize("case", WRONG, ids=lambda c: c.replace(" ", "-"))
-def test_wrong_configurations_are_one_line_each(case, write_config, tmp_path, monkeypatch):
+def test_wrong_configurations_are_one_line_each(
+    case, write_config, tmp_path, monkeypatch
+):
     changes, message = WRONG[case]
     monkeypatch.chdir(tmp_path)
     path = write_config(**changes)
@@ -154,7 +160,7 @@ def test_the_command_exits_2_and_writes_nothing(command, write_config, tmp_path)
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.count("\n") == 1
-    assert done.stderr.startswith("campaign.yaml:3: budget.evaluations:")
+    assert done.stderr.startswith("campaign.yaml:5: budget.evaluations:")
     assert [p.name for p in tmp_path.iterdir()] == ["campaign.yaml"]
 
 

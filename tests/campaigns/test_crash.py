@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 import yaml
 from campaign_files import SUPPORT, small_campaign
-from evaluators import log_lines
 
 from campaigns.ledger import Ledger
 
@@ -146,9 +145,7 @@ def check(zygote, reference, kill, tmp_path) -> None:
         ledger.verify()
         assert proposals(ledger) == chosen
         assert ledger.content_hash() == content
-        evaluated = [
-            e.payload["evaluation"]["key"] for e in ledger.events("evaluated")
-        ]
+        evaluated = [e.payload["evaluation"]["key"] for e in ledger.events("evaluated")]
     assert len(evaluated) == len(set(evaluated)) == 20
     # no answer was thrown away and made again, and there is one for each
     for path, stamp in before.items():

@@ -17,7 +17,9 @@ numbers = st.floats(-5, 5, allow_nan=False, width=32)
 @st.composite
 def crystals(draw):
     n = draw(st.integers(1, 6))
-    species = draw(st.lists(st.sampled_from(["Al", "Ni", "O", "U"]), min_size=n, max_size=n))
+    species = draw(
+        st.lists(st.sampled_from(["Al", "Ni", "O", "U"]), min_size=n, max_size=n)
+    )
     positions = np.array(
         draw(st.lists(st.tuples(numbers, numbers, numbers), min_size=n, max_size=n))
     )

@@ -15,7 +15,11 @@ from matdisco.errors import ConfigError
         {"elements": ("Al", "Ni", "Ti")},
         {"elements": ("Cu", "Au"), "components": (2,), "max_atoms": 4},
         {"elements": ("Fe",), "components": (1,), "min_packing": 0.3},
-        {"elements": ("Al", "Ni", "Ti", "Cu"), "never_only": ("Al", "Ni"), "max_atoms": 5},
+        {
+            "elements": ("Al", "Ni", "Ti", "Cu"),
+            "never_only": ("Al", "Ni"),
+            "max_atoms": 5,
+        },
         {"elements": ("Al", "Ni", "Ti"), "sample": 17, "seed": 4},
     ],
 )
@@ -56,7 +60,9 @@ def test_known_structures_are_in_the_pool():
 
 
 def test_candidates_of_one_formula_are_different_structures():
-    pool = PrototypeCandidates(elements=("Al", "Ni"), components=(2,), max_atoms=4).build()
+    pool = PrototypeCandidates(
+        elements=("Al", "Ni"), components=(2,), max_atoms=4
+    ).build()
     matcher = StructureMatcher(ltol=0.05, stol=0.05, angle_tol=1.0)
     blocks: dict[str, list] = {}
     for crystal in pool:

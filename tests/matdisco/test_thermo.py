@@ -22,7 +22,9 @@ def random_phases(rng, n_elements, n):
         amounts = rng.integers(0, 4, n_elements)
         if amounts.sum() == 0:
             amounts[0] = 1
-        c = Composition({e: int(a) for e, a in zip(elements, amounts, strict=True) if a})
+        c = Composition(
+            {e: int(a) for e, a in zip(elements, amounts, strict=True) if a}
+        )
         mixture = sum(
             c.get_atomic_fraction(e) * energies[i] for i, e in enumerate(elements)
         )
@@ -38,8 +40,7 @@ def test_energy_above_hull_agrees_with_pymatgen(n_elements, seed):
     elements, compositions, energies = random_phases(rng, n_elements, 40)
     hull = Hull.of(compositions, energies, elements)
     entries = [
-        PDEntry(c, e * c.num_atoms)
-        for c, e in zip(compositions, energies, strict=True)
+        PDEntry(c, e * c.num_atoms) for c, e in zip(compositions, energies, strict=True)
     ]
     diagram = PhaseDiagram(entries)
     expected = [diagram.get_e_above_hull(e) for e in entries]

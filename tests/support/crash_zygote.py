@@ -123,11 +123,6 @@ def main() -> None:
     import sklearn  # noqa: F401
     import torch_geometric  # noqa: F401
 
-    import campaigns.acquisition.select
-    import campaigns.campaign
-    import campaigns.driver
-    import campaigns.report
-    import campaigns.utility
     import surrogates.gaussian_process
     import surrogates.recipes  # noqa: F401
 
