@@ -126,7 +126,7 @@ def _binary(state: State, phases: Hull) -> Figure:
 
 
 def _ternary(state: State, phases: Hull) -> Figure:
-    made = figure(6.6, 5.4)
+    made = figure(6.6, 4.8)
     axes = made.subplots()
     axes.set_aspect("equal")
     axes.axis("off")
@@ -189,7 +189,8 @@ def _label_phases(axes: Axes, spots: np.ndarray, formulas: list[str]) -> None:
         if reach > 1:
             axes.plot(*np.array([spot, place]).T.tolist(), color=GREY, lw=0.6, zorder=3)
         axes.text(
-            *place,
+            float(place[0]),
+            float(place[1]),
             subscripted(formula),
             ha="center",
             va="center",

@@ -1,7 +1,7 @@
 """MLflow: a projection of a campaign's ledger, live or made again at any time.
 
-The ledger is the record; what MLflow shows can be thrown away and rebuilt. Only
-:mod:`campaigns.tracking.store` imports MLflow.
+The ledger is the record; what MLflow shows can be thrown away and rebuilt. Nothing
+outside this folder imports MLflow.
 """
 
 from campaigns.tracking.live import LiveTracker

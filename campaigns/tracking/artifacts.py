@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from campaigns import plots
 from campaigns.report import head_of, render_report
-from campaigns.tracking.contents import is_hull
+from campaigns.tracking.notes import is_hull
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,15 +6,13 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from campaigns.ledger import VOLATILE, Event
 from campaigns.objectives import HullObjective
-from matdisco.data.dataset import Dataset
-from matdisco.data.shipped import resolve
+from campaigns.tracking.notes import campaign_note, round_note, where_it_stands
 from matdisco.properties import get
 
 if TYPE_CHECKING:
@@ -51,6 +49,13 @@ def params(config: CampaignConfig) -> dict[str, str]:
     }
 
 
+def params_of_surrogate(config: CampaignConfig) -> dict[str, str]:
+    """Return the surrogate's block as flat params."""
+    stem = "surrogate."
+    found = {k: v for k, v in params(config).items() if k.startswith(stem)}
+    return {k.removeprefix(stem): v for k, v in found.items()}
+
+
 def campaign_tags(campaign: Campaign, *, alive: bool) -> dict[str, str]:
     """Return what the campaign's run can be searched by."""
     started = campaign.ledger.events("started")[0].payload[VOLATILE]
@@ -85,22 +90,6 @@ def campaign_tags(campaign: Campaign, *, alive: bool) -> dict[str, str]:
     tags |= {f"version.{name}": v for name, v in started["versions"].items()}
     tags |= {str(k): str(v) for k, v in campaign.config.tracking.tags.items()}
     return {k: v[:LONGEST_TAG] for k, v in tags.items()}
-
-
-def status(campaign: Campaign, *, alive: bool) -> str:
-    """Return MLflow's word for where the campaign stands."""
-    if campaign.finished:
-        return "FAILED" if campaign.finished.startswith("failure rate") else "FINISHED"
-    return "RUNNING" if alive else "KILLED"
-
-
-def where_it_stands(campaign: Campaign, *, alive: bool) -> str:
-    """Say the same to a person."""
-    if campaign.finished:
-        return f"finished: {campaign.finished}"
-    if alive:
-        return "running"
-    return f"stopped; continue with: matdisco run {campaign.folder}"
 
 
 def points(campaign: Campaign, comparison: Comparison | None) -> list[Point]:
@@ -140,142 +129,9 @@ def round_tags(campaign: Campaign, event: Event, parent: str) -> dict[str, str]:
     }
 
 
-def campaign_note(campaign: Campaign, *, alive: bool) -> str:
-    """Describe the campaign in Markdown, for the top of its MLflow page."""
-    config, state = campaign.config, campaign.state
-    done = len(state.evaluations)
-    lines = [
-        f"**{config.name}**",
-        config.description or "No description was given.",
-        f"**State:** {where_it_stands(campaign, alive=alive)}. {done} of "
-        f"{len(campaign.pool):,} candidates evaluated, {len(state.failed)} failed.",
-    ]
-    if len(state.found) and (state.hull is not None or not is_hull(campaign)):
-        prop = get(state.objective.headline)
-        table = state.to_frame().head(12)
-        names = {state.pool[int(i)].id for i in state.found}
-        lines.append(
-            "**Stable compounds found**" if is_hull(campaign) else "**Best candidates**"
-        )
-        columns = ["formula", "candidate", prop.key, "round"]
-        rows = [
-            f"| {formula} | `{candidate}` | {value:.4f} | {number} |"
-            for formula, candidate, value, number in table[columns].to_numpy()
-            if not is_hull(campaign) or candidate in names
-        ]
-        head = f"| formula | candidate | {prop.axis} | round |\n|---|---|---|---|"
-        lines.append("\n".join([head, *rows]))
-    lines.append(
-        "Open **Artifacts → report.html** for the whole story: structures, hull, "
-        "calibration, failures, cost. Metrics are by round: `search/` is what was "
-        "found, `prediction/` how good the surrogate was on candidates it had chosen, "
-        "`seconds/` what it cost. Each round is a nested run."
-    )
-    return "\n\n".join(lines)
-
-
-def round_note(campaign: Campaign, event: Event) -> str:
-    """Describe one round in Markdown."""
-    proposed = campaign.ledger.events("proposed", round=event.round)[0].payload
-    shown = ", ".join(p["formula"] for p in proposed["proposals"][:12])
-    unit = get(campaign.config.objective.target).unit
-    lines = [
-        f"Round {event.round} of **{campaign.config.name}**.",
-        f"{len(proposed['proposals'])} candidates were evaluated: {shown}"
-        + (" …" if len(proposed["proposals"]) > 12 else "."),
-    ]
-    error = event.payload["error"]
-    if error:
-        lines.append(
-            f"Predictions made before were off by {error['mae']:.3f} {unit} on "
-            f"average; {error['coverage_90']:.0%} of the answers lay inside the 90 % "
-            "interval."
-        )
-    better = (
-        "something better was found"
-        if event.payload["improved"]
-        else ("nothing better was found")
-    )
-    lines.append(f"After it {event.payload['evaluated']} are evaluated; {better}.")
-    return "\n\n".join(lines)
-
-
-@dataclass(frozen=True, slots=True)
-class DatasetEntry:
-    """A dataset that the campaign used."""
-
-    name: str
-    """Its name."""
-    content: str
-    """SHA-256 of its records."""
-    source: str
-    """Its file."""
-    use: str
-    """What for."""
-    columns: list[dict[str, Any]]
-    """MLflow's schema."""
-    profile: dict[str, int]
-    """Counts."""
-
-
-def datasets(campaign: Campaign) -> list[DatasetEntry]:
-    """Return the datasets that the campaign used, with their content hashes."""
-    pool = campaign.pool
-    entries = [_entry(pool, str((campaign.folder / "pool.parquet").resolve()), "pool")]
-    named = {
-        "pretraining": getattr(campaign.config.surrogate, "pretrain", None),
-        "truth": campaign.config.review.truth,
-        "answers": getattr(campaign.config.evaluator, "dataset", None),
-    }
-    for use, name in named.items():
-        if name is not None and (path := resolve(name)).exists():
-            entries.append(_entry(Dataset.open(path), str(name), use))
-    return entries
-
-
-def newest_checkpoint(campaign: Campaign) -> Path | None:
-    """Return the folder of the surrogate fitted last."""
-    folders = sorted((campaign.folder / "surrogates").glob("round-*"))
-    return folders[-1] if folders else None
-
-
-def params_of_surrogate(config: CampaignConfig) -> dict[str, str]:
-    """Return the surrogate's block as flat params."""
-    stem = "surrogate."
-    found = {k: v for k, v in params(config).items() if k.startswith(stem)}
-    return {k.removeprefix(stem): v for k, v in found.items()}
-
-
-def requirements(campaign: Campaign) -> list[str]:
-    """Return what must be installed to load the surrogate."""
-    versions = campaign.ledger.events("started")[0].payload[VOLATILE]["versions"]
-    kept = ("matdisco", "torch", "torch-geometric", "gpytorch", "numpy", "pymatgen")
-    return [f"{name}=={versions[name]}" for name in kept if name in versions]
-
-
-def _entry(dataset: Dataset, source: str, use: str) -> DatasetEntry:
-    columns = [
-        {"type": "string", "name": "id", "required": True},
-        {"type": "string", "name": "structure", "required": True},
-        *(
-            {"type": "double", "name": key, "required": False}
-            for key in dataset.properties
-        ),
-    ]
-    profile = {"crystals": len(dataset), "elements": len(dataset.elements)}
-    return DatasetEntry(
-        dataset.name, dataset.content_hash, source, use, columns, profile
-    )
-
-
 def milliseconds(time: str) -> int:
     """Return an event's time as milliseconds since 1970."""
     return round(datetime.fromisoformat(time).timestamp() * 1000)
-
-
-def is_hull(campaign: Campaign) -> bool:
-    """Whether the objective is a convex hull."""
-    return isinstance(campaign.config.objective, HullObjective)
 
 
 def unit_name(unit: str) -> str:
@@ -293,7 +149,7 @@ def _search(campaign: Campaign, closed: Event) -> dict[str, float | None]:
         "search/evaluated": closed.payload["evaluated"],
         "search/failed": closed.payload["failed"],
     }
-    if is_hull(campaign):
+    if isinstance(campaign.config.objective, HullObjective):
         values["search/stable_compounds"] = len(closed.payload["found"])
     else:
         prop = get(campaign.config.objective.headline)

@@ -1,4 +1,4 @@
-"""The one file that talks to MLflow: bring a store up to date with a ledger.
+"""MLflow: where it is, how to ask it quietly, and the sync that brings it up to date.
 
 Everything is looked up before it is made, by tags that carry the campaign's own
 identity, so a sync can die anywhere and the next one completes it. Only
@@ -8,32 +8,23 @@ own MLflow session in the same process is left alone.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import re
 import sys
-import tempfile
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from campaigns.tracking import contents
 from campaigns.tracking.liveness import sync_lock, writer_alive
+from campaigns.tracking.projection import Projection, Tell, artifact_place
 from matdisco.errors import CampaignError, ConfigError, MatdiscoError
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
-    from mlflow.entities import Run
-
     from campaigns.campaign import Campaign
-    from campaigns.ledger import Event
 
-Tell = Callable[[str], None]
-"""Called with what is being done, after each step."""
 DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
@@ -44,8 +35,6 @@ DEFAULTS = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
 """Set only where the user's environment says nothing."""
-DONE = "matdisco.synced"
-"""Tag that a run gets last: without it the run is made whole again."""
 
 
 def default_uri(folder: Path) -> str:
@@ -77,15 +66,6 @@ def ui_command(uri: str, port: int) -> list[str]:
     return [*command, "--artifacts-destination", place] if place else command
 
 
-def artifact_place(uri: str) -> str | None:
-    """Return the artifact folder of a SQLite store; None where a server decides."""
-    if not uri.startswith("sqlite:///"):
-        return None
-    return (
-        Path(uri.removeprefix("sqlite:///")).resolve().parent / "mlartifacts"
-    ).as_uri()
-
-
 def sync(
     campaign: Campaign, *, ended: bool = False, tell: Tell = lambda _: None
 ) -> str:
@@ -112,294 +92,13 @@ def sync(
             tell("MLflow loaded")
             client = MlflowClient(tracking_uri=uri, registry_uri=uri)
             alive = not ended and writer_alive(campaign.folder)
-            return _Sync(campaign, client, uri, alive, tell).run()
+            return Projection(campaign, client, uri, alive, tell).run()
     except MatdiscoError:
         raise
     except Exception as error:
         raise CampaignError(
             f"MLflow at {_without_password(uri)} is not up to date: {explain(error)}"
         ) from error
-
-
-@dataclass(frozen=True)
-class _Sync:
-    campaign: Campaign
-    client: MlflowClient
-    uri: str
-    alive: bool
-    tell: Tell
-
-    def run(self) -> str:
-        """Do it; return the parent's id."""
-        from campaigns.comparison import compare
-
-        campaign = self.campaign
-        experiment = self._experiment()
-        self.tell("experiment ready")
-        known = self._known_runs(experiment)
-        parent = self._parent(experiment, known.get("campaign", []))
-        rounds = self._one_each(known.get("round", []), "matdisco.round")
-        points = contents.points(campaign, compare(campaign))
-        for event in campaign.ledger.events("closed"):
-            self._round(experiment, parent, event, rounds.get(str(event.round)), points)
-            self.tell(f"round {event.round}")
-        self._metrics(parent, points)
-        self._inputs(parent)
-        self.tell("metrics")
-        self._artifacts(parent)
-        self._surrogate(experiment, parent)
-        self.tell("surrogate")
-        self._tags(parent, {DONE: campaign.ledger.head()[1]})
-        self._finish(
-            parent,
-            contents.status(campaign, alive=self.alive),
-            campaign.events[-1].time,
-        )
-        return parent
-
-    def _experiment(self) -> str:
-        name = self.campaign.config.tracking.experiment
-        found = self.client.get_experiment_by_name(name)
-        if found is None:
-            place = artifact_place(self.uri)
-            return str(self.client.create_experiment(name, artifact_location=place))
-        if found.lifecycle_stage != "active":
-            raise CampaignError(
-                f"MLflow experiment {name!r} is deleted; restore it with: mlflow "
-                f"experiments restore --experiment-id {found.experiment_id}"
-            )
-        return str(found.experiment_id)
-
-    def _known_runs(self, experiment: str) -> dict[str, list[Run]]:
-        query = f"tags.`matdisco.run_id` = '{self.campaign.run_id}'"
-        runs: dict[str, list[Run]] = {}
-        token = None
-        while True:
-            page = self.client.search_runs(
-                [experiment], query, max_results=500, page_token=token
-            )
-            for run in page:
-                runs.setdefault(run.data.tags["matdisco.kind"], []).append(run)
-            token = page.token
-            if not token:
-                return runs
-
-    def _one_each(self, runs: list[Run], tag: str) -> dict[str, Run]:
-        """Return one run per value of a tag; delete what came twice."""
-        kept: dict[str, Run] = {}
-        for run in sorted(runs, key=lambda r: (DONE not in r.data.tags, r.info.run_id)):
-            if run.data.tags[tag] in kept:
-                self.client.delete_run(run.info.run_id)
-            else:
-                kept[run.data.tags[tag]] = run
-        return kept
-
-    def _parent(self, experiment: str, known: list[Run]) -> str:
-        from campaigns.tracking.artifacts import logged_tables
-
-        campaign = self.campaign
-        tags = contents.campaign_tags(campaign, alive=self.alive)
-        tags["mlflow.loggedArtifacts"] = logged_tables()
-        kept = list(self._one_each(known, "matdisco.run_id").values())
-        if kept:
-            run = kept[0]
-            self._tags(run.info.run_id, tags)
-        else:
-            run = self.client.create_run(
-                experiment,
-                start_time=contents.milliseconds(campaign.events[0].time),
-                tags=tags,
-                run_name=campaign.config.name,
-            )
-        self._params(run, contents.params(campaign.config))
-        return str(run.info.run_id)
-
-    def _round(
-        self,
-        experiment: str,
-        parent: str,
-        event: Event,
-        known: Run | None,
-        points: list[contents.Point],
-    ) -> None:
-        if known is not None and known.data.tags.get(DONE) == event.hash:
-            return
-        from campaigns.tracking.artifacts import logged_tables, write_round
-
-        campaign = self.campaign
-        begun = campaign.ledger.events("proposed", round=event.round)[0].time
-        run = known or self.client.create_run(
-            experiment,
-            start_time=contents.milliseconds(begun),
-            tags=contents.round_tags(campaign, event, parent),
-        )
-        run_id = run.info.run_id
-        self._metrics(run_id, [p for p in points if p.step == event.round])
-        with tempfile.TemporaryDirectory() as place:
-            write_round(campaign, event.round, Path(place))
-            self.client.log_artifacts(run_id, place)
-        self._tags(
-            run_id,
-            {
-                **contents.round_tags(campaign, event, parent),
-                "mlflow.loggedArtifacts": logged_tables(),
-                DONE: event.hash,
-            },
-        )
-        self._finish(run_id, "FINISHED", event.time)
-
-    def _params(self, run: Run, params: dict[str, str]) -> None:
-        from mlflow.entities import Param
-
-        # a param cannot change; what already stands there stays
-        new = [Param(k, v) for k, v in params.items() if k not in run.data.params]
-        for part in _parts(new, 100):
-            self.client.log_batch(run.info.run_id, params=part)
-
-    def _tags(self, run_id: str, tags: dict[str, str]) -> None:
-        from mlflow.entities import RunTag
-
-        for part in _parts([RunTag(k, v) for k, v in tags.items()], 100):
-            self.client.log_batch(run_id, tags=part)
-
-    def _metrics(self, run_id: str, points: list[contents.Point]) -> None:
-        """Log the points that the run does not have yet."""
-        from mlflow.entities import Metric
-
-        there = set()
-        for key in self.client.get_run(run_id).data.metrics:
-            for metric in self.client.get_metric_history(run_id, key):
-                there.add((metric.key, metric.step))
-        new = [
-            Metric(p.key, p.value, p.milliseconds, p.step)
-            for p in points
-            if (p.key, p.step) not in there
-        ]
-        for part in _parts(new, 500):
-            self.client.log_batch(run_id, metrics=part)
-
-    def _inputs(self, run_id: str) -> None:
-        from mlflow.entities import Dataset, DatasetInput, InputTag
-
-        run = self.client.get_run(run_id)
-        known = run.inputs.dataset_inputs if run.inputs else []
-        have = {i.dataset.digest for i in known}
-        inputs = []
-        for entry in contents.datasets(self.campaign):
-            digest = entry.content[:32]  # MLflow keeps 36 characters
-            if digest in have:
-                continue
-            inputs.append(
-                DatasetInput(
-                    Dataset(
-                        name=entry.name,
-                        digest=digest,
-                        source_type="local",
-                        source=json.dumps({"uri": entry.source}),
-                        schema=json.dumps({"mlflow_colspec": entry.columns}),
-                        profile=json.dumps(entry.profile),
-                    ),
-                    [InputTag("mlflow.data.context", entry.use)],
-                )
-            )
-        if inputs:
-            self.client.log_inputs(run_id, datasets=inputs)
-
-    def _artifacts(self, run_id: str) -> None:
-        from campaigns.tracking.artifacts import STRUCTURES, write_artifacts
-
-        with tempfile.TemporaryDirectory() as place:
-            folder = Path(place)
-            write_artifacts(self.campaign, folder, self.tell)
-            self._drop_stale(run_id, {p.name for p in folder.glob(f"{STRUCTURES}/*")})
-            self.client.log_artifacts(run_id, place)
-        self.tell("artifacts")
-
-    def _drop_stale(self, run_id: str, now: set[str]) -> None:
-        """Delete structures that a lower phase has since pushed off the hull."""
-        from mlflow.store.artifact.artifact_repository_registry import (
-            get_artifact_repository,
-        )
-
-        from campaigns.tracking.artifacts import STRUCTURES
-
-        stale = [
-            f.path
-            for f in self.client.list_artifacts(run_id, STRUCTURES)
-            if Path(f.path).name not in now
-        ]
-        if stale:
-            where = self.client.get_run(run_id).info.artifact_uri
-            repository = get_artifact_repository(where, tracking_uri=self.uri)
-            for path in stale:
-                repository.delete_artifacts(path)  # type: ignore[no-untyped-call]
-
-    def _surrogate(self, experiment: str, run_id: str) -> None:
-        """Log the newest checkpoint as a model without pickle; drop older ones."""
-        folder = contents.newest_checkpoint(self.campaign)
-        known = self.client.search_logged_models(
-            [experiment], filter_string=f"source_run_id = '{run_id}'"
-        )
-        if folder is None:
-            return
-        ready = [
-            m
-            for m in known
-            if m.tags.get("matdisco.checkpoint") == folder.name
-            and str(m.status) in ("READY", "LoggedModelStatus.READY")
-        ]
-        if not ready:
-            self._log_model(experiment, run_id, folder)
-        for model in known:
-            if model not in ready[:1]:
-                self.client.delete_logged_model(model.model_id)
-
-    def _log_model(self, experiment: str, run_id: str, folder: Path) -> None:
-        from mlflow import pyfunc
-        from mlflow.entities import LoggedModelOutput
-        from mlflow.models import Model, ModelSignature
-        from mlflow.types import ColSpec, Schema
-
-        campaign = self.campaign
-        model = self.client.create_logged_model(
-            experiment,
-            name=f"{campaign.config.name}-surrogate",
-            source_run_id=run_id,
-            tags={
-                "matdisco.checkpoint": folder.name,
-                "matdisco.run_id": campaign.run_id,
-                "matdisco.target": campaign.config.objective.target,
-            },
-            params=contents.params_of_surrogate(campaign.config),
-            model_type=campaign.config.surrogate.kind,
-        )
-        with tempfile.TemporaryDirectory() as place:
-            pyfunc.save_model(
-                path=f"{place}/model",
-                loader_module="surrogates.pyfunc",
-                data_path=str(folder),
-                mlflow_model=Model(
-                    artifact_path=model.artifact_location,
-                    run_id=run_id,
-                    model_id=model.model_id,
-                ),
-                signature=ModelSignature(
-                    Schema([ColSpec("string", "structure")]),
-                    Schema([ColSpec("double", "mean"), ColSpec("double", "std")]),
-                ),
-                pip_requirements=contents.requirements(campaign),
-            )
-            self.client.log_model_artifacts(model.model_id, f"{place}/model")
-        self.client.finalize_logged_model(model.model_id, "READY")
-        step = len(campaign.ledger.events("closed"))
-        self.client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step)])
-
-    def _finish(self, run_id: str, status: str, time: str) -> None:
-        if status == "RUNNING":
-            self.client.update_run(run_id, status=status)
-        else:
-            end = contents.milliseconds(time)
-            self.client.set_terminated(run_id, status=status, end_time=end)
 
 
 @contextmanager
@@ -444,7 +143,3 @@ def explain(error: BaseException) -> str:
 
 def _without_password(uri: str) -> str:
     return re.sub(r"//[^/@]*@", "//***@", uri)
-
-
-def _parts(items: list[Any], size: int) -> Iterable[list[Any]]:
-    return (items[i : i + size] for i in range(0, len(items), size))
