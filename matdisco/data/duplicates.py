@@ -30,6 +30,11 @@ from matdisco.data.fingerprints import (
 from matdisco.data.workers import each
 from matdisco.errors import DataError
 
+CROWDED = 200
+"""Records of one composition above which a block holds frames of trajectories: frames
+in one cell with one order of atoms are then compared atom by atom (a thousand times
+faster), and StructureMatcher judges the other pairs."""
+
 
 def group_duplicates(
     crystals: Sequence[Crystal], level: Level = "same", *, workers: int = 1
@@ -69,7 +74,7 @@ def group_block(
         tree = cKDTree(np.array([vectors[i] for i in usable]))
         for i, j in tree.query_pairs(float(np.sqrt(2 * bound))):
             near[usable[j]].add(usable[i])
-    fits = _Judge(structures, level)
+    fits = _Judge(structures, level, crowded=len(structures) > CROWDED)
     groups: list[list[int]] = []
     first: dict[int, list[int]] = {}
     for i in range(len(structures)):
@@ -110,16 +115,42 @@ def connected(groups: Iterable[Iterable[int]], n: int) -> np.ndarray:
     )
 
 
+def _largest_move(a: Structure, b: Structure) -> float | None:
+    """Return the largest displacement between two frames over (V/N)^(1/3).
+
+    None unless both have the same cell (to 0.1 %) and the same order of species.
+    """
+    one, other = a.lattice.matrix, b.lattice.matrix
+    if len(a) != len(b) or np.abs(one - other).max() > 1e-3 * np.abs(one).max():
+        return None
+    if a.species_and_occu != b.species_and_occu:
+        return None
+    step = a.frac_coords - b.frac_coords
+    step -= np.round(step)
+    step -= step.mean(axis=0)
+    far = np.linalg.norm((step - np.round(step)) @ one, axis=1).max()
+    return float(far / (a.volume / len(a)) ** (1 / 3))
+
+
 class _Judge:
     """StructureMatcher that reduces each structure once, when first asked."""
 
-    def __init__(self, structures: Sequence[Structure], level: Level) -> None:
+    def __init__(
+        self, structures: Sequence[Structure], level: Level, *, crowded: bool
+    ) -> None:
         self._structures = structures
         self._matcher = matcher(level)
+        self._crowded = crowded
         self._reduced: dict[int, Structure] = {}
 
     def __call__(self, i: int, j: int) -> bool:
+        if self._crowded:
+            moved = _largest_move(self._structures[i], self._structures[j])
+            if moved is not None:
+                return moved <= self._matcher.stol
         a, b = self._reduce(i), self._reduce(j)
+        if len(a) != len(b):
+            return False
         return bool(self._matcher.fit(a, b, skip_structure_reduction=True))
 
     def _reduce(self, i: int) -> Structure:

@@ -20,6 +20,7 @@ _PROPERTIES = (
     "Z", "X", "row", "group", "mendeleev_no", "atomic_mass", "atomic_radius",
     "molar_volume", "melting_point", "thermal_conductivity",
 )  # fmt: skip
+_NEAR = 0.2  # of log10: a factor of 1.6 around a unit factor, ordinary scatter
 ENOUGH = 60
 """Values below which a forest says nothing about outliers."""
 _OF_ONE_COMPOSITION = 8  # records of one composition below which its median is unsure
@@ -112,16 +113,17 @@ def residuals(
     known = np.isfinite(expected)
     if not known.any():
         return [None] * n
-    scale = _scale(values[known] - expected[known])
+    scale = _scale(values[known] - expected[known], tails=True)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(expected * values > 0, values / expected, np.nan)
         logs = np.log10(ratio)
     fit = known & np.isfinite(logs)
     log_scale = _scale(logs[fit]) if fit.sum() > 2 else np.inf
+    log_wide = _scale(logs[fit], tails=True) if fit.sum() > 2 else np.inf
     return [
         Residual(
             float(expected[i]),
-            float(logs[i] / log_scale)
+            float(logs[i] / log_wide)
             if logarithmic and np.isfinite(logs[i])
             else float((values[i] - expected[i]) / scale),
             float(ratio[i]),
@@ -133,29 +135,43 @@ def residuals(
     ]
 
 
-def unit_slip(residual: Residual, unit: str, *, sigmas: float = 5.0) -> str | None:
-    """Name the unit mistake that explains a residual, or return None.
+def unit_slips(
+    found: Sequence[Residual | None], units: Sequence[str], *, sigmas: float = 5.0
+) -> list[str | None]:
+    """Name, for each residual that it explains, the unit mistake; else None.
+
+    A mistake makes an island: values near the factor, hardly any between it and the
+    bulk. A broad distribution has a slope there instead, and says nothing.
 
     Args:
-        residual: of one value.
-        unit: the label's unit; only mistakes of its kind are considered.
-        sigmas: how unlikely the residual must be without the mistake.
+        found: of all values of one property.
+        units: their units; only mistakes of their kind are considered.
+        sigmas: how unlikely a residual must be without the mistake.
     """
-    if not np.isfinite(residual.ratio):
-        return None
-    have = float(np.log10(residual.ratio))
-    if abs(have) < sigmas * residual.log10_sigma:
-        return None
-    best = None
+    logs = np.array([np.log10(r.ratio) if r else np.nan for r in found])
+    out: list[str | None] = [None] * len(found)
     for name, factor in FACTORS.items():
-        if not name.startswith(_UNITS_OF.get(unit, ())):
-            continue
-        off = abs(have - np.log10(factor))
-        # The factor must explain the value: what is left is ordinary scatter, and
-        # in any case within a factor of two.
-        if off < min(3 * residual.log10_sigma, 0.3) and (best is None or off < best[0]):
-            best = (off, name)
-    return best[1] if best else None
+        step = float(np.log10(factor))
+        for i in np.flatnonzero(np.abs(logs - step) < _NEAR):
+            residual = found[int(i)]
+            if residual is None or not name.startswith(_UNITS_OF.get(units[i], ())):
+                continue
+            spread = residual.log10_sigma
+            # The factor must explain the value: what is left is ordinary scatter.
+            left = abs(logs[i] - step)
+            if abs(logs[i]) < sigmas * spread or left > max(3 * spread, 0.1):
+                continue
+            near = (np.abs(logs - step) < _NEAR).sum()
+            share = logs / step
+            between = ((share > 0.35) & (np.abs(logs - step) >= _NEAR)).sum()
+            if between <= near // 2 and not _better(out[i], left, logs[i]):
+                out[i] = name
+    return out
+
+
+def _better(name: str | None, left: float, log: float) -> bool:
+    """Tell whether a name found before explains a value better."""
+    return name is not None and abs(log - np.log10(FACTORS[name])) <= left
 
 
 def _out_of_bag(
@@ -178,10 +194,18 @@ def _out_of_bag(
     return prediction
 
 
-def _scale(residual: np.ndarray) -> float:
-    """Return 1.4826 times the median absolute deviation: sigma of a normal core."""
-    mad = float(np.median(np.abs(residual - np.median(residual))))
-    return max(1.4826 * mad, 1e-9)
+def _scale(residual: np.ndarray, *, tails: bool = False) -> float:
+    """Return a robust standard deviation.
+
+    1.4826 times the median absolute deviation is that of a normal core. With
+    ``tails``, at least what the 95th percentile implies (1.96 for a normal one), so
+    that a heavy tail, or a bulk at exactly zero as of metals' band gaps, does not
+    turn a tenth of all values into outliers.
+    """
+    size = np.abs(residual - np.median(residual))
+    core = 1.4826 * float(np.median(size))
+    wide = float(np.percentile(size, 95)) / 1.96 if tails else 0.0
+    return max(core, wide, 1e-9)
 
 
 @lru_cache(maxsize=128)

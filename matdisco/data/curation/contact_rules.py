@@ -86,7 +86,7 @@ def shortest_contact(
 ) -> tuple[float, float, int, int]:
     """Return the smallest distance over covalent radii, that distance, and the sites.
 
-    Sites that share one atom (occupancies adding up to 1) do not count as a contact.
+    Partly occupied sites do not count: they are places of one and the same atom.
 
     Args:
         structure: the crystal.
@@ -100,7 +100,8 @@ def shortest_contact(
     )
     i, j, _, d = structure.get_neighbor_list(2 * float(radii.max()) * reach)
     filled = np.array([site.species.num_atoms for site in structure])
-    keep = filled[i] + filled[j] > 1.05  # else a split site: one atom, two places
+    # Partly filled sites may be close: one atom in several places.
+    keep = (filled[i] > 0.95) & (filled[j] > 0.95)
     i, j, d = i[keep], j[keep], d[keep]
     if not len(d):
         return np.inf, np.inf, 0, 0

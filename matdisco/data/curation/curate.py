@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -16,9 +17,11 @@ from matdisco.data.curation.methods import apart
 from matdisco.data.curation.recipe import CurationRecipe, OutlierRecipe
 from matdisco.data.curation.report import CurationReport, Line, Outcome
 from matdisco.data.dataset import Dataset
-from matdisco.data.outliers import ENOUGH, residuals, unit_slip
+from matdisco.data.outliers import ENOUGH, residuals, unit_slips
 from matdisco.data.readers.base import RawRecord
 from matdisco.data.workers import each
+
+Named = TypeVar("Named", Entry, Crystal)
 
 _EXTENSIVE = frozenset({"energy"})  # compared per atom
 
@@ -54,7 +57,7 @@ def settle(
     entries: Sequence[Entry], recipe: CurationRecipe, *, name: str, workers: int = 1
 ) -> tuple[Dataset, CurationReport]:
     """Do what needs all records at once: methods, structures, duplicates, outliers."""
-    entries = unique_ids(entries)
+    entries = unique_names(entries)
     entries = attach(entries, recipe.attach)
     entries = apart(entries, recipe.methods)
     entries = outlying(entries, recipe.outliers)
@@ -87,21 +90,20 @@ def as_entry(record: RawRecord | Crystal | Entry, number: int) -> Entry:
     return Entry.of(record)
 
 
-def unique_ids(entries: Sequence[Entry]) -> list[Entry]:
+def unique_names(records: Sequence[Named]) -> list[Named]:
     """Give repeated ids a suffix ``~2``, ``~3``: datasets need unique ones."""
     seen: Counter[str] = Counter()
-    taken = {e.id for e in entries}
+    taken = {r.id for r in records}
     out = []
-    for entry in entries:
-        name = entry.id
-        seen[name] += 1
-        number = seen[name]
-        while number > 1 and (fresh := f"{name}~{number}") in taken:
-            number += 1
+    for record in records:
+        seen[record.id] += 1
+        number = seen[record.id]
         if number > 1:
+            while (fresh := f"{record.id}~{number}") in taken:
+                number += 1
             taken.add(fresh)
-            entry = replace(entry, id=fresh)
-        out.append(entry)
+            record = replace(record, id=fresh)
+        out.append(record)
     return out
 
 
@@ -129,13 +131,13 @@ def outlying(entries: Sequence[Entry], recipe: OutlierRecipe) -> list[Entry]:
         values = np.array([out[i].labels[key].value for i in rows])
         if key in _EXTENSIVE:
             values = values / [compositions[i].num_atoms for i in rows]
-        for i, residual in zip(
-            rows, residuals([compositions[i] for i in rows], values), strict=True
-        ):
+        found = residuals([compositions[i] for i in rows], values)
+        units = [out[i].labels[key].unit for i in rows]
+        slips = unit_slips(found, units, sigmas=recipe.slip_sigmas)
+        for i, residual, slip in zip(rows, found, slips, strict=True):
             if residual is None:
                 continue
             label = out[i].labels[key]
-            slip = unit_slip(residual, label.unit, sigmas=recipe.slip_sigmas)
             text = (
                 f"{key} = {label.value:g} {label.unit}, about {residual.expected:.4g} "
                 f"expected from its chemistry ({residual.sigmas:+.1f} sigma)"

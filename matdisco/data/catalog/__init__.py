@@ -1,0 +1,106 @@
+"""Catalog: public datasets by name, read from files that you already have.
+
+>>> sorted(catalog())[:2]
+['dielectric_constant', 'elastic_tensor_2015']
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from tqdm import tqdm
+
+from matdisco.data.catalog.parsers import parse
+from matdisco.data.catalog.recipe import FileSet, PublicSet, catalog, lookup
+from matdisco.data.curation.curate import unique_names
+from matdisco.data.dataset import Dataset
+from matdisco.errors import DataError
+
+__all__ = ["FileSet", "PublicSet", "catalog", "load", "lookup"]
+
+
+def load(name: str, source: str | Path | None, *, progress: bool = False) -> Dataset:
+    """Read a named public dataset from local files.
+
+    Args:
+        name: as in the catalog, or an alias.
+        source: the file, or a folder to look in.
+        progress: show a progress bar on a terminal.
+
+    Returns:
+        The dataset as published (not curated), with licence, citation and checksums
+        on its card.
+
+    Raises:
+        DataError: unknown name, or the files are not there; says what to download and
+            where to put it.
+    """
+    key, public = lookup(name)
+    if source is None or not Path(source).exists():
+        found = "nothing was given" if source is None else f"{source} does not exist"
+        raise DataError(f"{key}: {found}. {instructions(key, public)}")
+    form, files = _find(Path(source), key, public)
+    crystals = []
+    stated = []
+    for path in files:
+        checksum = _sha256(path)
+        known = form.sha256.get(path.name)
+        verified = {None: "no checksum on record", checksum: "verified"}.get(
+            known, f"differs from the recorded {known and known[:16]}..."
+        )
+        stated.append(
+            {
+                "name": path.name,
+                "licence": public.licence,
+                "url": public.url,
+                "citation": public.citation,
+                "sha256": f"{checksum} ({verified})",
+            }
+        )
+        rows = parse(path, form)
+        crystals += list(tqdm(rows, desc=path.name, disable=None if progress else True))
+    card = {
+        "title": public.title,
+        "description": public.description,
+        "licence": public.licence,
+        "citation": public.citation,
+        "url": public.url,
+        "limits": list(public.limits),
+        "sources": stated,
+    }
+    return Dataset(key, tuple(unique_names(crystals)), card)
+
+
+def instructions(key: str, public: PublicSet) -> str:
+    """Say what to download and where to put it."""
+    names = " or ".join(
+        (", ".join(f.names) if f.all else f.names[0]) for f in public.files
+    )
+    return (
+        f"Download {names} from {public.url} into a folder, then run: "
+        f"matdisco data get {key} --from FOLDER"
+    )
+
+
+def _find(source: Path, key: str, public: PublicSet) -> tuple[FileSet, list[Path]]:
+    if source.is_file():
+        for form in public.files:
+            if any(source.match(pattern) for pattern in form.names):
+                return form, [source]
+        # Under another name: believe the ending.
+        for form in public.files:
+            if any(source.name.endswith(Path(n).suffix) for n in form.names):
+                return form, [source]
+    for form in public.files:
+        found = sorted({p for n in form.names for p in source.rglob(n) if p.is_file()})
+        if found:
+            return form, found if form.all else found[:1]
+    raise DataError(
+        f"{key}: found none of its files in {source}. {instructions(key, public)}"
+    )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
