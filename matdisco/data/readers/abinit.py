@@ -31,9 +31,10 @@ def _is_output(text: str, _: bytes) -> bool:
 
 
 def _is_input(text: str, _: bytes) -> bool:
+    keys = ("znucl", "natom", "typat", "acell", "ecut")
     has = [
-        re.search(rf"(?im)^\s*{k}\d*\??\s+\S", text) is not None
-        for k in ("znucl", "natom", "typat", "acell", "ecut")
+        re.search(rf"(?im)(?:^|[ \t]){k}\d?\??\s+[\d.*]", text) is not None
+        for k in keys
     ]
     return has[0] and sum(has) >= 3
 

@@ -30,7 +30,7 @@ from matdisco.data.readers.text import decode, is_text, shorten
 def parse(blob: Blob, options: Options) -> Iterator[RawRecord]:
     """Yield at least one record of a file: a crystal, or the reason for none."""
     if any(f.severity == "reject" for f in blob.findings):
-        yield _record(blob, "unknown", 0, Entry(findings=blob.findings))
+        yield _record(blob, "unknown", 0, Entry())
         return
     if not blob.data.strip():
         finding = Finding("empty-file", "reject", "the file is empty")

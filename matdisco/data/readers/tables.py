@@ -8,7 +8,7 @@ import json
 import re
 import zipfile
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 from matdisco.data.readers import rows
@@ -26,7 +26,8 @@ def sniff_text(text: str, _: bytes) -> bool:
 
 
 def _delimiter(text: str) -> str | None:
-    first = next((x for x in text.split("\n") if x.strip()), "")
+    text = _without_comments(text)
+    first = text.split("\n", 1)[0]
     for delimiter in _DELIMITERS:
         cells = next(csv.reader([first], delimiter=delimiter))
         if len(cells) < 2 or any(is_number(c.strip()) for c in cells):
@@ -40,10 +41,26 @@ def _delimiter(text: str) -> str | None:
         counts = [len(r) for r in found[1:]]
         if len(counts) > 1:
             counts.pop()  # may be cut off by the end of the head
-        same = sum(n == len(cells) for n in counts)
+        width = len(cells) + _extra(counts, cells)
+        same = sum(n == width for n in counts)
         if len(set(cells)) == len(cells) and counts and same >= 0.7 * len(counts):
             return delimiter
     return None
+
+
+def _extra(counts: list[int], cells: list[str]) -> int:
+    """Return 1 where the header does not name the first column, a pandas index."""
+    return int(bool(counts) and all(n == len(cells) + 1 for n in counts))
+
+
+def _without_comments(text: str) -> str:
+    """Drop blank and ``#`` lines in front of the header."""
+    while text:
+        first, _, rest = text.partition("\n")
+        if first.strip() and not first.startswith("#"):
+            return text
+        text = rest
+    return text
 
 
 def _rows(text: str, delimiter: str) -> Iterator[list[str]]:
@@ -61,9 +78,12 @@ def read_text(blob: Blob, options: Options) -> Iterator[Entry]:
     delimiter = (columns.delimiter if columns else None) or _delimiter(text)
     if delimiter is None:
         raise Unreadable("unreadable", "no delimiter separates the cells")
-    table = _rows(text, delimiter)
-    header = [c.strip() for c in next(table)]
-    yield from _entries(header, _safely(table), blob, options)
+    table = _safely(_rows(_without_comments(text), delimiter))
+    header = [c.strip() for c in next(table, [])]
+    first = next(table, [])
+    if len(first) == len(header) + 1:
+        header = ["index", *header]
+    yield from _entries(header, chain([first], table), blob, options)
 
 
 def _safely(table: Iterator[list[str]]) -> Iterator[list[str]]:

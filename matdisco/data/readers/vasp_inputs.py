@@ -12,7 +12,7 @@ from matdisco.data.readers.base import Blob, Entry, Finding, Format, Options, Un
 from matdisco.data.readers.geometry import structure, unnamed
 from matdisco.data.readers.text import decode, is_number, number, numbers, rows
 
-_FRAME = re.compile(r"^\s*(?:Direct|Cartesian)?\s*configuration\s*=", re.IGNORECASE)
+_FRAME = re.compile(r"(?im)^[ \t]*(?:Direct|Cartesian)?[ \t]*configuration[ \t]*=")
 
 
 def sniff(text: str, _: bytes) -> bool:
@@ -36,7 +36,7 @@ def _counts(line: str) -> bool:
 
 
 def _is_xdatcar(text: str, data: bytes) -> bool:
-    return sniff(text, data) and _FRAME.search("\n" + text, re.MULTILINE) is not None
+    return sniff(text, data) and _FRAME.search(text) is not None
 
 
 class _Header:
