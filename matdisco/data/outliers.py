@@ -8,6 +8,7 @@ Comput. Mater. 2, 16028 (2016)). Residuals are measured in robust standard devia
 
 from __future__ import annotations
 
+import warnings
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -213,7 +214,9 @@ def _element(symbol: str) -> tuple[float, ...]:
     element = Element(symbol)
     out = []
     for name in _PROPERTIES:
-        value = getattr(element, name, None)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # helium has no electronegativity
+            value = getattr(element, name, None)
         number = float(value) if value is not None else np.nan
         out.append(number if np.isfinite(number) else 0.0)
     return tuple(out)

@@ -37,7 +37,7 @@ class LengthUnitRule(StructureRule):
         symbols = {e.symbol for e in crystal.composition.elements}
         if symbols & _NOBLE or len(crystal.structure) < 2:
             return entry
-        ratio = shortest_contact(crystal.structure, 2.8)[0]
+        ratio = shortest_contact(crystal.structure, 2.8, least_filled=0.0)[0]
         plausible = 0.7 < ratio * BOHR < 1.4
         if not (self.shortest_bond < ratio and plausible):
             return entry
@@ -82,14 +82,15 @@ class OverlapRule(StructureRule):
 
 
 def shortest_contact(
-    structure: Structure, reach: float
+    structure: Structure, reach: float, *, least_filled: float = 0.95
 ) -> tuple[float, float, int, int]:
     """Return the smallest distance over covalent radii, that distance, and the sites.
 
-    Partly occupied sites do not count: they are places of one and the same atom.
+    Partly occupied sites count as no contact: they are places of one atom.
 
     Args:
         structure: the crystal.
+        least_filled: occupancy below which a site does not count.
         reach: largest ratio to look for; (inf, inf, 0, 0) if nothing is nearer.
     """
     radii = np.array(
@@ -101,7 +102,7 @@ def shortest_contact(
     i, j, _, d = structure.get_neighbor_list(2 * float(radii.max()) * reach)
     filled = np.array([site.species.num_atoms for site in structure])
     # Partly filled sites may be close: one atom in several places.
-    keep = (filled[i] > 0.95) & (filled[j] > 0.95)
+    keep = (filled[i] > least_filled) & (filled[j] > least_filled)
     i, j, d = i[keep], j[keep], d[keep]
     if not len(d):
         return np.inf, np.inf, 0, 0

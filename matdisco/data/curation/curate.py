@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TypeVar
@@ -12,12 +12,13 @@ import numpy as np
 from matdisco.crystal import Crystal
 from matdisco.data.curation.attach import attach
 from matdisco.data.curation.entry import Entry
+from matdisco.data.curation.harmonise import harmonise
 from matdisco.data.curation.merge import merge
 from matdisco.data.curation.methods import apart
 from matdisco.data.curation.recipe import CurationRecipe, OutlierRecipe
 from matdisco.data.curation.report import CurationReport, Line, Outcome
 from matdisco.data.dataset import Dataset
-from matdisco.data.outliers import ENOUGH, residuals, unit_slips
+from matdisco.data.outliers import residuals, unit_slips
 from matdisco.data.readers.base import RawRecord
 from matdisco.data.workers import each
 
@@ -58,6 +59,7 @@ def settle(
 ) -> tuple[Dataset, CurationReport]:
     """Do what needs all records at once: methods, structures, duplicates, outliers."""
     entries = unique_names(entries)
+    entries = harmonise(incomplete(entries))
     entries = attach(entries, recipe.attach)
     entries = apart(entries, recipe.methods)
     entries = outlying(entries, recipe.outliers)
@@ -107,6 +109,24 @@ def unique_names(records: Sequence[Named]) -> list[Named]:
     return out
 
 
+def incomplete(entries: Sequence[Entry]) -> list[Entry]:
+    """Note on each record which labels most records of its file have and it has not."""
+    files: dict[tuple[str, str | None], list[int]] = defaultdict(list)
+    for i, entry in enumerate(entries):
+        if entry.usable:
+            files[entry.path, entry.member].append(i)
+    out = list(entries)
+    for rows in files.values():
+        counts = Counter(key for i in rows for key in entries[i].labels)
+        usual = [key for key, n in counts.items() if 2 * n > len(rows) > 1]
+        for i in rows:
+            missing = [key for key in usual if key not in entries[i].labels]
+            if missing:
+                text = f"no {', '.join(missing)}, unlike most records of the file"
+                out[i] = out[i].found("missing-label", "note", text)
+    return out
+
+
 def outlying(entries: Sequence[Entry], recipe: OutlierRecipe) -> list[Entry]:
     """Compare each value with its chemistry; see :mod:`matdisco.data.outliers`."""
     from matdisco.data.curation.formulas import parse
@@ -126,8 +146,6 @@ def outlying(entries: Sequence[Entry], recipe: OutlierRecipe) -> list[Entry]:
                 compositions[i] = composition
     for key in dict.fromkeys(k for i in compositions for k in out[i].labels):
         rows = [i for i in compositions if key in out[i].labels]
-        if len(rows) < ENOUGH // 2:
-            continue
         values = np.array([out[i].labels[key].value for i in rows])
         if key in _EXTENSIVE:
             values = values / [compositions[i].num_atoms for i in rows]

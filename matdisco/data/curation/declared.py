@@ -8,8 +8,8 @@ from typing import Any
 
 _NAMES: dict[str, tuple[str, ...]] = {
     "formula": (
-        "formula", "chemical_formula_sum", "composition", "pretty_formula",
-        "formula_pretty", "kristall", "chemical_formula_reduced",
+        "formula", "declared_formula", "chemical_formula_sum", "composition",
+        "pretty_formula", "formula_pretty", "kristall", "chemical_formula_reduced",
     ),
     "space_group": (
         "space_group", "spacegroup", "space_group_number", "spacegroup_number", "spg",
@@ -19,7 +19,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
         "material_id", "mp_id", "mpid", "mbid", "jid", "jvasp_id", "icsd", "cod_id",
     ),
     "date": ("date", "datum", "last_updated", "last_modified", "year"),
-    "volume": ("volume", "cell_volume"),
+    "volume": ("volume", "cell_volume", "volume_a3"),
     "n_atoms": ("n_atoms", "nsites", "n_sites", "natoms"),
     "z": ("cell_formula_units_z", "z"),
 }  # fmt: skip
@@ -46,6 +46,26 @@ def declared(fields: Mapping[str, Any]) -> dict[str, Any]:
         else:
             out[key] = str(value).strip().strip("'")
     return out
+
+
+_ENERGY_KEY = re.compile(
+    r"(?:e|energy|etot|e_tot|total_energy)_(ry|ha|hartree|ev)", re.I
+)
+
+
+def stated_energy(fields: Mapping[str, Any]) -> tuple[str, float, str] | None:
+    """Find a total energy under a name that states its unit: (name, value, unit).
+
+    >>> stated_energy({"E_Ry": -24.5, "idx": 7})
+    ('E_Ry', -24.5, 'Ry')
+    """
+    for name, value in fields.items():
+        match = _ENERGY_KEY.fullmatch(str(name).strip())
+        number = _number(value)
+        if match and number is not None:
+            unit = {"ry": "Ry", "ha": "Ha", "hartree": "Ha", "ev": "eV"}
+            return str(name), number, unit[match.group(1).lower()]
+    return None
 
 
 def _number(value: Any) -> float | None:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from matdisco.crystal import Crystal, Label
-from matdisco.data.curation.declared import declared
+from matdisco.data.curation.declared import declared, stated_energy
 from matdisco.data.readers.base import Finding, RawRecord, Severity
+from matdisco.properties import convert
 
 SEVERITIES: tuple[Severity, ...] = ("reject", "quarantine", "mend", "note")
 """Worst first. *reject*: unusable. *quarantine*: kept aside with the evidence, for a
@@ -46,17 +47,32 @@ class Entry:
         """Take over what a reader yielded."""
         crystal = raw.crystal
         source = crystal.source if crystal else {}
+        known = declared({**source, **raw.fields})
+        findings = raw.findings
+        if crystal is None and ("formula" in known or "material_id" in known):
+            # A table row that names its material: it may find its structure later.
+            findings = tuple(f for f in findings if f.rule != "no-structure")
+        own = raw.fields.get("id")
+        labels = dict(raw.labels or (crystal.labels if crystal else {}))
+        energy = stated_energy(raw.fields)
+        if crystal is not None and energy and "energy" not in labels:
+            name, value, unit = energy
+            value = convert(value, unit, "eV")
+            labels["energy"] = Label(value, "eV")
+            labels["energy_per_atom"] = Label(value / crystal.n_atoms, "eV/atom")
+            text = f"{name} taken for the total energy in {unit}: {value:.6f} eV"
+            findings = (*findings, Finding("named-energy", "mend", text))
         return cls(
-            id=crystal.id if crystal else str(raw.fields.get("id") or raw.record),
+            id=str(own) if own else crystal.id if crystal else _name(raw),
             crystal=crystal,
-            labels=dict(raw.labels or (crystal.labels if crystal else {})),
-            declared=declared({**source, **raw.fields}),
+            labels=labels,
+            declared=known,
             path=raw.path,
             member=raw.member,
             record=raw.record,
             format=raw.format,
             byte_hash=raw.byte_hash,
-            findings=raw.findings,
+            findings=findings,
         )
 
     @property
@@ -113,3 +129,8 @@ class Entry:
         }
         source = {**stated, "lineage": [lineage]}
         return Crystal(name, self.crystal.structure, dict(self.labels), source)
+
+
+def _name(raw: RawRecord) -> str:
+    inside = f"!{raw.member}" if raw.member else ""
+    return f"{raw.path}{inside}#{raw.record}"

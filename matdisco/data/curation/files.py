@@ -33,6 +33,7 @@ class _Task:
     file: Path
     name: str
     given: bool
+    columns: ColumnMap | None
     key: str
 
 
@@ -42,7 +43,7 @@ def curate_files(
     recipe: CurationRecipe | None = None,
     *,
     frames: Literal["last", "all"] = "last",
-    columns: ColumnMap | None = None,
+    columns: ColumnMap | Mapping[str, ColumnMap] | None = None,
     card: Mapping[str, Any] | None = None,
     workers: int = 1,
     limits: Limits | None = None,
@@ -57,7 +58,8 @@ def curate_files(
         to: the dataset folder; see :data:`matdisco.data.publish.FILES`.
         recipe: rules and thresholds.
         frames: of trajectories, the last frame or all.
-        columns: what the columns of tables mean.
+        columns: what the columns of tables mean; a mapping from file name pattern
+            (``lab_a*.csv``) where tables differ.
         card: what to state on the card (licence, citation, sources, ...).
         workers: processes.
         limits: time and size for one file.
@@ -67,8 +69,8 @@ def curate_files(
     """
     recipe = recipe or CurationRecipe()
     target = Path(to)
-    options = Options(frames, columns, limits or Limits())
-    tasks = list(_tasks(sources, recipe, options))
+    options = Options(frames, None, limits or Limits())
+    tasks = list(_tasks(sources, recipe, options, columns))
     if not tasks:
         named = ", ".join(map(str, sources))
         raise DataError(f"{named}: expected files to read, found none")
@@ -91,8 +93,14 @@ def read_and_check(
 ) -> list[dict[str, Any]]:
     """Read one file and check its records; runs in a worker process."""
     out = []
+    options = replace(options, columns=task.columns)
     for raw in readers.read_file(task.file, task.name, options, given=task.given):
-        entry = Entry.of(replace(raw, path=task.name))
+        names = {}
+        if task.columns is not None:
+            known = (("id", task.columns.id), ("formula", task.columns.formula))
+            names = {k: raw.fields[c] for k, c in known if c and raw.fields.get(c)}
+        raw = replace(raw, path=task.name, fields={**raw.fields, **names})
+        entry = Entry.of(raw)
         out.append(to_dict(check(entry, rules)))
     return out
 
@@ -126,14 +134,17 @@ def _read_all(
 
 
 def _tasks(
-    sources: Iterable[str | Path], recipe: CurationRecipe, options: Options
+    sources: Iterable[str | Path],
+    recipe: CurationRecipe,
+    options: Options,
+    columns: ColumnMap | Mapping[str, ColumnMap] | None,
 ) -> Iterator[_Task]:
     basis = {
         "format": FORMAT,
         "rules": recipe.rules.digest(),
         "frames": options.frames,
-        "columns": options.columns.digest() if options.columns else None,
     }
+    maps = {"*": columns} if isinstance(columns, ColumnMap) else dict(columns or {})
     for source in sources:
         root = Path(source)
         if not root.exists():
@@ -143,5 +154,7 @@ def _tasks(
             # where somebody keeps it.
             name = f"{root.name}/{name}" if root.is_dir() else name
             status = file.lstat()
-            key = digest([name, str(file), status.st_size, status.st_mtime_ns, basis])
-            yield _Task(file, name, file == root, key)
+            own = next((m for p, m in maps.items() if file.match(p)), None)
+            seen = [name, str(file), status.st_size, status.st_mtime_ns]
+            key = digest([*seen, basis, own.digest() if own else None])
+            yield _Task(file, name, file == root, own, key)

@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from matdisco.crystal import Label
+from matdisco.crystal import Crystal, Label
 from matdisco.data.curation.entry import Entry
 from matdisco.data.duplicates import group_duplicates
 from matdisco.data.fingerprints import Level
@@ -29,6 +29,9 @@ class MergeRecipe(Recipe):
     volume_tolerance: float = 0.06
     """Largest relative difference in volume per atom inside one record: functionals
     differ by about 4 %, an equation of state by more."""
+    frames_apart: bool = True
+    """Frames of one trajectory file stay apart unless they are equal to the digit:
+    they are configurations, each with its own energy and forces."""
     values: Literal["mean", "first", "recent"] = "mean"
     """Which value a merged record keeps where its members agree; ``recent`` needs
     dates. Under ``mean`` the spread goes into sigma."""
@@ -95,7 +98,7 @@ def _groups(
     crystals = [c for i in solid if (c := entries[i].crystal) is not None]
     found = group_duplicates(crystals, recipe.level, workers=workers)
     groups = [[solid[k] for k in group] for group in found if len(group) > 1]
-    groups = [part for group in groups for part in _by_volume(entries, group, recipe)]
+    groups = [part for group in groups for part in _alike(entries, group, recipe)]
     rows: dict[str, list[int]] = defaultdict(list)
     for i in usable:
         declared = entries[i].declared
@@ -105,27 +108,39 @@ def _groups(
             rows[f"id {declared['material_id']}"].append(i)
         elif entries[i].crystal is None and declared.get("formula"):
             group = declared.get("space_group", "")
-            # A formula alone names a material only together with its symmetry, except
-            # in tables that never give one.
+            if not group:  # one formula is many materials and many samples
+                group = sorted((k, v.value) for k, v in entries[i].labels.items())
             rows[f"{_normal(declared['formula'])} {group}"].append(i)
     return [g for g in [*groups, *rows.values()] if len(g) > 1]
 
 
-def _by_volume(
+def _alike(
     entries: Sequence[Entry], group: Sequence[int], recipe: MergeRecipe
 ) -> list[list[int]]:
-    parts: list[tuple[float, list[int]]] = []
+    """Split a group of one structure by volume, and by frame inside a trajectory."""
+    from matdisco.data.readers.formats import FORMATS
+
+    frames = {f.name for f in FORMATS if f.trajectory} | {"xyz"}
+    parts: list[tuple[Crystal, set[tuple[str, str | None]], list[int]]] = []
     for i in group:
-        crystal = entries[i].crystal
+        entry, crystal = entries[i], entries[i].crystal
         assert crystal is not None, "groups by structure have structures"
-        volume = crystal.structure.volume / crystal.n_atoms
-        for first, part in parts:
-            if abs(volume / first - 1) <= recipe.volume_tolerance:
+        file = (entry.path, entry.member)
+        for first, files, part in parts:
+            ratio = _atomic_volume(crystal) / _atomic_volume(first)
+            frame = recipe.frames_apart and entry.format in frames and file in files
+            exact = crystal.structure_hash == first.structure_hash
+            if abs(ratio - 1) <= recipe.volume_tolerance and (exact or not frame):
                 part.append(i)
+                files.add(file)
                 break
         else:
-            parts.append((volume, [i]))
-    return [part for _, part in parts if len(part) > 1]
+            parts.append((crystal, {file}, [i]))
+    return [part for _, _, part in parts if len(part) > 1]
+
+
+def _atomic_volume(crystal: Crystal) -> float:
+    return float(crystal.structure.volume) / crystal.n_atoms
 
 
 def _conflicts(members: Sequence[Entry], recipe: MergeRecipe) -> dict[str, list[str]]:
