@@ -22,9 +22,12 @@ if TYPE_CHECKING:
 ON_FACE = 0.02
 """Fractional distance to a face of the cell within which an atom is drawn on the
 opposite face too."""
-TOUCHING = 1.18
-"""Distance over the sum of covalent radii up to which two atoms are joined: 12
-neighbours in fcc metals, not the second shell."""
+TOUCHING = 1.25
+"""Distance over the sum of covalent radii up to which two atoms may be joined; in
+fcc metals the nearest neighbours are at 1.0 to 1.2."""
+SHELL = 1.12
+"""Distance over that of the nearest neighbour up to which an atom is joined: less than
+the second shell of bcc, 1.155."""
 MOST_ATOMS = 400
 """Above this many, images on faces and sticks are left out."""
 ALIKE = 38.0
@@ -101,6 +104,7 @@ class Scene:
                 for p, s in zip(self.positions, self.species, strict=True)
             ],
             "bonds": [list(b) for b in self.bonds],
+            "cell": np.round(self.cell, 4).tolist(),
             "edges": np.round(self.edges, 3).tolist(),
             "elements": [
                 {"symbol": e, "colour": self.colours[e], "radius": self.radii[e]}
@@ -274,7 +278,10 @@ def _touching(
         return ()
     radii = np.array([_covalent_radius(s) for s in species])
     gap = np.linalg.norm(positions[:, None] - positions[None], axis=-1)
+    np.fill_diagonal(gap, np.inf)
+    nearest = gap.min(axis=1, initial=np.inf)
     close = gap < TOUCHING * (radii[:, None] + radii[None])
+    close &= gap < SHELL * np.maximum(nearest[:, None], nearest[None])
     first, second = np.nonzero(np.triu(close, k=1))
     return tuple(zip(first.tolist(), second.tolist(), strict=True))
 

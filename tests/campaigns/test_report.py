@@ -1,0 +1,187 @@
+"""The report: complete, self-contained, safe, whole or not there."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+from pymatgen.core import Structure
+from recorded_campaign import PROPERTY, chemistry, record, truth_of
+
+from campaigns import Campaign
+from campaigns.report import head_of, render_report, write_report
+
+NASTY = '<script>alert("x")</script> & "quotes" </script>'
+
+BRASS = {"formula": "CuZn", "prototypes": []}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    base = tmp_path_factory.mktemp("report")
+    plain = record(base / "plain", rounds=1)
+    truth = truth_of(plain, base / "truth.parquet")
+    known = [{"formula": "AuCu", "prototypes": [], "name": "<i>auricupride</i>"}]
+    return record(
+        base / "run",
+        description=NASTY,
+        review={"truth": str(truth), "known_phases": known},
+    )
+
+
+@pytest.fixture(scope="module")
+def page(run: Path) -> str:
+    with Campaign.open(run) as campaign:
+        return write_report(campaign).read_text(encoding="utf-8")
+
+
+class Links(HTMLParser):
+    """Collects everything that a browser would fetch or open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.ids: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            if name in ("src", "href", "srcset", "action", "data", "xlink:href"):
+                self.found.append(value or "")
+            if name == "id":
+                self.ids.append(value or "")
+
+
+def test_nothing_is_fetched(page: str) -> None:
+    links = Links()
+    links.feed(page)
+    assert links.found
+    assert all(u.startswith(("#", "data:")) for u in links.found)
+    assert "@import" not in page
+    assert not re.search(r"url\((?!['\"]?#)", page)
+    assert "default-src 'none'" in page
+
+
+def test_ids_are_unique(page: str) -> None:
+    links = Links()
+    links.feed(page)
+    assert len(links.ids) == len(set(links.ids))
+
+
+def test_text_from_outside_stays_text(page: str) -> None:
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert" in page
+    assert "<i>auricupride" not in page
+    assert "<b>250</b>" not in page
+    assert page.count("<script") == page.count("</script>") == 2
+
+
+def test_every_section_is_there(page: str) -> None:
+    for anchor in (
+        "found", "known", "hull", "progress", "surrogate", "failures", "cost",
+        "asked", "provenance",
+    ):  # fmt: skip
+        assert f'<h2 id="{anchor}"' in page
+    assert page.count("<svg") >= 4
+
+
+def test_every_failure_is_listed(run: Path, page: str) -> None:
+    with Campaign.open(run) as campaign:
+        failures = campaign.failures()
+    assert len(failures) == 2
+    section = page[page.index('<h2 id="failures"') : page.index('<h2 id="cost"')]
+    for name in failures["candidate"]:
+        assert f"<code>{name.replace(chr(39), '&#39;')}</code>" in section
+    assert section.count("no end in sight after &lt;b&gt;250&lt;/b&gt; steps") == 2
+
+
+@pytest.mark.filterwarnings("ignore:Issues encountered while parsing CIF:UserWarning")
+def test_structures_can_be_looked_at_and_taken_away(run: Path, page: str) -> None:
+    with Campaign.open(run) as campaign:
+        found = {c.id: c for c in campaign.found()}
+    text = re.search(r'id="structures">(.*?)</script>', page, re.S)
+    assert text is not None
+    scenes = {s["id"]: s["scene"] for s in json.loads(text.group(1))}
+    assert set(found) <= set(scenes)
+    for name, crystal in found.items():
+        assert len(scenes[name]["atoms"]) >= crystal.n_atoms
+    links = re.findall(r'<a download="([^"]+)" href="data:[^,]*,([^"]+)"', page)
+    cifs = {name.removesuffix(".cif").replace("&#39;", "'"): c for name, c in links}
+    for name, crystal in found.items():
+        read = Structure.from_str(unquote(cifs[name]), fmt="cif")
+        assert read.composition.reduced_formula == crystal.formula
+
+
+def test_provenance(run: Path, page: str) -> None:
+    with Campaign.open(run) as campaign:
+        head = campaign.ledger.head()[1]
+        assert head_of(page) == head
+        for text in (head, campaign.pool.content_hash, campaign.config.digest()):
+            assert text in page
+    assert "matdisco" in page
+
+
+def test_written_whole_or_not_at_all(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = (run / "report.html").read_bytes()
+
+    def broken(campaign: Campaign) -> str:
+        raise OSError("disk full")
+
+    monkeypatch.setattr("campaigns.report.render_report", broken)
+    with Campaign.open(run) as campaign, pytest.raises(OSError, match="disk full"):
+        write_report(campaign)
+    assert (run / "report.html").read_bytes() == before
+    assert not list(run.glob(".report*"))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"rounds": 0, "finish": False},
+        {"rounds": 1, "finish": False},
+        {"rounds": 2, **PROPERTY},
+        {"rounds": 2, **chemistry("Al", "Cu", "Ni", components=(1, 2, 3))},
+        {"rounds": 2, "review": {"known_phases": [BRASS]}},
+    ],
+)
+def test_any_campaign_has_a_report(tmp_path: Path, changes: dict) -> None:
+    folder = record(tmp_path / "run", **changes)
+    with Campaign.open(folder) as campaign:
+        html = render_report(campaign)
+    assert html.rstrip().endswith("</html>")
+    assert len(html) < 3_000_000
+    assert "None" not in re.sub(r"<[^>]*>", " ", html.split("What was asked</h2>")[0])
+
+
+def test_same_record_same_report(run: Path) -> None:
+    with Campaign.open(run) as campaign:
+        assert render_report(campaign) == render_report(campaign)
+
+
+@pytest.mark.skipif(not shutil.which("chromium"), reason="needs chromium")
+def test_in_a_browser_without_network(run: Path, page: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [
+            "chromium", "--headless", "--no-sandbox", "--disable-gpu",
+            "--disable-background-networking", "--disable-sync", "--no-first-run",
+            "--proxy-server=127.0.0.1:9", f"--user-data-dir={tmp_path}",
+            "--virtual-time-budget=3000", "--enable-logging=stderr", "--dump-dom",
+            (run / "report.html").as_uri(),
+        ],
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    with Campaign.open(run) as campaign:
+        first = campaign.found()[0]
+    viewer = done.stdout[done.stdout.index('<section class="viewer"') :]
+    assert 'hidden=""' not in viewer[: viewer.index(">")]
+    assert f'data-part="id">{first.id.replace(chr(39), "&#39;")}<' in viewer or (
+        f'data-part="id">{first.id}<' in viewer
+    )
+    assert "CONSOLE" not in done.stderr  # no script error, nothing blocked
