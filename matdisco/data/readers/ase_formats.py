@@ -1,4 +1,4 @@
-"""Formats that ASE reads well: CASTEP, WIEN2k, Qbox, GPAW, trajectories and more.
+"""Formats that ASE reads well: CASTEP, WIEN2k, Qbox, GPAW's log and more.
 
 Only named formats are given to ASE. Those that evaluate expressions or unpickle
 (old trajectories, bundles, FHI-aims constraints) are never among them.
@@ -66,7 +66,7 @@ def reader(
     def parse(blob: Blob, options: Options) -> Iterator[Entry]:
         from ase.io import read
 
-        text = "" if blob.data[:9] == b"- of Ulm" else decode(blob.data)
+        text = decode(blob.data)
         method = describe(text) if describe else {}
         if by_file:
             with tempfile.TemporaryDirectory(prefix="matdisco-") as folder:
@@ -95,13 +95,6 @@ def _matches(pattern: str) -> Callable[[str, bytes], bool]:
 
     def sniff(text: str, _: bytes) -> bool:
         return compiled.search(text) is not None
-
-    return sniff
-
-
-def _starts(magic: bytes) -> Callable[[str, bytes], bool]:
-    def sniff(_: str, data: bytes) -> bool:
-        return data.startswith(magic)
 
     return sniff
 
@@ -160,10 +153,6 @@ def _code(name: str) -> Describe:
 
 
 FORMATS: tuple[Format, ...] = (
-    Format("ase-traj", _starts(b"- of UlmASE-Trajectory"), reader("traj", by_file=True),
-           trajectory=True),
-    Format("gpaw-gpw", _starts(b"- of UlmGPAW"),
-           reader("gpw", _code("GPAW"), by_file=True)),
     Format("gpaw-text", _has("___ ___ ___ _ _ _"), reader("gpaw-out", _gpaw),
            trajectory=True),
     Format("castep", _has("CCC   AA    SSS  TTTTT  EEEEE  PPPP"),

@@ -45,7 +45,9 @@ class ColumnMap(Recipe):
     structure: str | None = None
     """Column with a structure as CIF, POSCAR or JSON text."""
     file: str | None = None
-    """Column that names a structure file beside the table."""
+    """Column that names a structure file beside the table, or a part of its name."""
+    file_pattern: str = "{}"
+    """The file's path from the table's folder, for example ``cifs/{}.cif``."""
     formula: str | None = None
     """Column with the chemical formula."""
     labels: dict[str, LabelColumn] = Field(default_factory=dict)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from matdisco.crystal import Label
@@ -132,6 +133,10 @@ def _unwrapped(row: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, 
 
 
 def _structure_of(row: Mapping[str, Any], columns: ColumnMap | None) -> tuple[str, Any]:
+    if columns and columns.file and row.get(columns.file):
+        return columns.file, Beside(
+            columns.file_pattern.replace("{}", str(row[columns.file]))
+        )
     if columns and columns.structure:
         if columns.structure not in row:
             raise Unreadable("no-structure", f"no column {columns.structure!r}")
@@ -152,7 +157,34 @@ def _is_text(value: str) -> bool:
     return "\n" in value or value.lstrip()[:1] == "{"
 
 
+class Beside(str):
+    """The path of a structure file, relative to the folder of its table."""
+
+
+def _beside(name: str, blob: Blob, options: Options) -> tuple[Any, tuple[Finding, ...]]:
+    """Read the file that a row names; it must lie in or below the table's folder."""
+    from matdisco.data.readers import parsing, sources
+
+    folder = Path(blob.path).parent.resolve()
+    path = (folder / name).resolve()
+    if blob.member is not None:
+        raise Unreadable("unsupported", "a table inside an archive cannot name files")
+    if not path.is_relative_to(folder):
+        raise Unreadable("path-escape", f"{name!r} lies outside the table's folder")
+    if not path.is_file():
+        raise Unreadable("no-structure", f"there is no file {name!r} beside the table")
+    for inner in sources.blobs(path, name, options.limits):
+        record = next(parsing.parse(inner, options))
+        if record.crystal is None:
+            first = record.findings[0]
+            raise Unreadable(first.rule, f"{name}: {first.message}")
+        return record.crystal.structure, record.findings
+    raise Unreadable("no-structure", f"{name} holds nothing")
+
+
 def _read(value: Any, blob: Blob, options: Options) -> tuple[Any, tuple[Finding, ...]]:
+    if isinstance(value, Beside):
+        return _beside(value, blob, options)
     if isinstance(value, str):
         text = value.strip()
         if text.startswith("{"):
