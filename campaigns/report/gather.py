@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from campaigns.state import State
     from matdisco.crystal import Crystal
 
+FORMATION = "formation_energy_per_atom"
 SHOWN = 40
 """Structures shown; each costs some 10 kB of page."""
 RANKED = 20
@@ -52,6 +53,7 @@ def gather(campaign: Campaign) -> dict[str, Any]:
         "hull": hull,
         "prop": get(state.objective.headline),
         "target": get(state.objective.target),
+        "level": get(FORMATION),
         "near": getattr(state.objective, "near", None),
         "cards": cards(campaign, state, comparison) if ready else [],
         "structures": structures(state, proposals) if ready else [],
@@ -137,7 +139,8 @@ def cards(
 def structures(state: State, proposals: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the compounds worth a look: stable ones first, then nearly stable."""
     table = state.to_frame()
-    key, target = state.objective.headline, state.objective.target
+    key = state.objective.headline
+    level = FORMATION if FORMATION in table else state.objective.target
     if isinstance(state.objective, HullObjective):
         mixed = [len(c.elements) > 1 for c in map(_by_id(state), table["candidate"])]
         table = table[
@@ -146,8 +149,9 @@ def structures(state: State, proposals: pd.DataFrame) -> list[dict[str, Any]]:
     expected = proposals.set_index("candidate")[["mean", "std", "reason"]]
     stable = {state.pool[int(i)].id for i in state.found}
     out = []
-    for name, value, level, number in (
-        table[["candidate", key, target, "round"]].head(SHOWN).to_numpy()
+    shown = table.head(SHOWN)
+    for name, value, height, number in zip(
+        shown["candidate"], shown[key], shown[level], shown["round"], strict=True
     ):
         proposed = _by_id(state)(name)
         crystal = state.evaluations[name].relaxed or proposed
@@ -159,7 +163,7 @@ def structures(state: State, proposals: pd.DataFrame) -> list[dict[str, Any]]:
                 "type": _structure_type(proposed),
                 "stable": name in stable,
                 "value": float(value),
-                "target": float(level),
+                "level": float(height),
                 "round": int(number),
                 "mean": _number(row["mean"]),
                 "std": _number(row["std"]),

@@ -15,6 +15,7 @@ from recorded_campaign import PROPERTY, chemistry, record, truth_of
 from campaigns import Campaign, plots
 from campaigns.plots.hull import tie_lines
 from campaigns.plots.surrogate import observed_coverage, predictions
+from matdisco.properties import get
 from matdisco.thermo import Hull
 
 ALL = ("progress", "hull", "parity", "calibration")
@@ -72,9 +73,10 @@ def test_axes_carry_units(folders: dict[str, Path]) -> None:
     with Campaign.open(folders["binary"]) as campaign:
         hull = labels(plots.hull(campaign))
         parity = labels(plots.parity(campaign))
+        learned = get(campaign.config.objective.target).axis
     assert "Formation energy (eV/atom)" in hull
     assert "Energy above hull (eV/atom)" in hull
-    assert "Evaluated: Formation energy (eV/atom)" in parity
+    assert f"Evaluated: {learned}" in parity
     with Campaign.open(folders["maximise"]) as campaign:
         assert "Bulk modulus (GPa)" in labels(plots.progress(campaign))
         assert "Bulk modulus (GPa)" in labels(plots.hull(campaign))
@@ -97,9 +99,10 @@ def test_parity_shows_every_answered_prediction(folders: dict[str, Path]) -> Non
         table = predictions(campaign)
         points = plots.parity(campaign).axes[0].collections[-1].get_offsets()
         proposed = campaign.proposals()
+        target = campaign.config.objective.target
     answered = proposed[proposed["mean"].notna() & (proposed["status"] == "answered")]
     assert len(points) == len(table) == len(answered) == 6
-    assert np.allclose(table["truth"], answered["formation_energy_per_atom"])
+    assert np.allclose(table["truth"], answered[target])
     assert np.allclose(table["z"], (table["truth"] - table["mean"]) / table["std"])
 
 

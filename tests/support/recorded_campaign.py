@@ -28,7 +28,7 @@ from matdisco.evaluators.base import (
     FailureKind,
     evaluation_key,
 )
-from matdisco.thermo import fractions
+from matdisco.thermo import compressed, fractions
 
 RUN_ID = "0123456789abcdef0123456789abcdef"
 
@@ -97,7 +97,8 @@ class Recording:
             crystal = self.pool[int(row)]
             value = self._value(crystal)
             if hull is not None:
-                value = value - float(state.x[int(row)] @ hull.references)
+                above = value - float(state.x[int(row)] @ hull.references)
+                value = float(compressed(np.array(above)))
             proposals.append(
                 {
                     "rank": rank,
