@@ -107,7 +107,8 @@ def _why(error: Exception, form: str) -> Finding:
         return Finding("memory-limit", "reject", "the parser ran out of memory")
     if isinstance(error, RecursionError):
         return Finding("unreadable", "reject", "nested too deeply")
-    message = f"{form}: {type(error).__name__}: {shorten(error, 200)}"
+    what = f"{type(error).__name__}: {shorten(error, 200)}"
+    message = f"the content does not follow the format {form} ({what})"
     return Finding("unreadable", "reject", message)
 
 

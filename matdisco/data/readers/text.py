@@ -79,8 +79,16 @@ def is_number(token: str) -> bool:
 
 
 def rows(lines: Iterable[str], start: int = 0) -> np.ndarray:
-    """Return an (n, 3) array from words ``start`` to ``start + 3`` of each line."""
-    values = [numbers(line.split()[start:], 3) for line in lines]
+    """Return an (n, 3) array from words ``start`` to ``start + 3`` of each line.
+
+    Fixed-width columns may run into each other: ``-0.63265286-0.11227753``.
+    """
+    values = []
+    for line in lines:
+        words = line.split()[start:]
+        if start == 0 and 0 < len(words) < 3:
+            words = re.findall(NUMBER, line)
+        values.append(numbers(words, 3))
     return np.array(values, dtype=float).reshape(-1, 3)
 
 

@@ -160,7 +160,7 @@ def read_xdatcar(blob: Blob, options: Options) -> Iterator[Entry]:
     while at < len(lines):
         if _FRAME.match(lines[at]) or not lines[at].strip():
             body = lines[at + 1 : at + 1 + total]
-            complete = len(body) == total and len(body[-1].split()) >= 3
+            complete = len(body) == total and bool(body[-1].strip())
             if not complete:
                 if any(x.strip() for x in body):
                     yield Entry(

@@ -78,6 +78,15 @@ def test_frames_of_a_trajectory_are_chosen(tmp_path: Path) -> None:
     assert len(read(path, frames="all")) == 2
 
 
+def test_numbers_that_run_into_each_other(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_text(samples.XDATCAR.replace("0.4 0.5 0.5", "0.50000000-0.50000000 0.5"))
+    first, second = read(path, frames="all")
+    assert first.crystal is not None
+    assert first.crystal.structure.frac_coords[1].tolist() == [0.5, -0.5, 0.5]
+    assert second.crystal is not None
+
+
 def test_vasp4_species_are_not_invented(tmp_path: Path) -> None:
     path = tmp_path / "POSCAR"
     path.write_text(samples.POSCAR.replace("Mg O\n", ""))
@@ -247,3 +256,26 @@ def test_a_missing_path_is_the_callers_mistake(tmp_path: Path) -> None:
 
     with pytest.raises(DataError, match="no such file or folder"):
         readers.read(tmp_path / "nothing")
+
+
+def test_gpaw_restart_files(tmp_path: Path) -> None:
+    from ase.io import ulm
+
+    h = samples.H
+    path = tmp_path / "x"
+    with ulm.open(path, "w", tag="gpaw") as writer:
+        writer.write(gpaw_version="24.6.0")
+        atoms = writer.child("atoms")
+        atoms.write(
+            numbers=np.array([12, 8]),
+            positions=np.array([[0, 0, 0], [h, h, h]]),
+            cell=np.array([[0, h, h], [h, 0, h], [h, h, 0]]),
+            pbc=np.ones(3, bool),
+        )
+        writer.child("results").write(energy=samples.ENERGY)
+        writer.child("parameters").write(xc="PBE", mode={"name": "pw", "ecut": 500})
+    record = one(path)
+    assert record.format == "gpaw-gpw"
+    assert record.crystal is not None
+    label = record.crystal.labels["energy"]
+    assert (label.value, label.method) == (samples.ENERGY, "GPAW 24.6.0; PBE; mode=pw")

@@ -149,3 +149,19 @@ def test_column_maps_are_strict(tmp_path: Path) -> None:
         columns(tmp_path, "a: [")
     with pytest.raises(ConfigError, match="cannot be read as YAML"):
         ColumnMap.load(tmp_path / "absent.yaml")
+
+
+def test_rows_may_name_files_beside_the_table(tmp_path: Path) -> None:
+    mapped = columns(tmp_path, "id: name\nfile: name\nfile_pattern: 'cifs/{}.cif'\n")
+    (tmp_path / "cifs").mkdir()
+    (tmp_path / "cifs" / "a.cif").write_text(samples.CIF)
+    (tmp_path.parent / "out.cif").write_text(samples.CIF)
+    path = tmp_path / "t.csv"
+    path.write_text("name,x\na,1\nb,2\n../../out,3\n")
+    good, absent, outside = read(path, mapped)
+    assert good.crystal is not None
+    assert good.crystal.formula == "MgO"
+    assert [r.findings[-1].rule for r in (absent, outside)] == [
+        "no-structure",
+        "path-escape",
+    ]
