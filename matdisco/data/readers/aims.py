@@ -28,6 +28,7 @@ def _is_geometry(text: str, _: bytes) -> bool:
             )
         )
         and "Invoking FHI-aims" not in text
+        and not text.lstrip().startswith("begin")  # RuNNer's data look alike
     )
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from matdisco.data.readers.base import Blob, Entry, Finding, Format, Options
 from matdisco.data.readers.json_structures import from_atoms
 from matdisco.data.readers.labels import results
-from matdisco.data.readers.text import decode
+from matdisco.data.readers.text import decode, parse_xml
 
 Describe = Callable[[str], dict[str, Any]]
 
@@ -66,6 +66,8 @@ def reader(
     def parse(blob: Blob, options: Options) -> Iterator[Entry]:
         from ase.io import read
 
+        if ase_name == "xsd":
+            parse_xml(blob.data)  # refuses entities
         text = decode(blob.data)
         method = describe(text) if describe else {}
         if by_file:
@@ -152,6 +154,14 @@ def _code(name: str) -> Describe:
     return lambda _: {"code": name}
 
 
+# two lines of words, then the number of atoms and the axes, four numbers a line
+_CUBE = (
+    r"\A[^\n]*[A-Za-z][^\n]*\n[^\n]*[A-Za-z][^\n]*\n"
+    r"(?:[ \t]*-?\d+(?:[ \t]+-?\d+\.\d+){3}[ \t]*\n){4}"
+)
+# a title, the number of atoms, then residue, atom, number and position
+_GRO = r"\A[^\n]*\n\s*\d+\s*\n\s*\d+\w+\s+\w+\s+\d+(?:\s+-?\d+\.\d+){3}"
+
 FORMATS: tuple[Format, ...] = (
     Format("gpaw-text", _has("___ ___ ___ _ _ _"), reader("gpaw-out", _gpaw),
            trajectory=True),
@@ -178,5 +188,25 @@ FORMATS: tuple[Format, ...] = (
            reader("nwchem-out", _code("NWChem")), trajectory=True),
     Format("onetep-out", _has("Linear-Scaling Ab Initio Total Energy Program"),
            reader("onetep-out", _code("ONETEP")), trajectory=True),
+    Format("castep-geom", _matches(r"(?s)\A\s*BEGIN header.*<-- h"),
+           reader("castep-geom", _code("CASTEP"), by_file=True), trajectory=True),
+    Format("castep-md", _matches(r"(?s)\A\s*BEGIN header.*<-- E"),
+           reader("castep-md", _code("CASTEP"), by_file=True), trajectory=True),
+    Format("dftb-gen", _matches(r"\A\s*\d+\s+[SsFf]\s*\n(?:\s*[A-Z][a-z]?)+\s*\n"),
+           reader("gen", _code("DFTB+"))),
+    Format("dmol-archive", _has("!BIOSYM archive"),
+           reader("dmol-arc", _code("DMol3"), by_file=True), trajectory=True),
+    Format("dmol-incoor", _matches(r"\A\s*\$cell vectors"),
+           reader("dmol-incoor", _code("DMol3"), by_file=True)),
+    Format("gaussian-cube", _matches(_CUBE), reader("cube")),
+    Format("gromos", _matches(r"(?sm)\ATITLE.*^POSITION"), reader("gromos")),
+    Format("gromacs-gro", _matches(_GRO), reader("gromacs")),
+    Format("rmc6f", _has("Version 6f format"), reader("rmc6f", by_file=True)),
+    Format("runner", _matches(r"(?sm)\A\s*begin\b.*^\s*lattice\s.*^\s*atom\s"),
+           reader("runnerdata")),
+    Format("turbomole", _matches(r"(?m)^\$coord"),
+           reader("turbomole", _code("TURBOMOLE"))),
+    Format("v-sim", _has("v_sim"), reader("v-sim")),
+    Format("materials-studio", _matches(r"<XSD\b|<XTD\b"), reader("xsd", by_file=True)),
 )  # fmt: skip
 """The formats that ASE reads for us."""

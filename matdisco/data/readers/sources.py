@@ -101,9 +101,13 @@ def _unpack(blob: Blob, limits: Limits, budget: _Budget, depth: int) -> Iterator
         )
         return
     try:
+        empty = True
         for member, data in opener(blob.data, limits, budget):
+            empty = False
             inner = PurePosixPath(member) if member else None
             yield from _member(blob, inner, data, limits, budget, depth)
+        if empty:
+            yield _refused(blob, "no-structure", "the archive holds no file")
     except Unreadable as error:
         yield _refused(blob, error.rule, str(error))
     except (OSError, EOFError, ValueError, RuntimeError, NotImplementedError,

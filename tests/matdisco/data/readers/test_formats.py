@@ -279,3 +279,32 @@ def test_gpaw_restart_files(tmp_path: Path) -> None:
     assert record.crystal is not None
     label = record.crystal.labels["energy"]
     assert (label.value, label.method) == (samples.ENERGY, "GPAW 24.6.0; PBE; mode=pw")
+
+
+WRITERS = (
+    "abinit-in", "aims", "castep-cell", "castep-geom", "castep-md", "cfg", "cif",
+    "cube", "dmol-arc", "dmol-incoor", "elk-in", "extxyz", "gen", "gromacs", "gromos", "magres",
+    "proteindatabank", "res", "rmc6f", "runnerdata", "struct", "v-sim", "vasp",
+    "vasp-xdatcar", "xsd", "xsf",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+def test_what_ase_writes_is_recognised_by_content(writer: str, tmp_path: Path) -> None:
+    import warnings
+
+    from ase.io import write
+
+    path = tmp_path / "x"
+    path.write_text(samples.CIF)
+    first = one(path).crystal
+    assert first is not None
+    path.unlink()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        write(path, first.to_atoms(), format=writer)
+    crystal = read(path)[-1].crystal
+    assert crystal is not None
+    assert crystal.formula == "MgO"
+    volume = crystal.structure.volume / crystal.n_atoms
+    assert volume == pytest.approx(samples.A**3 / 8, rel=1e-3)

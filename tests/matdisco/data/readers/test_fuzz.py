@@ -243,7 +243,7 @@ def check(case: tuple[int, list, int], folder: Path) -> None:  # type: ignore[ty
 
 
 QUICK = settings(
-    max_examples=400,
+    max_examples=250,
     deadline=None,
     suppress_health_check=list(HealthCheck),
     database=None,

@@ -73,6 +73,15 @@ def test_archives_and_archives_in_them(tmp_path: Path) -> None:
         assert record.crystal.source["file"] == f"all.tgz/{record.member}"
 
 
+def test_an_archive_without_files_says_so(tmp_path: Path) -> None:
+    info = tarfile.TarInfo("empty")
+    info.type = tarfile.DIRTYPE
+    path = tmp_path / "x"
+    for data in (tarred((info, b"")), zipped({})):
+        path.write_bytes(data)
+        assert rules(path) == ["no-structure"]
+
+
 def test_members_that_point_outside_are_refused(tmp_path: Path) -> None:
     cif = samples.CIF.encode()
     names = ["../up.cif", "/etc/abs.cif", "a/../../up.cif", "C:\\x.cif", "ok.cif"]
