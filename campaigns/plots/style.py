@@ -40,9 +40,16 @@ STYLE: Any = {
 }
 
 
+class Plot(Figure):
+    """A figure that shows itself in Jupyter without pyplot."""
+
+    def _repr_png_(self) -> bytes:
+        return to_png(self, 110)
+
+
 def figure(width: float = 6.0, height: float = 4.0) -> Figure:
     """Return an empty figure of so many inches that keeps its parts apart."""
-    return Figure(figsize=(width, height), dpi=110, layout="constrained")
+    return Plot(figsize=(width, height), dpi=110, layout="constrained")
 
 
 def note(text: str) -> Figure:

@@ -70,11 +70,15 @@ class LiveTracker:
             return
         self._send("final")
         # "stop at once" means at once: the tracker ends by itself
-        if kind is None or not issubclass(kind, KeyboardInterrupt):
+        at_once = kind is not None and issubclass(kind, KeyboardInterrupt)
+        if not at_once:
             self._wait()
         with contextlib.suppress(OSError):
             assert self._process.stdin is not None
             self._process.stdin.close()
+        if not at_once:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(3)
 
     def _start(self) -> None:
         log = self._log()
