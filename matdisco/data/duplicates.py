@@ -37,7 +37,11 @@ faster), and StructureMatcher judges the other pairs."""
 
 
 def group_duplicates(
-    crystals: Sequence[Crystal], level: Level = "same", *, workers: int = 1
+    crystals: Sequence[Crystal],
+    level: Level = "same",
+    *,
+    workers: int = 1,
+    apart: Sequence[str | None] | None = None,
 ) -> list[list[int]]:
     """Group the indices of crystals that are one.
 
@@ -45,6 +49,8 @@ def group_duplicates(
         crystals: any number; memory beyond them is one profile per crystal.
         level: ``same`` to merge records, ``similar`` to keep splits free of leaks.
         workers: processes to use.
+        apart: one mark per crystal; two with the same mark (frames of one
+            trajectory) are only one if they are equal to the last digit.
 
     Returns:
         every index once; groups by their first member, members ascending.
@@ -53,7 +59,8 @@ def group_duplicates(
     for i, crystal in enumerate(crystals):
         blocks[composition_key(crystal.structure)].append(i)
     shared = [rows for rows in blocks.values() if len(rows) > 1]
-    tasks = [[crystals[i].structure for i in rows] for rows in shared]
+    marks = apart or [None] * len(crystals)
+    tasks = [[(crystals[i].structure, marks[i]) for i in rows] for rows in shared]
     groups = [rows for rows in blocks.values() if len(rows) == 1]
     found = each(partial(group_block, level=level), tasks, workers=workers)
     for rows, local in zip(shared, found, strict=True):
@@ -62,9 +69,10 @@ def group_duplicates(
 
 
 def group_block(
-    structures: Sequence[Structure], level: Level = "same"
+    marked: Sequence[tuple[Structure, str | None]], level: Level = "same"
 ) -> list[list[int]]:
-    """Group structures of one composition; see :func:`group_duplicates`."""
+    """Group marked structures of one composition; see :func:`group_duplicates`."""
+    structures = [s for s, _ in marked]
     bound = TOLERANCES[level].profile
     vectors = [_profile_or_none(s) for s in structures]
     usable = [i for i, v in enumerate(vectors) if v is not None]
@@ -74,7 +82,13 @@ def group_block(
         tree = cKDTree(np.array([vectors[i] for i in usable]))
         for i, j in tree.query_pairs(float(np.sqrt(2 * bound))):
             near[usable[j]].add(usable[i])
-    fits = _Judge(structures, level, crowded=len(structures) > CROWDED)
+    judge = _Judge(structures, level, crowded=len(structures) > CROWDED)
+
+    def fits(i: int, j: int) -> bool:
+        if marked[i][1] is not None and marked[i][1] == marked[j][1]:
+            return _equal(structures[i], structures[j])
+        return judge(i, j)
+
     groups: list[list[int]] = []
     first: dict[int, list[int]] = {}
     for i in range(len(structures)):
@@ -112,6 +126,16 @@ def connected(groups: Iterable[Iterable[int]], n: int) -> np.ndarray:
     order: dict[int, int] = {}
     return np.array(
         [order.setdefault(root(i), len(order)) for i in range(n)], dtype=int
+    )
+
+
+def _equal(a: Structure, b: Structure) -> bool:
+    """Tell whether two frames are the same numbers in the same order."""
+    return (
+        len(a) == len(b)
+        and np.array_equal(a.lattice.matrix, b.lattice.matrix)
+        and np.array_equal(a.frac_coords, b.frac_coords)
+        and a.species_and_occu == b.species_and_occu
     )
 
 

@@ -79,7 +79,7 @@ def _ase_db(dataset: Dataset, path: Path) -> None:
 
     _ordered(dataset, "an ASE database")
     path.unlink(missing_ok=True)
-    with connect(path) as database:  # type: ignore[no-untyped-call]
+    with connect(path) as database:
         for crystal in dataset:
             pairs = {_db_key(k): v.value for k, v in crystal.labels.items()}
             database.write(

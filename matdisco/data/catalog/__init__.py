@@ -7,10 +7,12 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
 
+from matdisco.crystal import Crystal
 from matdisco.data.catalog.parsers import parse
 from matdisco.data.catalog.recipe import FileSet, PublicSet, catalog, lookup
 from matdisco.data.curation.curate import unique_names
@@ -58,8 +60,10 @@ def load(name: str, source: str | Path | None, *, progress: bool = False) -> Dat
                 "sha256": f"{checksum} ({verified})",
             }
         )
-        rows = parse(path, form)
-        crystals += list(tqdm(rows, desc=path.name, disable=None if progress else True))
+        rows = tqdm(
+            parse(path, form), desc=path.name, disable=None if progress else True
+        )
+        crystals += [_traced(c, path.name, checksum) for c in rows]
     card = {
         "title": public.title,
         "description": public.description,
@@ -99,6 +103,14 @@ def _find(source: Path, key: str, public: PublicSet) -> tuple[FileSet, list[Path
     raise DataError(
         f"{key}: found none of its files in {source}. {instructions(key, public)}"
     )
+
+
+def _traced(crystal: Crystal, name: str, checksum: str) -> Crystal:
+    """Return the crystal with the way back to its bytes."""
+    source = dict(crystal.source)
+    record = source.pop("record", 0)
+    step = {"path": name, "member": None, "record": record, "byte_hash": checksum}
+    return replace(crystal, source={**source, "lineage": [step]})
 
 
 def _sha256(path: Path) -> str:

@@ -93,19 +93,19 @@ def _frames(path: Path, form: FileSet) -> Iterator[Crystal]:
     for number, atoms in enumerate(iread(str(path), index=":")):
         labels = {}
         if atoms.calc is not None:
-            energy = float(atoms.get_potential_energy())  # type: ignore[no-untyped-call]
+            energy = float(atoms.get_potential_energy())
             labels["energy"] = Label(energy, "eV", form.method)
             labels["energy_per_atom"] = Label(
                 energy / len(atoms), "eV/atom", form.method
             )
-            forces = np.linalg.norm(atoms.get_forces(), axis=1)  # type: ignore[no-untyped-call]
+            forces = np.linalg.norm(atoms.get_forces(), axis=1)
             labels["max_force"] = Label(float(forces.max()), "eV/Å", form.method)
         source = {k: _plain(atoms.info[k]) for k in form.keep if k in atoms.info}
         yield Crystal.from_atoms(
             atoms,
             f"{stem}-{number:04d}",
             labels=labels,
-            source={**source, "file": path.name, "record": number},
+            source={**source, "record": number, "trajectory": path.name},
         )
 
 

@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 from matdisco.crystal import Crystal
 from matdisco.data.curation.entry import Entry
 from matdisco.data.curation.formulas import distance, parse, recased
-from matdisco.data.fingerprints import space_group
+from matdisco.data.fingerprints import same_structure, space_group
 from matdisco.data.readers.base import Severity
 from matdisco.recipe import Recipe
 
@@ -96,13 +96,15 @@ def _attached(
             fitting = [
                 c for c in fitting if space_group(c.structure, _SYMPREC) == int(number)
             ]
-        names = {c.structure_hash for c in fitting}
+        others = [c for c in fitting[1:] if not same_structure(fitting[0], c)]
         how = f"formula {formula.reduced_formula}" + (
             f" and space group {number}" if number else ""
         )
-        if len(names) > 1:
+        if others:
             return entry.found(
-                "ambiguous-structure", "note", f"{len(names)} structures have {how}"
+                "ambiguous-structure",
+                "note",
+                f"{fitting[0].id}, {others[0].id} and perhaps more have {how}",
             )
         crystal = fitting[0] if fitting else None
     if crystal is None:

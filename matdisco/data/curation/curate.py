@@ -88,7 +88,17 @@ def as_entry(record: RawRecord | Crystal | Entry, number: int) -> Entry:
     if isinstance(record, Entry):
         return record
     if isinstance(record, Crystal):
-        return Entry.of(RawRecord(record, "", None, number, "crystal", "", ()))
+        first = next(iter(record.source.get("lineage", ())), {})
+        return Entry.of(
+            RawRecord(
+                record,
+                path=str(first.get("path") or ""),
+                member=first.get("member"),
+                record=int(first.get("record", number)),
+                format="crystal",
+                byte_hash=str(first.get("byte_hash") or ""),
+            )
+        )
     return Entry.of(record)
 
 

@@ -127,6 +127,8 @@ class Entry:
             for k, v in self.crystal.source.items()
             if k not in ("file", "record", "byte_hash")  # they stand in the lineage
         }
+        if "lineage" in stated and self.format == "crystal":  # of an earlier version
+            return Crystal(name, self.crystal.structure, dict(self.labels), stated)
         source = {**stated, "lineage": [lineage]}
         return Crystal(name, self.crystal.structure, dict(self.labels), source)
 

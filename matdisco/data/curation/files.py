@@ -65,7 +65,7 @@ def curate_files(
         limits: time and size for one file.
 
     Raises:
-        DataError: a source does not exist, or no record survived.
+        DataError: a source does not exist or holds no files.
     """
     recipe = recipe or CurationRecipe()
     target = Path(to)

@@ -77,7 +77,7 @@ def merge(
         good = [i for i in rows if out[i].usable]
         if len(good) < 2:
             continue
-        keeper = min(good, key=lambda i: (-len(out[i].labels), i))
+        keeper = min(good, key=lambda i: _rank(out[i], i))
         for i in good:
             if i != keeper:
                 merged[out[i].id] = out[keeper].id
@@ -96,7 +96,8 @@ def _groups(
     usable = [i for i, e in enumerate(entries) if e.usable]
     solid = [i for i in usable if entries[i].crystal is not None]
     crystals = [c for i in solid if (c := entries[i].crystal) is not None]
-    found = group_duplicates(crystals, recipe.level, workers=workers)
+    marks = _trajectories([entries[i] for i in solid]) if recipe.frames_apart else None
+    found = group_duplicates(crystals, recipe.level, workers=workers, apart=marks)
     groups = [[solid[k] for k in group] for group in found if len(group) > 1]
     groups = [part for group in groups for part in _alike(entries, group, recipe)]
     rows: dict[str, list[int]] = defaultdict(list)
@@ -114,29 +115,43 @@ def _groups(
     return [g for g in [*groups, *rows.values()] if len(g) > 1]
 
 
+def _rank(entry: Entry, i: int) -> tuple[bool, int, int]:
+    """Order by how well an entry stands for its group: own structure, then labels."""
+    attached = entry.crystal is not None and "attached_by" in entry.crystal.source
+    return attached, -len(entry.labels), i
+
+
 def _alike(
     entries: Sequence[Entry], group: Sequence[int], recipe: MergeRecipe
 ) -> list[list[int]]:
-    """Split a group of one structure by volume, and by frame inside a trajectory."""
-    from matdisco.data.readers.formats import FORMATS
-
-    frames = {f.name for f in FORMATS if f.trajectory} | {"xyz"}
-    parts: list[tuple[Crystal, set[tuple[str, str | None]], list[int]]] = []
+    """Split a group of one structure by volume."""
+    parts: list[tuple[float, list[int]]] = []
     for i in group:
-        entry, crystal = entries[i], entries[i].crystal
+        crystal = entries[i].crystal
         assert crystal is not None, "groups by structure have structures"
-        file = (entry.path, entry.member)
-        for first, files, part in parts:
-            ratio = _atomic_volume(crystal) / _atomic_volume(first)
-            frame = recipe.frames_apart and entry.format in frames and file in files
-            exact = crystal.structure_hash == first.structure_hash
-            if abs(ratio - 1) <= recipe.volume_tolerance and (exact or not frame):
+        volume = _atomic_volume(crystal)
+        for first, part in parts:
+            if abs(volume / first - 1) <= recipe.volume_tolerance:
                 part.append(i)
-                files.add(file)
                 break
         else:
-            parts.append((crystal, {file}, [i]))
-    return [part for _, _, part in parts if len(part) > 1]
+            parts.append((volume, [i]))
+    return [part for _, part in parts if len(part) > 1]
+
+
+def _trajectories(entries: Sequence[Entry]) -> list[str | None]:
+    """Return the trajectory that each entry is a frame of, or None."""
+    from matdisco.data.readers.formats import FORMATS
+
+    # extended XYZ is read as many records, and is mostly used for configurations
+    frames = {f.name for f in FORMATS if f.trajectory} | {"xyz"}
+    out: list[str | None] = []
+    for entry in entries:
+        own = entry.crystal.source.get("trajectory") if entry.crystal else None
+        if entry.format in frames:
+            own = f"{entry.path}!{entry.member or ''}"
+        out.append(str(own) if own else None)
+    return out
 
 
 def _atomic_volume(crystal: Crystal) -> float:

@@ -7,19 +7,19 @@ from pymatgen.core import Lattice, Structure
 
 from matdisco.crystal import Crystal, Label
 
+_FACES = np.array([[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
+
 
 def rocksalt(a: str = "Mg", b: str = "O", edge: float = 4.21) -> Structure:
     """Conventional B1 cell; edge in Å."""
-    return Structure.from_spacegroup(
-        "Fm-3m", Lattice.cubic(edge), [a, b], [[0, 0, 0], [0.5, 0.5, 0.5]]
-    )
+    sites = np.vstack([_FACES, _FACES + 0.5]) % 1
+    return Structure(Lattice.cubic(edge), [a] * 4 + [b] * 4, sites)
 
 
 def fluorite(a: str = "Ca", b: str = "F", edge: float = 5.46) -> Structure:
     """Conventional C1 cell; edge in Å."""
-    return Structure.from_spacegroup(
-        "Fm-3m", Lattice.cubic(edge), [a, b], [[0, 0, 0], [0.25, 0.25, 0.25]]
-    )
+    sites = np.vstack([_FACES, _FACES + 0.25, _FACES + 0.75]) % 1
+    return Structure(Lattice.cubic(edge), [a] * 4 + [b] * 8, sites)
 
 
 def perovskite(a: str = "Sr", b: str = "Ti", edge: float = 3.91) -> Structure:
@@ -30,12 +30,10 @@ def perovskite(a: str = "Sr", b: str = "Ti", edge: float = 3.91) -> Structure:
 
 def wurtzite(a: str = "Zn", b: str = "S") -> Structure:
     """Hexagonal B4 cell, four atoms."""
-    return Structure.from_spacegroup(
-        "P6_3mc",
-        Lattice.hexagonal(3.82, 6.26),
-        [a, b],
-        [[1 / 3, 2 / 3, 0], [1 / 3, 2 / 3, 0.375]],
-    )
+    third = 1 / 3
+    sites = [[third, 2 * third, 0], [2 * third, third, 0.5],
+             [third, 2 * third, 0.375], [2 * third, third, 0.875]]  # fmt: skip
+    return Structure(Lattice.hexagonal(3.82, 6.26), [a, a, b, b], sites)
 
 
 def crystal(
