@@ -10,7 +10,11 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 from typing_extensions import override
 
-from campaigns.acquisition.recipes import AnyAcquisition, LogExpectedImprovement
+from campaigns.acquisition.recipes import (
+    AnyAcquisition,
+    HullProbability,
+    LogExpectedImprovement,
+)
 from campaigns.objectives import AnyObjective, HullObjective
 from matdisco.candidates.base import SizeEstimate
 from matdisco.candidates.recipes import AnyCandidates
@@ -124,7 +128,13 @@ class CampaignConfig(Recipe):
                 f"objective needs the label {self.objective.label!r}, but the "
                 f"evaluator gives {', '.join(given)}"
             )
-        if isinstance(self.objective, HullObjective) and self.start.per_element < 1:
+        hull = isinstance(self.objective, HullObjective)
+        if isinstance(self.acquisition, HullProbability) and not hull:
+            raise ValueError(
+                "acquisition: kind hull_probability needs objective energy_above_hull, "
+                f"got objective {self.objective.kind}"
+            )
+        if hull and self.start.per_element < 1:
             raise ValueError(
                 "start.per_element: expected at least 1 with objective "
                 "energy_above_hull (a hull needs every pure element), got 0"

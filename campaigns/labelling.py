@@ -26,7 +26,12 @@ from matdisco.evaluators.execution import WorkerPool
 from matdisco.evaluators.execution_recipe import ExecutionRecipe
 from matdisco.evaluators.recipes import AnyEvaluator
 from matdisco.recipe import Recipe
-from matdisco.thermo import formation_energies, fractions, reference_energies
+from matdisco.thermo import (
+    compressed,
+    formation_energies,
+    fractions,
+    reference_energies,
+)
 
 
 class LabellingConfig(Recipe):
@@ -139,11 +144,13 @@ def assemble(
             if k != "max_force"
         }
         if crystal.id in formation:
-            labels["formation_energy_per_atom"] = Label(
-                round(float(formation[crystal.id]), 6),
-                "eV/atom",
-                labels["energy_per_atom"].method,
-            )
+            method = labels["energy_per_atom"].method
+            value = formation[crystal.id]
+            for key, number in (
+                ("formation_energy_per_atom", value),
+                ("compressed_formation_energy", compressed(np.float64(value))),
+            ):
+                labels[key] = Label(round(float(number), 6), "eV/atom", method)
         crystals.append(crystal.with_labels(labels))
     return Dataset(config.name, tuple(crystals), _card(config, answers, references))
 

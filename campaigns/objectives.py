@@ -34,7 +34,7 @@ class HullObjective(Recipe):
     @property
     def target(self) -> str:
         """The property that the surrogate learns."""
-        return "formation_energy_per_atom"
+        return "compressed_formation_energy"
 
     @property
     def headline(self) -> str:

@@ -16,10 +16,13 @@ from matdisco.data.dataset import Dataset
 from matdisco.errors import CampaignError
 from matdisco.evaluators.base import Evaluation
 from matdisco.properties import convert, get
-from matdisco.thermo import Hull, fractions
+from matdisco.thermo import Hull, compressed, fractions
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+FORMATION = "formation_energy_per_atom"
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,11 +133,11 @@ class State:
     def targets(self) -> np.ndarray:
         """What the surrogate learns, for the answered rows, shape (n,).
 
-        Formation energies relative to today's references, or the property itself.
+        Compressed formation energies relative to today's references (see
+        :func:`matdisco.thermo.compressed`), or the property itself.
         """
         if isinstance(self.objective, HullObjective):
-            formation: np.ndarray = self.require_hull().formation
-            return formation
+            return compressed(self.require_hull().formation)
         return self.answers
 
     @cached_property
@@ -197,11 +200,9 @@ class State:
         import pandas as pd
 
         rows: list[dict[str, Any]] = []
-        for row, value, target in zip(
-            self.answered,
-            self.headline,
-            self.targets if self._can_target else [np.nan] * len(self.answered),
-            strict=True,
+        hull, can = self.hull, self._can_target
+        for n, (row, value) in enumerate(
+            zip(self.answered, self.headline, strict=True)
         ):
             crystal = self.pool[int(row)]
             evaluation = self.evaluations[crystal.id]
@@ -210,14 +211,16 @@ class State:
                     "candidate": crystal.id,
                     "formula": crystal.formula,
                     "round": self.rounds[crystal.id],
-                    self.objective.target: float(target),
+                    **({FORMATION: float(hull.formation[n])} if hull else {}),
+                    **({self.objective.target: float(self.targets[n])} if can else {}),
                     self.objective.headline: float(value),
                     "seconds": evaluation.seconds,
                     "prototype": crystal.source.get("prototype", ""),
                 }
             )
+        hulls = [FORMATION] if isinstance(self.objective, HullObjective) else []
         columns = [
-            "candidate", "formula", "round", self.objective.target,
+            "candidate", "formula", "round", *hulls, self.objective.target,
             self.objective.headline, "seconds", "prototype",
         ]  # fmt: skip
         frame = pd.DataFrame(rows, columns=list(dict.fromkeys(columns)))

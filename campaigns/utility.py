@@ -10,6 +10,7 @@ import torch
 
 from campaigns.objectives import HullObjective
 from campaigns.state import State, target_range
+from matdisco.thermo import Hull
 from surrogates.base import Prediction
 
 
@@ -28,6 +29,10 @@ class Utility:
     """Merit to improve on: the hull itself, or the best answer so far."""
     worth: Callable[[torch.Tensor], torch.Tensor] | None = None
     """Elementwise map from the belief's quantity to merit; None is the identity."""
+    known: Hull | None = None
+    """The hull of all answers, where the objective is one."""
+    x: np.ndarray | None = None
+    """Atomic fractions of the candidates, shape (n, n_elements), with ``known``."""
 
     def expected(self) -> np.ndarray:
         """Return the expected merit of each candidate, shape (n,)."""
@@ -55,7 +60,7 @@ def utility(state: State, prediction: Prediction, rows: np.ndarray) -> Utility:
         belief = Prediction(
             height - prediction.mean, -prediction.factors, prediction.residual
         )
-        return Utility(belief, 0.0)
+        return Utility(belief, 0.0, known=state.require_hull(), x=state.x[rows])
     best = float(state.merit(state.headline).max())
     if objective.goal == "target":
         low, high = target_range(objective)

@@ -61,6 +61,14 @@ _ALL = (
         "Energy per atom relative to the elements' most stable evaluated structures.",
     ),
     Property(
+        "compressed_formation_energy",
+        "Formation energy, compressed above 0",
+        "eV/atom",
+        "low",
+        "Formation energy where negative, its logarithm above; what surrogates of "
+        "stability learn (matdisco.thermo.compressed).",
+    ),
+    Property(
         "energy_above_hull",
         "Energy above hull",
         "eV/atom",

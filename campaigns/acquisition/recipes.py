@@ -42,6 +42,17 @@ class ThompsonSampling(AcquisitionRecipe):
     kind: Literal["thompson"] = "thompson"
 
 
+class HullProbability(AcquisitionRecipe):
+    """Highest probability of being on the hull, in joint draws of all candidates.
+
+    Only for objective energy_above_hull.
+    """
+
+    kind: Literal["hull_probability"] = "hull_probability"
+    draws: int = Field(256, ge=16)
+    """Posterior draws, each with a hull of its own."""
+
+
 class Greedy(AcquisitionRecipe):
     """The best predicted means; no exploration at all."""
 
@@ -58,6 +69,7 @@ AnyAcquisition = Annotated[
     LogExpectedImprovement
     | UpperConfidenceBound
     | ThompsonSampling
+    | HullProbability
     | Greedy
     | RandomChoice,
     Field(discriminator="kind"),

@@ -21,9 +21,11 @@ from botorch.acquisition.objective import GenericMCObjective, MCAcquisitionObjec
 from botorch.optim import optimize_acqf_discrete
 from botorch.sampling.normal import SobolQMCNormalSampler
 
+from campaigns.acquisition.hull import probability_on_hull
 from campaigns.acquisition.recipes import (
     AnyAcquisition,
     Greedy,
+    HullProbability,
     LogExpectedImprovement,
     RandomChoice,
     ThompsonSampling,
@@ -82,6 +84,8 @@ def _informed(
         value = utility.expected()
         order = np.lexsort((np.arange(len(value)), -value))[:q]
         return [Choice(int(i), float(value[i]), recipe.kind) for i in order]
+    if isinstance(recipe, HullProbability):
+        return stable(utility, recipe, rng, q)
     if isinstance(recipe, ThompsonSampling):
         return thompson(utility, rng, q)
     assert isinstance(recipe, LogExpectedImprovement | UpperConfidenceBound)
@@ -127,6 +131,24 @@ def thompson(utility: Utility, rng: np.random.Generator, q: int) -> list[Choice]
         taken.add(row)
         chosen.append(Choice(row, float(draw[row]), "thompson"))
     return chosen
+
+
+def stable(
+    utility: Utility, recipe: HullProbability, rng: np.random.Generator, q: int
+) -> list[Choice]:
+    """Choose by probability of being on the hull; see :mod:`campaigns.acquisition.hull`.
+
+    Candidates of equal probability (often 0) follow in the order of their depth below
+    the hull in units of sigma.
+    """
+    assert utility.known is not None and utility.x is not None
+    belief = utility.belief
+    value = probability_on_hull(
+        belief, utility.x, utility.known, rng, draws=recipe.draws
+    )
+    hope = belief.mean / np.maximum(belief.std, 1e-12)
+    order = np.lexsort((np.arange(len(value)), -hope, -value))[:q]
+    return [Choice(int(i), float(value[i]), recipe.kind) for i in order]
 
 
 def _prefiltered(utility: Utility) -> np.ndarray:
