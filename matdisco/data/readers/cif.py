@@ -9,6 +9,7 @@ from typing import Any
 
 from pymatgen.core import Structure
 
+from matdisco.data.readers import cif_fast
 from matdisco.data.readers.base import Blob, Entry, Finding, Format, Options, Unreadable
 from matdisco.data.readers.geometry import check_cell
 from matdisco.data.readers.text import decode, shorten
@@ -85,7 +86,7 @@ def _entry(name: str, text: str, options: Options) -> Entry:
     findings: tuple[Finding, ...] = ()
     _check_parameters(text)
     try:
-        structure, said = _parse(text, 1.0)
+        structure, said = _plain(text) or _parse(text, 1.0)
     except (ZeroDivisionError, IndexError) as error:
         mended = _without_empty_loops(text)
         if mended == text:
@@ -111,6 +112,15 @@ def _entry(name: str, text: str, options: Options) -> Entry:
         raise Unreadable("too-many-sites", f"{len(structure):,} sites")
     findings += tuple(Finding("parser-warning", "note", s) for s in said)
     return Entry(structure, {}, {}, name, findings, _fields(text))
+
+
+def _plain(text: str) -> tuple[Structure, list[str]] | None:
+    """Read the common kind of block quickly; None leaves it to pymatgen."""
+    try:
+        structure = cif_fast.read(text)
+    except Exception:  # pymatgen then says what is wrong
+        return None
+    return None if structure is None else (structure, [])
 
 
 def _check_parameters(text: str) -> None:

@@ -283,7 +283,8 @@ def test_gpaw_restart_files(tmp_path: Path) -> None:
 
 WRITERS = (
     "abinit-in", "aims", "castep-cell", "castep-geom", "castep-md", "cfg", "cif",
-    "cube", "dmol-arc", "dmol-incoor", "elk-in", "extxyz", "gen", "gromacs", "gromos", "magres",
+    "cube", "dmol-arc", "dmol-incoor", "elk-in", "extxyz", "gen", "gromacs",
+    "gromos", "magres",
     "proteindatabank", "res", "rmc6f", "runnerdata", "struct", "v-sim", "vasp",
     "vasp-xdatcar", "xsd", "xsf",
 )  # fmt: skip
