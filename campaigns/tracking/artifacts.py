@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 TABLES = ("proposals.json", "evaluations.json")
 """Tables that the MLflow page shows as such."""
 STRUCTURES = "structures"
+FIRST = ("round", "candidate", "formula", "status", "reason", "mean", "std")
+"""Columns of the proposals' table that come first."""
 
 
 def write_artifacts(
@@ -32,7 +34,7 @@ def write_artifacts(
         tell: called after each slow step.
     """
     (folder / "config.yaml").write_text(campaign.config.dump(), encoding="utf-8")
-    write_table(campaign.proposals(), folder / "proposals")
+    write_table(_in_order(campaign.proposals()), folder / "proposals")
     write_table(campaign.evaluations(), folder / "evaluations")
     if not campaign.failures().empty:
         write_table(campaign.failures(), folder / "failures")
@@ -51,7 +53,7 @@ def write_artifacts(
 
 def write_round(campaign: Campaign, number: int, folder: Path) -> None:
     """Write what one round's run shows: its proposals and what came of them."""
-    table = campaign.proposals()
+    table = _in_order(campaign.proposals())
     write_table(table[table["round"] == number], folder / "proposals")
 
 
@@ -69,6 +71,12 @@ def write_table(table: pd.DataFrame, stem: Path) -> None:
         f"</title><style>{_TABLE_STYLE}</style>{body}</html>",
         encoding="utf-8",
     )
+
+
+def _in_order(proposals: pd.DataFrame) -> pd.DataFrame:
+    """Put what a person looks for first."""
+    first = [c for c in FIRST if c in proposals]
+    return proposals[first + [c for c in proposals if c not in first]]
 
 
 def logged_tables() -> str:

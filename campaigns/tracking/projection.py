@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 Tell = Callable[[str], None]
 """Called with what is being done, after each step."""
+KIND = {"mlflow.experimentKind": "custom_model_development"}
+"""Makes the dashboard open at training runs, not at conversations."""
 DONE = "matdisco.synced"
 """Tag that a run gets last: without it the run is made whole again."""
 
@@ -71,7 +73,7 @@ class Projection:
         found = self.client.get_experiment_by_name(name)
         if found is None:
             place = artifact_place(self.uri)
-            return str(self.client.create_experiment(name, artifact_location=place))
+            return str(self.client.create_experiment(name, place, tags=KIND))
         if found.lifecycle_stage != "active":
             raise CampaignError(
                 f"MLflow experiment {name!r} is deleted; restore it with: mlflow "
