@@ -61,6 +61,8 @@ class Limits:
 
     seconds: float = 10.0
     """Wall time from one record to the next, and for a file's first one."""
+    bytes_per_second: float = 2e6
+    """Large files get more time: what the slowest honest parser needs per byte."""
     file_bytes: int = 1 << 28
     """Largest file or member that is opened, bytes (256 MiB)."""
     unpacked_bytes: int = 1 << 30
@@ -77,6 +79,10 @@ class Limits:
     """Address space of the guarded process beyond its start (4 GiB)."""
     isolate: bool = True
     """Parse in a guarded process that can be ended when it hangs or crashes."""
+
+    def patience(self, size: int) -> float:
+        """Return the seconds that a file of ``size`` bytes may take for a record."""
+        return self.seconds + size / self.bytes_per_second
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +172,7 @@ RULES: Mapping[str, str] = {
     "unit-unstated": "a number without a unit; it became no label",
     "unit-assumed": "the format's convention gave the unit",
     "value-not-a-number": "a table cell that should hold a number does not",
+    "censored": "a table cell states a limit (below, above) instead of a value",
     "frames-skipped": "only the last frame of a trajectory was kept",
     "repaired": "the reader repaired the text before parsing it",
     "parser-warning": "what the parser complained about",

@@ -141,7 +141,7 @@ def _answers(
     worker: _Worker, path: Path, name: str, options: Options
 ) -> Generator[RawRecord, None, int]:
     """Yield records until the file is done; return the member to go on with."""
-    seconds = options.limits.seconds
+    seconds = options.limits.patience(_size(path))
     blob, at, count = Blob(str(path), name, None, b"", ""), -1, 0
     while True:
         try:
@@ -160,13 +160,21 @@ def _answers(
             yield transport.load_record(message["record"])
         elif "begin" in message:
             at, count = message["begin"], 0
+            seconds = options.limits.patience(message["size"])
             blob = Blob(
                 str(path), message["name"], message["member"], b"", message["hash"]
             )
-        elif "done" in message:
-            pass
+        elif "done" in message:  # unpacking the next member takes its time, too
+            seconds = options.limits.patience(_size(path))
         else:
             return _DONE
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _take() -> _Worker:

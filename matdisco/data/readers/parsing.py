@@ -195,13 +195,14 @@ class TimeLimit(BaseException):
 def parse_in_time(blob: Blob, options: Options) -> Iterator[RawRecord]:
     """Parse in this process; on the main thread an alarm ends what takes too long."""
     records = parse(blob, options)
+    seconds = options.limits.patience(len(blob.data))
     count = 0
     while True:
         try:
-            with _alarm(options.limits.seconds):
+            with _alarm(seconds):
                 record = next(records, None)
         except TimeLimit:
-            yield timed_out(blob, options.limits.seconds, count)
+            yield timed_out(blob, seconds, count)
             return
         if record is None:
             return

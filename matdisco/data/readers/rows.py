@@ -337,6 +337,9 @@ def _mapped(
     cell = _cell(value, columns)
     if cell is None:
         return {}, ()
+    if isinstance(cell, str) and re.match(r"[<>≤≥]", cell):
+        message = f"{key}: {cell} is a limit, not a value; it became no label"
+        return {}, (Finding("censored", "quarantine", message),)
     if unit is None:
         return {}, (
             Finding("unit-unstated", "quarantine", f"{key}: {value!r} has no unit"),

@@ -54,6 +54,7 @@ def _answer(request: dict[str, Any], options: Any, out: IO[bytes]) -> None:
                 "name": blob.name,
                 "member": blob.member,
                 "hash": blob.byte_hash,
+                "size": len(blob.data),
             },
         )
         for record in parsing.parse(blob, options):

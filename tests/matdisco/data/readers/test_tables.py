@@ -165,3 +165,13 @@ def test_rows_may_name_files_beside_the_table(tmp_path: Path) -> None:
         "no-structure",
         "path-escape",
     ]
+
+
+def test_limits_are_no_values(tmp_path: Path) -> None:
+    mapped = columns(tmp_path, "labels: {band_gap: {column: gap, unit: eV}}")
+    path = tmp_path / "t.csv"
+    path.write_text("name,gap\nMgO,>4.5\nCaO,3.6\n")
+    limit, value = read(path, mapped)
+    assert not limit.labels
+    assert limit.findings[-1].rule == "censored"
+    assert value.labels["band_gap"].value == 3.6
