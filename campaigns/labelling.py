@@ -148,7 +148,7 @@ def assemble(
             value = formation[crystal.id]
             for key, number in (
                 ("formation_energy_per_atom", value),
-                ("compressed_formation_energy", compressed(np.float64(value))),
+                ("compressed_formation_energy", compressed(np.array(value))),
             ):
                 labels[key] = Label(round(float(number), 6), "eV/atom", method)
         crystals.append(crystal.with_labels(labels))

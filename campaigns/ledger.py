@@ -141,7 +141,11 @@ class Ledger:
         return self.path.is_file() and self.head()[0] > 0
 
     def append(
-        self, kind: str, payload: Mapping[str, Any], *, round: int = -1
+        self,
+        kind: str,
+        payload: Mapping[str, Any],
+        *,
+        round: int = -1,  # noqa: A002
     ) -> Event:
         """Add one event; it is on disk when this returns.
 
@@ -187,7 +191,10 @@ class Ledger:
             query += " WHERE " + " AND ".join(tests)
         with explained(self.path):
             rows = self._connect().execute(query + " ORDER BY seq", values).fetchall()
-            return [Event(*r[:4], json.loads(r[4]), r[5]) for r in rows]
+            return [
+                Event(seq, time, kind, number, json.loads(text), link)
+                for seq, time, kind, number, text, link in rows
+            ]
 
     def verify(self) -> int:
         """Check the file and every link of the chain; return the number of events.
@@ -234,6 +241,18 @@ class Ledger:
             if e.kind not in JOURNAL
         ]
         return digest(sorted(kept, key=canonical_json))
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """See one moment of the record throughout the block, while others write on."""
+        with explained(self.path):
+            db = self._connect()
+            db.execute("BEGIN")
+            db.execute("SELECT max(seq) FROM events").fetchone()
+        try:
+            yield
+        finally:
+            db.rollback()
 
     def close(self) -> None:
         """Close the file and give the lock back."""

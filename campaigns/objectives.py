@@ -6,6 +6,7 @@ The arithmetic that turns predictions into utilities is in
 
 from __future__ import annotations
 
+import builtins
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -46,7 +47,7 @@ class PropertyObjective(Recipe):
     """Minimise or maximise a property, or bring it into a range."""
 
     kind: Literal["property"] = "property"
-    property: str  # noqa: A003 - the key users write
+    property: str
     """Which label of the evaluator."""
     goal: Literal["minimise", "maximise", "target"]
     """What is wanted of it."""
@@ -81,17 +82,17 @@ class PropertyObjective(Recipe):
                 )
         return self
 
-    @property
+    @builtins.property
     def label(self) -> str:
         """The evaluator's label that is needed."""
         return self.property
 
-    @property
+    @builtins.property
     def target(self) -> str:
         """The property that the surrogate learns."""
         return self.property
 
-    @property
+    @builtins.property
     def headline(self) -> str:
         """The property that tables and plots show."""
         return self.property

@@ -137,7 +137,8 @@ class State:
         :func:`matdisco.thermo.compressed`), or the property itself.
         """
         if isinstance(self.objective, HullObjective):
-            return compressed(self.require_hull().formation)
+            formation: np.ndarray = self.require_hull().formation
+            return compressed(formation)
         return self.answers
 
     @cached_property
@@ -167,11 +168,13 @@ class State:
             if self.hull is None:
                 return np.array([], dtype=int)
             compound = self.x[self.answered].max(axis=1) < 1 - 1e-9
-            return self.answered[self.hull.stable & compound]
+            stable: np.ndarray = self.answered[self.hull.stable & compound]
+            return stable
         if len(self.answered) == 0:
             return np.array([], dtype=int)
         merits = self.merit(self.headline)
-        return self.answered[merits >= merits.max() - 1e-12]
+        best: np.ndarray = self.answered[merits >= merits.max() - 1e-12]
+        return best
 
     @property
     def best(self) -> float:

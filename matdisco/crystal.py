@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pymatgen.core import Composition, Lattice, Structure
+from typing_extensions import override
 
 from matdisco.errors import DataError
 from matdisco.recipe import digest
@@ -146,7 +147,7 @@ class Crystal:
         **rest: Any,
     ) -> Crystal:
         """Make a crystal from a (3, 3) cell in Å and (n, 3) fractional positions."""
-        structure = Structure(Lattice(cell), list(species), fractional)
+        structure = Structure(Lattice(cell), [*species], fractional)
         return cls(id, structure, **rest)
 
     @classmethod
@@ -175,6 +176,7 @@ class Crystal:
         """Return the structure as CIF text (symmetry P1)."""
         return str(self.structure.to(fmt="cif"))
 
+    @override
     def __repr__(self) -> str:
         labels = ", ".join(
             f"{k}={v.value:.4g} {v.unit}" for k, v in self.labels.items()

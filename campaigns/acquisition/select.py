@@ -136,7 +136,7 @@ def thompson(utility: Utility, rng: np.random.Generator, q: int) -> list[Choice]
 def stable(
     utility: Utility, recipe: HullProbability, rng: np.random.Generator, q: int
 ) -> list[Choice]:
-    """Choose by probability of being on the hull; see :mod:`campaigns.acquisition.hull`.
+    """Choose by probability of being on the hull (:mod:`campaigns.acquisition.hull`).
 
     Candidates of equal probability (often 0) follow in the order of their depth below
     the hull in units of sigma.
@@ -164,7 +164,7 @@ def _objective(utility: Utility) -> MCAcquisitionObjective | None:
         return None
     worth = utility.worth
 
-    def merit(samples: torch.Tensor, X: torch.Tensor | None = None) -> torch.Tensor:  # noqa: N803 - BoTorch's name
+    def merit(samples: torch.Tensor, X: torch.Tensor | None = None) -> torch.Tensor:
         return worth(samples[..., 0])
 
     return GenericMCObjective(merit)

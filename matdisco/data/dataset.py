@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
+from typing_extensions import override
 
 from matdisco.crystal import Crystal
 from matdisco.errors import DataError
@@ -104,20 +105,25 @@ class Dataset(Sequence[Crystal]):
         return pd.DataFrame(rows)
 
     @overload
+    @override
     def __getitem__(self, item: int) -> Crystal: ...
     @overload
     def __getitem__(self, item: slice) -> Dataset: ...
+    @override
     def __getitem__(self, item: int | slice) -> Crystal | Dataset:
         if isinstance(item, slice):
             return Dataset(self.name, self.crystals[item], self.card)
         return self.crystals[item]
 
+    @override
     def __len__(self) -> int:
         return len(self.crystals)
 
+    @override
     def __iter__(self) -> Iterator[Crystal]:
         return iter(self.crystals)
 
+    @override
     def __repr__(self) -> str:
         atoms = [c.n_atoms for c in self.crystals]
         lines = [

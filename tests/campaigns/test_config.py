@@ -104,7 +104,10 @@ WRONG = {
         {"evaluator": {"kind": "calculator", "calculator": "chgnett"}},
         "evaluator.calculator: expected one of 'chgnet' or 'emt', got 'chgnett'; did",
     ),
-    "negative budget": ({"budget": {"evaluations": -5}}, "budget.evaluations: .*got -5"),
+    "negative budget": (
+        {"budget": {"evaluations": -5}},
+        "budget.evaluations: .*got -5",
+    ),
     "element the calculator lacks": (
         {
             "candidates": {"kind": "prototypes", "elements": ["Fe", "Cu"]},

@@ -131,6 +131,11 @@ def test_readers_are_not_blocked(tmp_path):
             assert len(reader.events()) == 1
             writer.append("closed", {})
             assert len(reader.events()) == 2
+            with reader.snapshot():
+                assert len(reader.events()) == 2
+                writer.append("finished", {})
+                assert len(reader.events()) == 2
+            assert len(reader.events()) == 3
             with pytest.raises(LedgerError, match="reading only"):
                 reader.append("closed", {})
 
@@ -181,9 +186,9 @@ def test_read_only_folder(tmp_path):
     try:
         filled(small / "run")
         subprocess.run(["mount", "-o", "remount,ro", str(small)], check=True)
-        with pytest.raises(LedgerError, match="(?i)read-only"):
+        with pytest.raises(LedgerError, match=r"(?i)read-only"):
             Ledger.writing(small / "run")
-        with pytest.raises(LedgerError, match="(?i)read-only"):
+        with pytest.raises(LedgerError, match=r"(?i)read-only"):
             Ledger.writing(small / "new")
         with Ledger.open(small / "run") as ledger:  # looking is still possible
             assert ledger.verify() == 21

@@ -108,7 +108,7 @@ def test_key_depends_on_structure_and_recipe_only():
 def test_unknown_element_and_checkpoint_are_refused():
     with pytest.raises(SetupError, match="emt does not know Fe"):
         CalculatorRecipe(calculator="emt").check(frozenset({"Fe", "Cu"}))
-    with pytest.raises(SetupError, match="no checkpoint '9'; known: 0.3.0"):
+    with pytest.raises(SetupError, match=r"no checkpoint '9'; known: 0\.3\.0"):
         CalculatorRecipe(checkpoint="9").check(frozenset())
 
 
