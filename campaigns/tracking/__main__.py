@@ -7,6 +7,7 @@ import json
 import os
 import select
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,10 @@ from campaigns.campaign import Campaign
 from campaigns.tracking.liveness import writer_alive
 from campaigns.tracking.store import sync
 
+REDRAW = 120.0
+"""Least seconds between two times that plots and report are made while running: they
+cost some 5 s of CPU."""
+
 
 def main() -> None:
     """Sync on command until the campaign's process says ``final`` or is gone."""
@@ -23,22 +28,29 @@ def main() -> None:
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what libraries print goes to the log
     with contextlib.suppress(OSError):
-        os.nice(5)
+        os.nice(15)  # the cores are for evaluating and learning
 
     def answer(**message: Any) -> None:
         with contextlib.suppress(OSError):
             print(json.dumps(message), file=out, flush=True)
 
     words: list[str] = []
+    drawn = time.monotonic()
     while "final" not in words:
         words = _read_words()
         gone = not words
         if gone:
             words = ["final"]
-        _sync(folder, "final" if "final" in words else "sync", gone, answer)
+        final = "final" in words
+        light = not final and time.monotonic() - drawn < REDRAW
+        _sync(folder, "final" if final else "sync", gone, light, answer)
+        if not light:
+            drawn = time.monotonic()
 
 
-def _sync(folder: Path, of: str, gone: bool, answer: Callable[..., None]) -> None:
+def _sync(
+    folder: Path, of: str, gone: bool, light: bool, answer: Callable[..., None]
+) -> None:
     if gone and writer_alive(folder):  # continued already, with a tracker of its own
         return
     try:
@@ -46,8 +58,12 @@ def _sync(folder: Path, of: str, gone: bool, answer: Callable[..., None]) -> Non
             if not campaign.ledger.events("started"):
                 answer(step="nothing yet")
                 return
-            ended = of == "final"
-            run = sync(campaign, ended=ended, tell=lambda s: answer(step=s))
+            run = sync(
+                campaign,
+                ended=of == "final",
+                light=light,
+                tell=lambda step: answer(step=step),
+            )
     except Exception as error:
         traceback.print_exc()
         answer(error=str(error), of=of)

@@ -38,6 +38,7 @@ class Projection:
     client: MlflowClient
     uri: str
     alive: bool
+    light: bool
     tell: Tell
 
     def run(self) -> str:
@@ -57,10 +58,11 @@ class Projection:
         self._metrics(parent, points)
         self._inputs(parent)
         self.tell("metrics")
-        self._artifacts(parent)
-        log_surrogate(self.client, self.campaign, experiment, parent)
-        self.tell("surrogate")
-        self._tags(parent, {DONE: campaign.ledger.head()[1]})
+        if not self.light:
+            self._artifacts(parent)
+            log_surrogate(self.client, self.campaign, experiment, parent)
+            self.tell("surrogate")
+            self._tags(parent, {DONE: campaign.ledger.head()[1]})
         self._finish(
             parent,
             status(campaign, alive=self.alive),

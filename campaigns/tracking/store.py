@@ -67,7 +67,11 @@ def ui_command(uri: str, port: int) -> list[str]:
 
 
 def sync(
-    campaign: Campaign, *, ended: bool = False, tell: Tell = lambda _: None
+    campaign: Campaign,
+    *,
+    ended: bool = False,
+    light: bool = False,
+    tell: Tell = lambda _: None,
 ) -> str:
     """Bring MLflow up to date with the ledger; return the MLflow run id.
 
@@ -77,6 +81,8 @@ def sync(
     Args:
         campaign: open for reading.
         ended: the process that ran it is about to stop.
+        light: runs, metrics and notes only; plots, report, structures and surrogate
+            stay as they are.
         tell: called with what is being done.
 
     Raises:
@@ -92,7 +98,7 @@ def sync(
             tell("MLflow loaded")
             client = MlflowClient(tracking_uri=uri, registry_uri=uri)
             alive = not ended and writer_alive(campaign.folder)
-            return Projection(campaign, client, uri, alive, tell).run()
+            return Projection(campaign, client, uri, alive, light, tell).run()
     except MatdiscoError:
         raise
     except Exception as error:

@@ -197,6 +197,23 @@ def test_sync_that_died_is_completed_by_the_next(
 
 
 @pytest.mark.usefixtures("quick")
+def test_light_sync_leaves_the_heavy_part_to_the_next(
+    tmp_path: Path, tracking: dict[str, Any]
+) -> None:
+    folder = record(tmp_path / "run", rounds=2, tracking=tracking)
+    with Campaign.open(folder) as campaign:
+        sync(campaign, light=True)
+    light = everything(tracking)["runs"]
+    assert [r["name"] for r in light] == ["round 00", "round 01", "small"]
+    assert light[-1]["files"] == []
+    assert len(light[-1]["metrics"]["search/evaluated"]) == 2
+    synced(folder)
+    full = everything(tracking)["runs"][-1]
+    assert "report.html" in full["files"]
+    assert full["metrics"] == light[-1]["metrics"]
+
+
+@pytest.mark.usefixtures("quick")
 def test_runs_that_came_twice_are_reduced_to_one(
     tmp_path: Path, tracking: dict[str, Any]
 ) -> None:
