@@ -84,15 +84,18 @@ def group_block(
             near[usable[j]].add(usable[i])
     judge = _Judge(structures, level, crowded=len(structures) > CROWDED)
 
-    def fits(i: int, j: int) -> bool:
-        if marked[i][1] is not None and marked[i][1] == marked[j][1]:
-            return _equal(structures[i], structures[j])
-        return judge(i, j)
+    def fits(group: list[int], i: int) -> bool:
+        mark = marked[i][1]
+        frames = [k for k in group if mark is not None and marked[k][1] == mark]
+        if frames:
+            return any(_equal(structures[k], structures[i]) for k in frames)
+        return judge(group[0], i)
 
     groups: list[list[int]] = []
     first: dict[int, list[int]] = {}
     for i in range(len(structures)):
-        home = next((g for r, g in first.items() if r in near[i] and fits(r, i)), None)
+        near_groups = (g for r, g in first.items() if r in near[i])
+        home = next((g for g in near_groups if fits(g, i)), None)
         if home is None:
             first[i] = [i]
             groups.append(first[i])

@@ -37,7 +37,11 @@ class LengthUnitRule(StructureRule):
         symbols = {e.symbol for e in crystal.composition.elements}
         if symbols & _NOBLE or len(crystal.structure) < 2:
             return entry
-        ratio = shortest_contact(crystal.structure, 2.8, least_filled=0.0)[0]
+        # Nearly every crystal has a bond within the first, cheap reach.
+        reaches = (self.shortest_bond, 2.8)
+        contacts = (shortest_contact(crystal.structure, r, least_filled=0.0)[0]
+                    for r in reaches)  # fmt: skip
+        ratio = next((r for r in contacts if np.isfinite(r)), np.inf)
         plausible = 0.7 < ratio * BOHR < 1.4
         if not (self.shortest_bond < ratio and plausible):
             return entry

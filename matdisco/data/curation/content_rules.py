@@ -9,6 +9,7 @@ from pymatgen.core import Composition
 from typing_extensions import override
 
 from matdisco.crystal import Crystal
+from matdisco.data.curation.contact_rules import BOHR
 from matdisco.data.curation.entry import Entry
 from matdisco.data.curation.formulas import distance, parse
 from matdisco.data.curation.rule import StructureRule
@@ -49,11 +50,14 @@ class DeclaredRule(StructureRule):
             entry = entry.found(self.name, self.severity, text)
         volume = declared.get("volume")
         if volume:
-            off = abs(crystal.structure.volume / float(volume) - 1)
+            found = crystal.structure.volume
+            if any(f.rule == "length-unit" for f in entry.findings):
+                found /= BOHR**3  # the declaration was in bohr³ as well
+            off = abs(found / float(volume) - 1)
             if off > self.volume_tolerance:
                 text = (
                     f"declared a cell volume of {float(volume):.2f} Å³, found "
-                    f"{crystal.structure.volume:.2f} Å³"
+                    f"{found:.2f} Å³"
                 )
                 entry = entry.found(self.name, self.severity, text)
         return entry

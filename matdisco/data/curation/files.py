@@ -12,7 +12,7 @@ from typing import Any, Literal
 from matdisco.data import readers
 from matdisco.data.curation.curate import settle
 from matdisco.data.curation.entry import Entry
-from matdisco.data.curation.journal import FORMAT, Journal, to_dict
+from matdisco.data.curation.journal import FORMAT, Journal, from_dict, to_dict
 from matdisco.data.curation.recipe import CurationRecipe, RulesRecipe, check
 from matdisco.data.curation.report import CurationReport
 from matdisco.data.dataset import Dataset
@@ -86,6 +86,24 @@ def curate_files(
     publish(dataset, target, report=report)
     shutil.rmtree(target / _JOURNAL)
     return Dataset.open(target), report
+
+
+def curate_entries(
+    sources: Sequence[str | Path],
+    recipe: CurationRecipe,
+    *,
+    frames: Literal["last", "all"] = "last",
+    columns: ColumnMap | Mapping[str, ColumnMap] | None = None,
+    limits: Limits | None = None,
+) -> list[Entry]:
+    """Read and check files in this process; what ``settle`` takes, no folder written.
+
+    Args and errors as for :func:`curate_files`.
+    """
+    options = Options(frames, None, limits or Limits())
+    tasks = _tasks(sources, recipe, options, columns)
+    found = (read_and_check(t, recipe.rules, options) for t in tasks)
+    return [from_dict(entry) for entries in found for entry in entries]
 
 
 def read_and_check(

@@ -16,6 +16,11 @@ from matdisco.data.readers.base import Severity
 from matdisco.errors import DataError
 from matdisco.properties import PROPERTIES, UNITS, convert
 
+_NEVER_NEGATIVE = frozenset(
+    {"band_gap", "bulk_modulus", "shear_modulus", "density", "volume_per_atom",
+     "max_force"}
+)  # fmt: skip
+
 
 class SentinelRule(Rule):
     """Values that programs write for *missing*, and values that are not numbers."""
@@ -41,6 +46,7 @@ class SentinelRule(Rule):
                 not np.isfinite(value)
                 or value in self.values
                 or (value == 0 and key in self.zero_is_missing)
+                or self._was_sentinel(key, label)
             )
             if not missing:
                 continue
@@ -50,6 +56,14 @@ class SentinelRule(Rule):
                 text += "; label removed"
             entry = entry.found(self.name, self.severity, text)
         return entry.with_labels(labels)
+
+    def _was_sentinel(self, key: str, label: Label) -> bool:
+        """Tell whether a reader converted a -999 to another unit (-999 kbar)."""
+        if label.value >= 0 or key not in _NEVER_NEGATIVE or label.unit not in UNITS:
+            return False
+        dimension, factor = UNITS[label.unit]
+        before = [label.value * factor / f for d, f in UNITS.values() if d == dimension]
+        return bool(np.isclose(np.subtract.outer(before, self.values), 0).any())
 
 
 class UnitRule(Rule):

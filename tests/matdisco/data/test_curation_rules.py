@@ -118,6 +118,14 @@ def test_a_cell_in_bohr_is_converted(structure: Structure) -> None:
     assert only_noted.crystal.structure == wrong
 
 
+def test_a_volume_declared_in_bohr_does_not_contradict_the_mended_cell() -> None:
+    wrong = Structure(
+        rocksalt().lattice.matrix / BOHR, rocksalt().species, rocksalt().frac_coords
+    )
+    mended = check(entry(crystal(wrong), volume=wrong.volume), CurationRecipe().rules)
+    assert findings(mended) == [("length-unit", "mend")]
+
+
 def test_solid_argon_is_not_in_bohr() -> None:
     faces = rocksalt().frac_coords[:4]
     argon = Structure(Lattice.cubic(5.26), ["Ar"] * 4, faces)
@@ -172,6 +180,14 @@ def test_missing_values_in_disguise_are_taken_off(value: float) -> None:
     mended = SentinelRule().apply(labelled(band_gap=Label(value, "eV")))
     assert findings(mended) == [("sentinel", "mend")]
     assert "band_gap" not in mended.labels
+
+
+def test_a_converted_sentinel_is_still_one() -> None:
+    rule = SentinelRule()
+    assert rule.apply(labelled(bulk_modulus=Label(-99.9, "GPa"))).findings
+    assert not rule.apply(labelled(bulk_modulus=Label(99.9, "GPa"))).findings
+    energy = Label(-0.999, "eV/atom")
+    assert not rule.apply(labelled(formation_energy_per_atom=energy)).findings
 
 
 def test_zero_is_missing_only_where_no_solid_has_it() -> None:

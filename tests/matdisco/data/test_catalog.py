@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.io import write
+
+from matdisco.data.catalog import catalog, load, lookup
+from matdisco.errors import DataError
+from tests.matdisco.data.builders import crystal, perovskite, rocksalt
+
+
+def test_every_set_says_where_and_under_which_licence() -> None:
+    for name, public in catalog().items():
+        assert public.url.startswith("https://"), name
+        assert public.licence, name
+        assert public.citation, name
+        assert all(f.names for f in public.files), name
+
+
+def test_an_unknown_name_is_answered_with_the_nearest() -> None:
+    assert lookup("perov-5")[0] == "matbench_perovskites"
+    with pytest.raises(DataError, match="did you mean matbench_phonons"):
+        lookup("matbench_phonon")
+
+
+def test_without_files_it_says_what_to_download(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"Download .* matdisco data get obelix --from"):
+        load("obelix", None)
+    with pytest.raises(DataError, match="found none of its files"):
+        load("obelix", tmp_path)
+
+
+def test_a_table_of_structures(tmp_path: Path) -> None:
+    s = perovskite()
+    pd.DataFrame(
+        {
+            "mbid": ["p1", "p2"],
+            "e_form": [0.1, None],
+            "A": ["Sr", "Sr"],
+            "lattice": [s.lattice.matrix.ravel()] * 2,
+            "species": [[x.specie.symbol for x in s]] * 2,
+            "frac_coords": [s.frac_coords.ravel()] * 2,
+        }
+    ).to_parquet(tmp_path / "data.parquet")
+    data = load("perov-5", tmp_path)
+    assert data.ids == ("p1", "p2")
+    assert data[0].labels["e_form"].unit == "eV"
+    assert not data[1].labels
+    assert data[0].source["A"] == "Sr"
+    assert len(data[0].source["lineage"][0]["byte_hash"]) == 64
+    assert "differs from the recorded" in data.card["sources"][0]["sha256"]
+
+
+def test_matbench_json(tmp_path: Path) -> None:
+    body = {
+        "index": [0],
+        "columns": ["structure", "last phdos peak"],
+        "data": [[rocksalt().as_dict(), 321.5]],
+    }
+    path = tmp_path / "matbench_phonons.json.gz"
+    path.write_bytes(gzip.compress(json.dumps(body).encode()))
+    data = load("phonons", path)
+    assert data.ids == ("mb-phonons-0001",)
+    assert data[0].value("last_phdos_peak") == 321.5
+
+
+def test_jarvis_json(tmp_path: Path) -> None:
+    s = rocksalt()
+    atoms = {
+        "lattice_mat": s.lattice.matrix.tolist(),
+        "elements": [x.specie.symbol for x in s],
+        "coords": s.frac_coords.tolist(),
+        "cartesian": False,
+    }
+    row = {"jid": "JVASP-1", "atoms": atoms, "ehull": 0.0, "optb88vdw_bandgap": "na"}
+    (tmp_path / "jdft_3d.json").write_text(json.dumps([row]))
+    data = load("jarvis_dft_3d", tmp_path)
+    assert data.ids == ("JVASP-1",)
+    assert set(data[0].labels) == {"energy_above_hull"}
+
+
+def test_optimade_parquet(tmp_path: Path) -> None:
+    s = rocksalt()
+    pd.DataFrame(
+        {
+            "immutable_id": ["x-1"],
+            "lattice_vectors": [s.lattice.matrix.tolist()],
+            "species_at_sites": [[x.specie.symbol for x in s]],
+            "cartesian_site_positions": [s.cart_coords.tolist()],
+            "energy": [-48.0],
+            "functional": ["pbe"],
+        }
+    ).to_parquet(tmp_path / "part-0.parquet")
+    data = load("lemat_bulk", tmp_path)
+    assert data[0].labels["energy"].method == "pbe"
+    assert data[0].formula == "MgO"
+
+
+def test_cif_tables_and_frames(tmp_path: Path) -> None:
+    cif = crystal(rocksalt()).to_cif()
+    columns = {"material_id": ["m1", "m2"], "cif": [cif, None], "band_gap": [4.5, 1.0]}
+    pd.DataFrame(columns).to_csv(tmp_path / "val.csv")
+    assert load("mp20", tmp_path).ids == ("m1",)
+    atoms = Atoms("Mo2", [[0, 0, 0], [1.6, 1.6, 1.6]], cell=[3.2] * 3, pbc=True)
+    atoms.calc = SinglePointCalculator(atoms, energy=-21.0, forces=[[0, 0, 0.1]] * 2)
+    write(tmp_path / "Mo.extxyz.gz", [atoms, atoms], format="extxyz")
+    data = load("mlearn", tmp_path)
+    assert data.ids == ("Mo-0000", "Mo-0001")
+    assert data[0].value("energy_per_atom") == -10.5
+
+
+SHARED_SETS = {
+    "matbench_perovskites": ("perovskites", 18928),
+    "matbench_phonons": ("phonons", 1265),
+    "dielectric": ("dielectric_constant", 1056),
+    "elastic": ("elastic_tensor_2015", 1181),
+    "jarvis": ("jarvis_exfoliation", 812),
+    "mp20": ("mp20_biternary", 14258),
+    "obelix": ("obelix", 321),
+    "mlearn": ("mlearn", 979),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SHARED_SETS)
+def test_shared_sets_load_by_name(name: str, shared: Callable[[str], Path]) -> None:
+    folder, count = SHARED_SETS[name]
+    data = load(name, shared(folder))
+    assert len(data) == count
+    assert all("(verified)" in s["sha256"] for s in data.card["sources"])
