@@ -42,6 +42,7 @@ class Campaign:
         self.config = config
         self.ledger = ledger
         self._writable = False
+        self._known: tuple[str, State] | None = None
 
     @classmethod
     def open(cls, folder: str | Path) -> Self:
@@ -143,7 +144,11 @@ class Campaign:
     @property
     def state(self) -> State:
         """What is known now."""
-        return State.of(self.pool, self.config.objective, self.events)
+        head = self.ledger.head()[1]
+        if self._known is None or self._known[0] != head:
+            state = State.of(self.pool, self.config.objective, self.events)
+            self._known = (head, state)
+        return self._known[1]
 
     def state_after(self, round_: int) -> State:
         """Return what was known when ``round_`` was closed."""

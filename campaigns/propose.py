@@ -25,6 +25,7 @@ from campaigns.state import State
 from matdisco.candidates.volume import packing_fraction
 from matdisco.errors import CampaignError
 from matdisco.evaluators.base import evaluation_key
+from matdisco.properties import get
 from surrogates.base import FitReport, Prediction, Progress, Surrogate
 
 
@@ -218,6 +219,7 @@ def next_round(
             "nearest": state.pool[int(state.answered[known])].id,
             "nearest_distance": round(distance, 4),
         }
+        proposal["why"] = _why(config, proposal)
         proposals.append(proposal)
     return {
         "proposals": proposals,
@@ -251,7 +253,30 @@ def _proposal(
         "acquisition": None,
         "nearest": None,
         "nearest_distance": None,
+        "why": reason,
     }
+
+
+def _why(config: CampaignConfig, proposal: Mapping[str, Any]) -> str:
+    """Say in a sentence what spoke for a candidate."""
+    value, unit = proposal["acquisition"], get(config.objective.target).unit
+    rule = {
+        "hull_probability": lambda: f"on the hull in {value:.0%} of the joint draws",
+        "log_expected_improvement": lambda: "largest joint expected improvement",
+        "upper_confidence_bound": lambda: "highest joint upper confidence bound",
+        "thompson": lambda: "best of one joint draw of all candidates",
+        "greedy": lambda: "best expected value",
+        "random": lambda: "drawn at random, as a check",
+    }[proposal["reason"]]()
+    expected = f"{proposal['mean']:.3f} ± {proposal['std']:.3f} {unit}".strip()
+    parts = [rule, f"predicted {expected}"]
+    if isinstance(config.objective, HullObjective):
+        depth = proposal["expected_merit"] * 1000
+        side = "below" if depth > 0 else "above"
+        parts.append(f"{abs(depth):.0f} meV/atom {side} today's hull")
+    known, distance = proposal["nearest"], proposal["nearest_distance"]
+    parts.append(f"most like {known} (distance {distance:.2f})")
+    return "; ".join(parts)
 
 
 def _save(surrogate: Surrogate, folder: Path) -> None:

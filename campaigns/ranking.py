@@ -27,7 +27,7 @@ def rank_remaining(state: State, prediction: Prediction) -> pd.DataFrame:
     rows = state.available
     worth = utility(state, prediction.take(rows), rows)
     expected, sigma = worth.expected(), worth.belief.std
-    if worth.worth is None:
+    if worth.wanted is None:
         better = norm.cdf((worth.belief.mean - worth.best) / sigma)
     else:
         better = np.full(len(rows), np.nan)
@@ -43,6 +43,6 @@ def rank_remaining(state: State, prediction: Prediction) -> pd.DataFrame:
             "probability_better": better.round(6),
         }
     )
-    if worth.worth is not None:
+    if worth.wanted is not None:
         frame = frame.drop(columns="probability_better")
     return frame.iloc[order].reset_index(drop=True)

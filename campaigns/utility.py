@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.stats import norm
 
 from campaigns.objectives import HullObjective
 from campaigns.state import State, target_range
@@ -20,30 +20,42 @@ class Utility:
 
     For a hull the belief is about ``hull(x) - formation energy``, the depth below
     today's hull: positive means a new stable phase. Minimised properties are
-    negated. A target range keeps the property and gives it a worth by ``worth``.
+    negated. A target range keeps the property; ``wanted`` says what it is worth.
     """
 
     belief: Prediction
-    """Joint Gaussian over the candidates, higher is better unless ``worth`` is set."""
+    """Joint Gaussian over the candidates, higher is better unless ``wanted`` is set."""
     best: float
     """Merit to improve on: the hull itself, or the best answer so far."""
-    worth: Callable[[torch.Tensor], torch.Tensor] | None = None
-    """Elementwise map from the belief's quantity to merit; None is the identity."""
+    wanted: tuple[float, float] | None = None
+    """The wanted range of the belief's quantity, where the goal is one; the merit of a
+    value is then minus its distance to the range."""
     known: Hull | None = None
     """The hull of all answers, where the objective is one."""
     x: np.ndarray | None = None
     """Atomic fractions of the candidates, shape (n, n_elements), with ``known``."""
 
+    def worth(self, value: torch.Tensor) -> torch.Tensor:
+        """Return the merit of values of the belief's quantity, elementwise."""
+        if self.wanted is None:
+            return value
+        low, high = self.wanted
+        return -torch.clamp_min(torch.maximum(low - value, value - high), 0.0)
+
     def expected(self) -> np.ndarray:
-        """Return the expected merit of each candidate, shape (n,)."""
-        if self.worth is None:
-            return self.belief.mean
-        # Gauss-Hermite: exact for polynomials up to degree 63, plenty for a wedge.
-        nodes, weights = np.polynomial.hermite_e.hermegauss(32)
-        values = self.belief.mean[:, None] + self.belief.std[:, None] * nodes
-        merit = self.worth(torch.from_numpy(values)).numpy()
-        result: np.ndarray = merit @ (weights / weights.sum())
-        return result
+        """Return the expected merit of each candidate, shape (n,).
+
+        For a range, E(low - y)+ + E(y - high)+ of a normal y in closed form, each
+        sigma (phi(z) + z Phi(z)) as in expected improvement.
+        """
+        mean, sigma = self.belief.mean, np.maximum(self.belief.std, 1e-12)
+        if self.wanted is None:
+            return mean
+        low, high = self.wanted
+        missed = np.zeros(len(mean))
+        for z in ((low - mean) / sigma, (mean - high) / sigma):
+            missed += sigma * (norm.pdf(z) + z * norm.cdf(z))
+        return -missed
 
 
 def utility(state: State, prediction: Prediction, rows: np.ndarray) -> Utility:
@@ -63,12 +75,7 @@ def utility(state: State, prediction: Prediction, rows: np.ndarray) -> Utility:
         return Utility(belief, 0.0, known=state.require_hull(), x=state.x[rows])
     best = float(state.merit(state.headline).max())
     if objective.goal == "target":
-        low, high = target_range(objective)
-
-        def worth(value: torch.Tensor) -> torch.Tensor:
-            return -torch.clamp_min(torch.maximum(low - value, value - high), 0.0)
-
-        return Utility(prediction, best, worth)
+        return Utility(prediction, best, wanted=target_range(objective))
     sign = 1.0 if objective.goal == "maximise" else -1.0
     belief = Prediction(
         sign * prediction.mean, sign * prediction.factors, prediction.residual

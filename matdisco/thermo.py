@@ -176,7 +176,8 @@ class Hull:
         planes = self._planes
         # The lower hull is convex: at any point it is the highest of its planes.
         values: np.ndarray = (x[:, 1:] @ planes[:, :-1].T + planes[:, -1]).max(axis=1)
-        return np.minimum(values, 0.0)
+        capped: np.ndarray = np.minimum(values, 0.0)
+        return capped
 
     def above(self, x: np.ndarray, energies: np.ndarray) -> np.ndarray:
         """Return energy above this hull (eV/atom); negative means below it.
@@ -186,12 +187,14 @@ class Hull:
             energies: energies per atom, eV/atom, shape (m,).
         """
         formation = formation_energies(energies, x, self.references)
-        return formation - self.height(x)
+        above: np.ndarray = formation - self.height(x)
+        return above
 
     @cached_property
     def energies_above(self) -> np.ndarray:
         """Energy above hull of the phases themselves, eV/atom, shape (n,), >= 0."""
-        return np.maximum(self.above(self.x, self.energies), 0.0)
+        own: np.ndarray = np.maximum(self.above(self.x, self.energies), 0.0)
+        return own
 
     @cached_property
     def stable(self) -> np.ndarray:

@@ -124,8 +124,7 @@ def thompson(utility: Utility, rng: np.random.Generator, q: int) -> list[Choice]
         shared = rng.standard_normal(len(belief.factors)) @ belief.factors
         own = belief.residual * rng.standard_normal(len(belief))
         draw = belief.mean + shared + own
-        if utility.worth is not None:
-            draw = utility.worth(torch.from_numpy(draw)).numpy()
+        draw = utility.worth(torch.from_numpy(draw)).numpy()
         order = np.lexsort((np.arange(len(draw)), -draw))
         row = next(int(i) for i in order if int(i) not in taken)
         taken.add(row)
@@ -160,12 +159,11 @@ def _prefiltered(utility: Utility) -> np.ndarray:
 
 
 def _objective(utility: Utility) -> MCAcquisitionObjective | None:
-    if utility.worth is None:
+    if utility.wanted is None:
         return None
-    worth = utility.worth
 
     def merit(samples: torch.Tensor, X: torch.Tensor | None = None) -> torch.Tensor:
-        return worth(samples[..., 0])
+        return utility.worth(samples[..., 0])
 
     return GenericMCObjective(merit)
 

@@ -98,7 +98,9 @@ def sync(
             tell("MLflow loaded")
             client = MlflowClient(tracking_uri=uri, registry_uri=uri)
             alive = not ended and writer_alive(campaign.folder)
-            return Projection(campaign, client, uri, alive, light, tell).run()
+            # The campaign goes on meanwhile: what is shown must be of one moment.
+            with campaign.ledger.snapshot():
+                return Projection(campaign, client, uri, alive, light, tell).run()
     except MatdiscoError:
         raise
     except Exception as error:

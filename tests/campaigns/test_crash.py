@@ -3,7 +3,6 @@ never killed: same proposals, same answers, nothing computed twice, nothing lost
 
 from __future__ import annotations
 
-import collections
 import json
 import subprocess
 import sys
@@ -53,9 +52,8 @@ def zygote(tmp_path_factory):
     z.errors.close()
 
 
-def write(folder: Path, surrogate: dict, **changes) -> tuple[Path, Path]:
+def write(folder: Path, surrogate: dict, **changes) -> Path:
     folder.mkdir()
-    log = folder / "computed.log"
     config = small_campaign(
         surrogate=surrogate,
         evaluator={
@@ -66,10 +64,9 @@ def write(folder: Path, surrogate: dict, **changes) -> tuple[Path, Path]:
         },
         **changes,
     )
-    # The log's path would change the evaluation keys: it goes by environment.
     path = folder / "campaign.yaml"
     path.write_text(yaml.safe_dump(config))
-    return path, log
+    return path
 
 
 GP = {"kind": "gaussian_process"}
@@ -82,12 +79,15 @@ NETWORKS = {
 }
 
 
-@pytest.fixture(scope="module", params=["gaussian_process", "network_ensemble"])
+SURROGATES = {"gaussian_process": GP, "network_ensemble": NETWORKS}
+
+
+@pytest.fixture(scope="module")
 def reference(request, zygote, tmp_path_factory):
     """The uninterrupted campaign."""
-    surrogate = GP if request.param == "gaussian_process" else NETWORKS
+    surrogate = SURROGATES[request.param]
     folder = tmp_path_factory.mktemp("reference") / "a"
-    config, _ = write(folder, surrogate)
+    config = write(folder, surrogate)
     assert zygote.run(config, folder / "run") == 0, zygote.log.read_text()[-3000:]
     with Ledger.open(folder / "run") as ledger:
         return config, ledger.content_hash(), proposals(ledger)
@@ -95,11 +95,6 @@ def reference(request, zygote, tmp_path_factory):
 
 def proposals(ledger: Ledger) -> list:
     return [(e.round, e.payload["proposals"]) for e in ledger.events("proposed")]
-
-
-def starts(folder: Path) -> collections.Counter:
-    """Count finished calculations by key, from the workers' own result files."""
-    return collections.Counter(p.parent.name for p in folder.rglob("result.json"))
 
 
 # Moments of the small campaign: 5 rounds, 20 evaluations, 33 events.
@@ -154,17 +149,25 @@ def check(zygote, reference, kill, tmp_path) -> None:
 
 
 @pytest.mark.parametrize("kill", QUICK, ids=name)
+@pytest.mark.parametrize("reference", ["gaussian_process"], indirect=True)
 def test_killed_and_continued_is_the_same_campaign(zygote, reference, kill, tmp_path):
     check(zygote, reference, kill, tmp_path)
 
 
+@pytest.mark.parametrize("reference", ["network_ensemble"], indirect=True)
+def test_killed_while_networks_learn(zygote, reference, tmp_path):
+    check(zygote, reference, {"where": "training", "at": 5}, tmp_path)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("kill", ALL, ids=name)
+@pytest.mark.parametrize("reference", SURROGATES, indirect=True)
+@pytest.mark.parametrize("kill", QUICK + ALL, ids=name)
 def test_killed_anywhere_is_the_same_campaign(zygote, reference, kill, tmp_path):
     check(zygote, reference, kill, tmp_path)
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("reference", SURROGATES, indirect=True)
 def test_killed_again_and_again(zygote, reference, tmp_path):
     """Thirty lives: killed after every single event, it still ends the same."""
     config, content, _ = reference

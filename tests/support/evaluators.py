@@ -35,7 +35,7 @@ def treacherous(crystal, share=0.3, hang=600.0):
     draw = int(crystal.structure_hash[:8], 16) / 2**32
     pure = len(crystal.elements) == 1
     if draw < share and not pure:
-        way = int(crystal.structure_hash[8:12], 16) % 5
+        way = int(crystal.structure_hash[12:16], 16) % 5
         if way == 0:
             raise RuntimeError("the backend is unhappy")
         if way == 1:
