@@ -124,7 +124,7 @@ class KnownOutcome:
     in_pool: bool
     """Whether any candidate has its formula and one of its structure types."""
     candidate: str | None
-    """The candidate evaluated for it, the lowest one."""
+    """The lowest candidate evaluated that has, or relaxed into, its structure."""
     above_hull: float | None
     """Its energy above today's hull, eV/atom."""
 
@@ -291,6 +291,7 @@ def _outcome(phase: KnownPhase, state: State) -> KnownOutcome:
     best: tuple[float, str] | None = None
     if state.hull is not None:
         above = dict(zip((int(i) for i in state.answered), state.headline, strict=True))
+        matches += _relaxed_into(matches, formula, state)
         values = [(float(above[i]), state.pool[i].id) for i in matches if i in above]
         best = min(values, default=None)
     return KnownOutcome(
@@ -300,3 +301,21 @@ def _outcome(phase: KnownPhase, state: State) -> KnownOutcome:
         best[1] if best else None,
         best[0] if best else None,
     )
+
+
+def _relaxed_into(types: Sequence[int], formula: str, state: State) -> list[int]:
+    """Return answered rows of the formula that relaxed into one of ``types``.
+
+    Judged by pymatgen's StructureMatcher at its own tolerances, volumes scaled.
+    """
+    from pymatgen.analysis.structure_matcher import StructureMatcher
+
+    matcher = StructureMatcher()
+    found = []
+    for i in (int(i) for i in state.answered):
+        relaxed = state.evaluations[state.pool[i].id].relaxed
+        if relaxed is None or state.pool[i].formula != formula or i in types:
+            continue
+        if any(matcher.fit(relaxed.structure, state.pool[j].structure) for j in types):
+            found.append(i)
+    return found

@@ -97,7 +97,7 @@ def proposals(ledger: Ledger) -> list:
     return [(e.round, e.payload["proposals"]) for e in ledger.events("proposed")]
 
 
-# Moments of the small campaign: 5 rounds, 20 evaluations, 33 events.
+# Moments of the small campaign: 4 rounds, 20 evaluations, 31 events.
 QUICK = [
     {"where": "before-append", "at": 3},
     {"where": "after-append", "at": 9},
@@ -109,8 +109,8 @@ ALL = [
     {"where": "config-written"},
     {"where": "pool"},
     {"where": "pool-saved"},
-    *({"where": "before-append", "at": n} for n in (1, 2, 4, 6, 11, 13, 19, 25, 33)),
-    *({"where": "after-append", "at": n} for n in (1, 2, 3, 8, 12, 14, 26, 32, 33)),
+    *({"where": "before-append", "at": n} for n in (1, 2, 4, 6, 11, 13, 19, 25, 31)),
+    *({"where": "after-append", "at": n} for n in (1, 2, 3, 8, 12, 14, 26, 30, 31)),
     {"where": "learning", "at": 1},
     {"where": "learning", "at": 3},
     {"where": "checkpoint", "at": 2},
