@@ -9,6 +9,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from contextvars import ContextVar
 from itertools import islice
 from typing import TypeVar
 
@@ -17,6 +19,9 @@ from tqdm import tqdm
 T = TypeVar("T")
 R = TypeVar("R")
 
+_SHARED: ContextVar[list[ProcessPoolExecutor] | None] = ContextVar(
+    "shared", default=None
+)
 _WORTH_A_POOL = 200  # items; a worker needs ~2 s to import pymatgen, an item ~10 ms
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -76,9 +81,10 @@ def _pooled(
 ) -> Iterator[R]:
     size = max(1, min(50, len(items) // (workers * 8)))
     timeout = patience and patience * size
-    # spawn: the only start method that is safe with threads and exists everywhere
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread)
+    keeper = _SHARED.get()
+    pool = keeper[-1] if keeper else _start(workers)
+    if keeper is not None and not keeper:
+        keeper.append(pool)
     waiting: deque[Future[list[R]]] = deque()
     try:
         for batch in chunks(items, size):
@@ -87,13 +93,40 @@ def _pooled(
                 yield from waiting.popleft().result(timeout)
         while waiting:
             yield from waiting.popleft().result(timeout)
-        pool.shutdown()
+        if keeper is None:
+            pool.shutdown()
     except (BrokenProcessPool, TimeoutError) as error:
         _end(pool)
+        if keeper:
+            keeper.clear()
         raise WorkerDied(str(error) or "a worker did not answer in time") from error
     except BaseException:
         _end(pool)
+        if keeper:
+            keeper.clear()
         raise
+
+
+@contextmanager
+def shared_workers() -> Iterator[None]:
+    """Let all calls of :func:`each` inside share one set of workers.
+
+    Starting a worker costs about 3 s: it imports pymatgen.
+    """
+    keeper: list[ProcessPoolExecutor] = []
+    token = _SHARED.set(keeper)
+    try:
+        yield
+    finally:
+        _SHARED.reset(token)
+        for pool in keeper:
+            pool.shutdown()
+
+
+def _start(workers: int) -> ProcessPoolExecutor:
+    # spawn: the only start method that is safe with threads and exists everywhere
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread)
 
 
 def _end(pool: ProcessPoolExecutor) -> None:

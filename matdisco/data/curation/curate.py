@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from matdisco.data.curation.report import CurationReport, Line, Outcome
 from matdisco.data.dataset import Dataset
 from matdisco.data.outliers import residuals, unit_slips
 from matdisco.data.readers.base import RawRecord
-from matdisco.data.workers import each
+from matdisco.data.workers import each, shared_workers
 
 Named = TypeVar("Named", Entry, Crystal)
 
@@ -48,10 +48,9 @@ def curate(
     """
     recipe = recipe or CurationRecipe()
     entries = [as_entry(r, i) for i, r in enumerate(records)]
-    checked = list(
-        each(recipe.build(), entries, workers=workers, label="checking records")
-    )
-    return settle(checked, recipe, name=name, workers=workers)
+    with shared_workers():
+        found = each(recipe.build(), entries, workers=workers, label="checking records")
+        return settle(list(found), recipe, name=name, workers=workers)
 
 
 def settle(
@@ -88,7 +87,7 @@ def as_entry(record: RawRecord | Crystal | Entry, number: int) -> Entry:
     if isinstance(record, Entry):
         return record
     if isinstance(record, Crystal):
-        first = next(iter(record.source.get("lineage", ())), {})
+        first: Mapping[str, Any] = next(iter(record.source.get("lineage", ())), {})
         return Entry.of(
             RawRecord(
                 record,

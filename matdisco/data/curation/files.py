@@ -19,7 +19,7 @@ from matdisco.data.dataset import Dataset
 from matdisco.data.publish import publish, with_card
 from matdisco.data.readers import ColumnMap, Limits
 from matdisco.data.readers.base import Options
-from matdisco.data.workers import WorkerDied, each
+from matdisco.data.workers import WorkerDied, each, shared_workers
 from matdisco.errors import DataError
 from matdisco.recipe import digest
 
@@ -75,13 +75,14 @@ def curate_files(
         named = ", ".join(map(str, sources))
         raise DataError(f"{named}: expected files to read, found none")
     journal = Journal(target / _JOURNAL / "journal.jsonl")
-    try:
-        todo = [t for t in tasks if t.key not in journal]
-        _read_all(todo, journal, recipe.rules, options, workers)
-        entries = [e for t in tasks for e in journal.get(t.key)]
-    finally:
-        journal.close()
-    dataset, report = settle(entries, recipe, name=target.name, workers=workers)
+    with shared_workers():
+        try:
+            todo = [t for t in tasks if t.key not in journal]
+            _read_all(todo, journal, recipe.rules, options, workers)
+            entries = [e for t in tasks for e in journal.get(t.key)]
+        finally:
+            journal.close()
+        dataset, report = settle(entries, recipe, name=target.name, workers=workers)
     dataset = with_card(dataset, dict(card or {}))
     publish(dataset, target, report=report)
     shutil.rmtree(target / _JOURNAL)
