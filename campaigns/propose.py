@@ -260,16 +260,16 @@ def _proposal(
 def _why(config: CampaignConfig, proposal: Mapping[str, Any]) -> str:
     """Say in a sentence what spoke for a candidate."""
     value, unit = proposal["acquisition"], get(config.objective.target).unit
-    rule = {
-        "hull_probability": lambda: f"on the hull in {value:.0%} of the joint draws",
-        "log_expected_improvement": lambda: "largest joint expected improvement",
-        "upper_confidence_bound": lambda: "highest joint upper confidence bound",
-        "thompson": lambda: "best of one joint draw of all candidates",
-        "greedy": lambda: "best expected value",
-        "random": lambda: "drawn at random, as a check",
-    }[proposal["reason"]]()
+    rules = {
+        "hull_probability": f"on the hull in {value or 0:.0%} of the joint draws",
+        "log_expected_improvement": "largest joint expected improvement",
+        "upper_confidence_bound": "highest joint upper confidence bound",
+        "thompson": "best of one joint draw of all candidates",
+        "greedy": "best expected value",
+        "random": "drawn at random, as a check",
+    }
     expected = f"{proposal['mean']:.3f} ± {proposal['std']:.3f} {unit}".strip()
-    parts = [rule, f"predicted {expected}"]
+    parts = [rules[proposal["reason"]], f"predicted {expected}"]
     if isinstance(config.objective, HullObjective):
         depth = proposal["expected_merit"] * 1000
         side = "below" if depth > 0 else "above"

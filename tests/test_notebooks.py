@@ -58,7 +58,8 @@ def test_runs_from_top_to_bottom(path: Path, tmp_path: Path) -> None:
     client.execute()
     shown = {kind for c in notebook.cells for kind in kinds(c)}
     assert "text/html" in shown
-    assert "image/png" in shown
+    if "plot_" in "".join(c.source for c in notebook.cells):
+        assert "image/png" in shown
 
 
 def kinds(cell: Any) -> set[str]:

@@ -247,3 +247,33 @@ def test_minimise_maximise_and_target_property(tmp_path):
     every = outcomes["target"].answers
     distance = np.maximum(np.maximum(2.0 - every, every - 2.1), 0)
     assert max(2.0 - hit, hit - 2.1, 0) == pytest.approx(distance.min())
+
+
+def test_a_full_disk_stops_with_a_sentence_and_continues_when_there_is_room(tmp_path):
+    small = tmp_path / "small"
+    small.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(small)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("cannot mount a small file system here")
+    path = tmp_path / "c.yaml"
+    setup = small_campaign(
+        evaluator={
+            "kind": "calculator", "calculator": "emt", "relax": {"trajectory": True},
+        },
+        acquisition={"kind": "random", "batch_size": 20},
+        budget={"evaluations": 40},
+    )  # fmt: skip
+    path.write_text(yaml.safe_dump(setup))
+    try:
+        done = command("run", str(path), "--to", str(small / "run"), cwd=tmp_path)
+        assert done.returncode == 1
+        assert "Nothing recorded so far is lost" in done.stderr
+        assert "Traceback" not in done.stderr
+        subprocess.run(["mount", "-o", "remount,size=30m", str(small)], check=True)
+        done = command("run", str(small / "run"), "--quiet", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        with Campaign.open(small / "run") as campaign:
+            campaign.verify()
+            assert len(campaign.state.answered) == 40  # no failure was made up
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
