@@ -8,12 +8,14 @@ goes on. Starting again picks up at the first step whose event is missing.
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -120,7 +122,8 @@ class Driver:
                     if rounds is not None and closed_now >= rounds:
                         return f"{rounds} rounds were asked for"
                     open_round = self._propose(state, events)
-                self._evaluate(open_round, workers)
+                with self._preloading():
+                    self._evaluate(open_round, workers)
                 self._close(open_round)
                 closed_now += 1
 
@@ -152,6 +155,20 @@ class Driver:
             if not any(e.payload["improved"] for e in recent):
                 return f"patience: nothing better in {patience} rounds"
         return None
+
+    @contextmanager
+    def _preloading(self) -> Iterator[None]:
+        """Import what choosing needs (BoTorch, seconds) while evaluations run."""
+        choosing = "campaigns.acquisition.select"
+        if choosing in sys.modules or isinstance(self.config.acquisition, RandomChoice):
+            yield
+            return
+        loader = threading.Thread(target=import_module, args=(choosing,))
+        loader.start()
+        try:
+            yield
+        finally:
+            loader.join()
 
     def _workers(self) -> WorkerPool:
         return WorkerPool(

@@ -155,7 +155,8 @@ def unit_slips(
         step = float(np.log10(factor))
         for i in np.flatnonzero(np.abs(logs - step) < _NEAR):
             residual = found[int(i)]
-            if residual is None or not name.startswith(_UNITS_OF.get(units[int(i)], ())):
+            known = _UNITS_OF.get(units[int(i)], ())
+            if residual is None or not name.startswith(known):
                 continue
             spread = residual.log10_sigma
             # The factor must explain the value: what is left is ordinary scatter.
