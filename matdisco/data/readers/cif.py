@@ -11,7 +11,7 @@ from pymatgen.core import Structure
 
 from matdisco.data.readers import cif_fast
 from matdisco.data.readers.base import Blob, Entry, Finding, Format, Options, Unreadable
-from matdisco.data.readers.geometry import check_cell
+from matdisco.data.readers.geometry import check
 from matdisco.data.readers.text import decode, shorten
 
 _LOOSE = 1.1  # refined occupancies may exceed 1 by their error; scaled down, and said
@@ -107,9 +107,7 @@ def _entry(name: str, text: str, options: Options) -> Entry:
                 f"occupancies up to {_LOOSE:g} on one site were scaled down to 1",
             ),
         )
-    check_cell(structure.lattice.matrix)
-    if len(structure) > options.limits.sites:
-        raise Unreadable("too-many-sites", f"{len(structure):,} sites")
+    check(structure, options.limits.sites)
     findings += tuple(Finding("parser-warning", "note", s) for s in said)
     return Entry(structure, {}, {}, name, findings, _fields(text))
 

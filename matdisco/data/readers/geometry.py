@@ -85,6 +85,28 @@ def check_cell(matrix: np.ndarray) -> None:
         raise Unreadable("flat-cell", f"the cell has a volume of {volume:.3g} Å³")
 
 
+def check(made: Structure, limit: int) -> None:
+    """Refuse a structure, whoever made it, that has no finite cell and positions.
+
+    Args:
+        made: the structure.
+        limit: most sites.
+
+    Raises:
+        Unreadable: with the rule that says what is wrong.
+    """
+    check_cell(np.asarray(made.lattice.matrix))
+    if len(made) > limit:
+        raise Unreadable(
+            "too-many-sites", f"{len(made):,} sites, more than the limit {limit:,}"
+        )
+    if not len(made):
+        raise Unreadable("no-structure", "the record has no atoms")
+    fractions = made.frac_coords
+    if not (np.isfinite(fractions).all() and np.abs(fractions).max() < 1e6):
+        raise Unreadable("bad-number", "a position is NaN, infinite or absurdly large")
+
+
 def boxed(
     species: Sequence[Any],
     positions: Any,

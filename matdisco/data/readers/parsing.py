@@ -24,6 +24,7 @@ from matdisco.data.readers.base import (
     RawRecord,
     Unreadable,
 )
+from matdisco.data.readers.geometry import check
 from matdisco.data.readers.text import decode, is_text, shorten
 
 
@@ -92,6 +93,8 @@ def _guarded(blob: Blob, form: Format, options: Options) -> Iterator[Entry]:
             with _quiet():
                 entries = form.parse(blob, options) if entries is None else entries
                 entry = next(entries, None)
+                if entry is not None and entry.structure is not None:
+                    check(entry.structure, options.limits.sites)
         except Exception as error:
             yield Entry(findings=(_why(error, form.name),))
             return

@@ -218,6 +218,7 @@ def test_a_number_without_unit_becomes_no_label(tmp_path: Path) -> None:
         (samples.POSCAR.replace("0 0 0\n", "0 nan 0\n"), "bad-number"),
         (samples.POSCAR.replace("0.5 0.5 0.0", "0.0 0.5 0.5"), "flat-cell"),
         (samples.CIF.replace("0.5 0.5 0.5 1", "0.5 0.5 0.5 1.6"), "occupancy"),
+        (samples.CIF.replace("O3 O 0 0.5", f"O3 O 0 {'1' * 400}"), "bad-number"),
         (samples.VASPRUN[:300], "truncated"),
         ("{\"a\": [1, 2", "unreadable"),
     ],
