@@ -87,6 +87,8 @@ def _entry(name: str, text: str, options: Options) -> Entry:
     _check_parameters(text)
     try:
         structure, said = _plain(text) or _parse(text, 1.0)
+    except Unreadable:
+        raise
     except (ZeroDivisionError, IndexError) as error:
         mended = _without_empty_loops(text)
         if mended == text:
@@ -116,6 +118,8 @@ def _plain(text: str) -> tuple[Structure, list[str]] | None:
     """Read the common kind of block quickly; None leaves it to pymatgen."""
     try:
         structure = cif_fast.read(text)
+    except Unreadable:
+        raise
     except Exception:  # pymatgen then says what is wrong
         return None
     return None if structure is None else (structure, [])

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from pymatgen.core import Composition, Element, Lattice, Structure
 
+from matdisco.data.readers.base import Unreadable
+
 _TOLERANCE = 1e-4  # of fractions: pymatgen's site_tolerance and frac_tolerance
 _THIRDS = np.array([1 / 3, 2 / 3])
 _OPERATIONS = (
@@ -25,6 +27,7 @@ _OPERATIONS = (
 _NOT_PLAIN = ("_atom_site_moment", "_space_group_magn", "_space_group_symop_magn",
               "_atom_type_oxidation_number", "_atom_site_attached_hydrogens",
               "_atom_site_calc_flag", "_cell_modulation")  # fmt: skip
+_LARGEST = 1e6  # Å, degrees or fractions: anything above is a slip
 _MOST = 5000  # sites; the comparison of all pairs would take too much memory
 
 
@@ -92,8 +95,11 @@ def _numbers(words: Any) -> np.ndarray | None:
             return None
         out.append(float(match[1]))
     values = np.array(out)
-    # a fraction this large is a slip; let pymatgen and the checks see it
-    return values if (np.abs(values) < 1e6).all() else None
+    if not (np.abs(values) < _LARGEST).all():
+        raise Unreadable(
+            "bad-number", f"a length, fraction or occupancy above {_LARGEST:g}"
+        )
+    return values
 
 
 @lru_cache(4096)

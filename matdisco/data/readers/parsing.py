@@ -93,14 +93,24 @@ def _guarded(blob: Blob, form: Format, options: Options) -> Iterator[Entry]:
             with _quiet():
                 entries = form.parse(blob, options) if entries is None else entries
                 entry = next(entries, None)
-                if entry is not None and entry.structure is not None:
-                    check(entry.structure, options.limits.sites)
         except Exception as error:
             yield Entry(findings=(_why(error, form.name),))
             return
         if entry is None:
             return
-        yield entry
+        yield _checked(entry, options)
+
+
+def _checked(entry: Entry, options: Options) -> Entry:
+    """Keep a structure that is none from going on; the file's others do."""
+    if entry.structure is None:
+        return entry
+    try:
+        check(entry.structure, options.limits.sites)
+    except Unreadable as error:
+        finding = Finding(error.rule, "reject", str(error))
+        return replace(entry, structure=None, findings=(*entry.findings, finding))
+    return entry
 
 
 def _why(error: Exception, form: str) -> Finding:
