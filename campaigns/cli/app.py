@@ -78,6 +78,13 @@ def run(
         except Interrupted:
             print(f"stopped; continue with: matdisco run {folder}", file=sys.stderr)
             raise typer.Exit(130) from None
+        except KeyboardInterrupt:
+            print(
+                "stopped at once; nothing recorded is lost, continue with: "
+                f"matdisco run {folder}",
+                file=sys.stderr,
+            )
+            raise typer.Exit(130) from None
         _print_outcome(campaign, reason)
 
 
