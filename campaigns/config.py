@@ -223,9 +223,8 @@ class CampaignConfig(Recipe):
         space = self.candidates.chemical_space()
         if space is not None:
             self._check_references()
-            self._named("evaluator", lambda: self.evaluator.check(frozenset(space)))
-        else:
-            self._named("evaluator", lambda: self.evaluator.check(frozenset()))
+        elements = frozenset(space or ())
+        self._named("evaluator", lambda: self.evaluator.check(elements))
         self._named("review", self._check_review)
         self._named("surrogate", self._check_surrogate)
         return size

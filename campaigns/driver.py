@@ -271,7 +271,7 @@ class Driver:
         self.on_close(number)
 
     def _batch_error(self, state: State, proposed: Event) -> dict[str, float] | None:
-        if self.config.objective.target and len(state.answered) == 0:
+        if len(state.answered) == 0:
             return None
         if any(p["mean"] is None for p in proposed.payload["proposals"]):
             return None

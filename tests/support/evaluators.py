@@ -48,10 +48,5 @@ def treacherous(crystal, share=0.3, hang=600.0):
     return emt_energy(crystal)
 
 
-def scattered(crystal):
-    """Return a number for any element, without physics: for tests of bookkeeping."""
-    return {"energy_per_atom": -int(crystal.structure_hash[:6], 16) / 2**24}
-
-
 def log_lines(path: Path) -> list[str]:
     return path.read_text().splitlines() if path.exists() else []
