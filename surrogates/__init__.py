@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from surrogates.base import FitReport, Prediction, Surrogate
     from surrogates.checkpoint import load
+    from surrogates.networks.recipes import NetworkEnsembleRecipe
     from surrogates.recipes import (
         AnySurrogate,
         GaussianProcessRecipe,
-        NetworkEnsembleRecipe,
         RandomForestRecipe,
     )
 
@@ -33,7 +33,7 @@ _HOMES = {
     "AnySurrogate": "surrogates.recipes",
     "FitReport": "surrogates.base",
     "GaussianProcessRecipe": "surrogates.recipes",
-    "NetworkEnsembleRecipe": "surrogates.recipes",
+    "NetworkEnsembleRecipe": "surrogates.networks.recipes",
     "Prediction": "surrogates.base",
     "RandomForestRecipe": "surrogates.recipes",
     "Surrogate": "surrogates.base",

@@ -23,10 +23,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from matdisco.errors import SurrogateError
 from matdisco.recipe import canonical_json, digest
+from surrogates.networks.recipes import NetworkEnsembleRecipe
 from surrogates.recipes import (
     AnySurrogate,
     GaussianProcessRecipe,
-    NetworkEnsembleRecipe,
     RandomForestRecipe,
 )
 

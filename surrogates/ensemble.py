@@ -35,12 +35,12 @@ from surrogates.checkpoint import Checkpoint, read, write
 from surrogates.ensemble_state import State
 from surrogates.graph_store import GraphStore, shared_store
 from surrogates.graphs import PackedGraphs
+from surrogates.networks.recipes import NetworkEnsembleRecipe
 from surrogates.pretraining import (
     left_out_members,
     pretraining_records,
     split_by_system,
 )
-from surrogates.recipes import NetworkEnsembleRecipe
 from surrogates.training import Examples, Schedule, evaluate, threads, train
 
 _LEAST = 8
@@ -56,7 +56,7 @@ _NOT_BASE = frozenset(
 
 
 class NetworkEnsemble:
-    """See the module; made by :class:`~surrogates.recipes.NetworkEnsembleRecipe`.
+    """See the module; made by :class:`~surrogates.networks.recipes.NetworkEnsembleRecipe`.
 
     Args:
         recipe: all settings.

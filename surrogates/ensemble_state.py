@@ -16,7 +16,7 @@ from surrogates.calibration import Scale, z_scores
 from surrogates.checkpoint import Checkpoint
 from surrogates.graphs import PackedGraphs
 from surrogates.metrics import evaluate as score
-from surrogates.recipes import NetworkEnsembleRecipe
+from surrogates.networks.recipes import NetworkEnsembleRecipe
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,7 +17,7 @@ from matdisco.data.dataset import Dataset
 from surrogates.base import Prediction, Surrogate
 from surrogates.checkpoint import load
 from surrogates.graphs import pack
-from surrogates.recipes import AnyNetwork
+from surrogates.networks.recipes import AnyNetwork
 from surrogates.training import evaluate
 
 SINGLE = 2e-5

@@ -5,15 +5,13 @@ from pathlib import Path
 import pytest
 
 from surrogates.base import Surrogate
-from surrogates.recipes import (
+from surrogates.networks.recipes import (
     AnyNetwork,
-    AnySurrogate,
     CGCNNRecipe,
     CoGNRecipe,
-    GaussianProcessRecipe,
     NetworkEnsembleRecipe,
-    RandomForestRecipe,
 )
+from surrogates.recipes import AnySurrogate, GaussianProcessRecipe, RandomForestRecipe
 from surrogates.testing import check_network, check_surrogate
 
 NETWORKS = [CoGNRecipe(width=12, blocks=2), CGCNNRecipe(width=12, blocks=2)]

@@ -18,8 +18,8 @@ from matdisco.errors import SurrogateError
 from surrogates.base import HistoryRow
 from surrogates.checkpoint import DESCRIPTION, WEIGHTS, load
 from surrogates.ensemble import NetworkEnsemble
+from surrogates.networks.recipes import CoGNRecipe, NetworkEnsembleRecipe
 from surrogates.pretraining import split_by_system
-from surrogates.recipes import CoGNRecipe, NetworkEnsembleRecipe
 from surrogates.testing import toy_crystals
 
 OLD = Dataset("old", tuple(toy_crystals(40, seed=1)))
@@ -104,7 +104,7 @@ def test_killed_while_pretraining_is_trained_again_with_the_same_bits(
         from pathlib import Path
         from matdisco.data.dataset import Dataset
         from surrogates.ensemble import NetworkEnsemble
-        from surrogates.recipes import NetworkEnsembleRecipe
+        from surrogates.networks.recipes import NetworkEnsembleRecipe
         recipe = NetworkEnsembleRecipe.model_validate_json({recipe!r})
         def die(row):
             if row["epoch"] == 3:

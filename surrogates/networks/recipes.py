@@ -1,0 +1,139 @@
+"""What a configuration may ask of graph networks. Does not import torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from matdisco.recipe import Recipe
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from surrogates.base import Surrogate
+
+
+class _Network(Recipe):
+    width: int = Field(32, ge=4, le=512)
+    """Channels of each node and edge."""
+    blocks: int = Field(3, ge=1, le=8)
+    """Rounds of message passing; each widens what an atom feels by one shell."""
+    distance_bins: int = Field(24, ge=4, le=128)
+    """Gaussians per kind of distance (absolute and relative to atomic radii)."""
+
+
+class CoGNRecipe(_Network):
+    """Edge-updating network on nearest-neighbour graphs (Ruff et al. 2024)."""
+
+    kind: Literal["cogn"] = "cogn"
+    """Selects this network."""
+
+    def build(
+        self, *, members: int, cutoff: float, bonds: float, generator: torch.Generator
+    ) -> nn.Module:
+        """Return the network with fresh weights."""
+        from surrogates.networks.cogn import CoGN
+
+        return CoGN(
+            members=members, width=self.width, blocks=self.blocks,
+            bins=self.distance_bins, cutoff=cutoff, bonds=bonds, generator=generator,
+        )  # fmt: skip
+
+
+class CGCNNRecipe(_Network):
+    """Crystal graph convolutional network (Xie and Grossman 2018)."""
+
+    kind: Literal["cgcnn"] = "cgcnn"
+    """Selects this network."""
+
+    def build(
+        self, *, members: int, cutoff: float, bonds: float, generator: torch.Generator
+    ) -> nn.Module:
+        """Return the network with fresh weights."""
+        from surrogates.networks.cgcnn import CGCNN
+
+        return CGCNN(
+            members=members, width=self.width, blocks=self.blocks,
+            bins=self.distance_bins, cutoff=cutoff, bonds=bonds, generator=generator,
+        )  # fmt: skip
+
+
+AnyNetwork = Annotated[CoGNRecipe | CGCNNRecipe, Field(discriminator="kind")]
+
+
+class NetworkEnsembleRecipe(Recipe):
+    """Graph networks trained together; their spread is the uncertainty.
+
+    With ``pretrain`` the members first learn a dataset of other crystals (once per
+    folder), and every fit starts from there: quick, and the same whatever was fitted
+    before.
+    """
+
+    unhashed: ClassVar[frozenset[str]] = frozenset({"threads"})
+
+    kind: Literal["network_ensemble"] = "network_ensemble"
+    """Selects this surrogate."""
+    network: AnyNetwork = Field(default_factory=CoGNRecipe)
+    """The architecture of every member."""
+    members: int = Field(8, ge=2, le=64)
+    """Networks in the ensemble."""
+    neighbours: int | None = Field(12, ge=1, le=64)
+    """k of the nearest-neighbour graph; null takes all atoms within ``cutoff``."""
+    cutoff: float = Field(8.0, gt=1.5, le=15.0)
+    """Å; longest distance that is told apart, and the radius if neighbours is null."""
+    epochs: int = Field(60, ge=1)
+    """Passes over the pretraining data, or over all data without pretraining."""
+    learning_rate: float = Field(5e-3, gt=0, le=0.1)
+    """Peak of the one-cycle schedule."""
+    batch_size: int = Field(64, ge=1)
+    """Crystals in a step."""
+    weight_decay: float = Field(1e-3, ge=0, le=1)
+    """AdamW's decoupled weight decay."""
+    held_out: float = Field(0.1, ge=0.02, le=0.5)
+    """Fraction, by whole chemical systems, that only calibrates and judges."""
+    patience: float = Field(0.5, gt=0, le=1)
+    """Stop after this fraction of the epochs without a better held-out error."""
+    pretrain: str | None = None
+    """A dataset file, or ``shipped:NAME``, to learn first; null starts from nothing."""
+    pretrain_target: str | None = None
+    """Label to learn there; null means the campaign's own target."""
+    base_seed: int = Field(0, ge=0)
+    """Seed of the pretraining, shared by all campaigns that use the same base."""
+    finetune_epochs: int = Field(30, ge=1)
+    """Passes over the campaign's records and the replayed ones in each fit."""
+    finetune_learning_rate: float = Field(3e-3, gt=0, le=0.1)
+    """Peak of the one-cycle schedule of a fit."""
+    replay: int = Field(200, ge=0)
+    """Pretraining records mixed into each fit, against forgetting."""
+    left_out: float = Field(0.375, gt=0, lt=1)
+    """Fraction of the members that do not see a given campaign record; those members'
+    errors on it calibrate the uncertainty."""
+    calibration_prior: float = Field(20.0, ge=0)
+    """Records that the scale of the base counts for against new errors."""
+    threads: int = Field(2, ge=1)
+    """Torch threads while training and predicting; may change the last bits."""
+
+    @model_validator(mode="after")
+    def _members_left(self) -> Self:
+        out = round(self.left_out * self.members)
+        if not 1 <= out < self.members:
+            raise ValueError(
+                f"left_out {self.left_out} of {self.members} members is {out}; "
+                "at least one member must see and one must miss each record"
+            )
+        return self
+
+    def build(self, seed: int, folder: Path | None = None) -> Surrogate:
+        """Return an unfitted surrogate.
+
+        Args:
+            seed: of the fit (which member sees which record, order, replay).
+            folder: where the pretrained base is kept as ``base``; None keeps it in
+                memory only.
+        """
+        from surrogates.ensemble import NetworkEnsemble
+
+        return NetworkEnsemble(self, seed, folder)
