@@ -56,7 +56,7 @@ _NOT_BASE = frozenset(
 
 
 class NetworkEnsemble:
-    """See the module; made by :class:`~surrogates.networks.recipes.NetworkEnsembleRecipe`.
+    """See the module; made by :class:`~surrogates.NetworkEnsembleRecipe`.
 
     Args:
         recipe: all settings.
