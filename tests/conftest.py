@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,10 @@ for name in ("OMP", "OPENBLAS", "MKL"):
     os.environ.setdefault(f"{name}_NUM_THREADS", "1")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MPLBACKEND", "agg")
+# one cache for all workers of this session's user, away from the home folder
+os.environ.setdefault(
+    "MATDISCO_CACHE", str(Path(tempfile.gettempdir()) / f"matdisco-tests-{os.getuid()}")
+)
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from matdisco.data.dataset import Dataset
 from matdisco.errors import DataError, SurrogateError
 from surrogates.featurizers.composition import NAMES, composition_features
 from surrogates.featurizers.elements import COLUMNS, raw_table, standard_table
-from surrogates.gaussian_process import JOINT_LIMIT, GaussianProcess, matern52
+from surrogates.gaussian_process import JOINT_LIMIT
 from surrogates.pyfunc import _load_pyfunc
 from surrogates.recipes import GaussianProcessRecipe, RandomForestRecipe
 from surrogates.testing import toy_crystals
@@ -36,34 +36,6 @@ def test_composition_features_are_site_averages() -> None:
     assert row["volume_per_atom"] == pytest.approx(
         crystal.structure.volume / crystal.n_atoms
     )
-
-
-def test_gaussian_process_conditions_exactly() -> None:
-    process = GaussianProcess(GaussianProcessRecipe(calibration_prior=0))
-    report = process.fit(DATA, "toy")
-    x = process._standard(composition_features(DATA.crystals))
-    kernel = matern52(np.linalg.norm(x[:, None] - x[None], axis=-1) / process._length)
-    y = DATA.values("toy")
-    z = (y - y.mean()) / y.std()
-    noisy = kernel + process._noise * np.eye(60)
-    prediction = process.predict(DATA.crystals)
-    np.testing.assert_allclose(
-        prediction.mean, y.mean() + y.std() * kernel @ np.linalg.solve(noisy, z),
-        atol=1e-8,
-    )  # fmt: skip
-    left = kernel - kernel @ np.linalg.solve(noisy, kernel)
-    signal = z @ np.linalg.solve(noisy, z) / 60
-    expected = signal * y.var() * (left + process._noise * np.eye(60))
-    np.testing.assert_allclose(
-        prediction.covariance / process.scale.k**2, expected, atol=1e-6
-    )
-    # leave-one-out in closed form equals leaving one out
-    rows = np.arange(1, 60)
-    k = kernel[np.ix_(rows, rows)] + process._noise * np.eye(59)
-    alone = kernel[0, rows] @ np.linalg.solve(k, z[rows])
-    inverse = np.linalg.inv(noisy)
-    assert z[0] - (inverse @ z)[0] / inverse[0, 0] == pytest.approx(alone, abs=1e-6)
-    assert report.metrics["spearman"] > 0.4
 
 
 def test_large_pools_get_variances_only(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,1 @@
+"""Gaussian processes: the exact one on arrays, and the surrogates made of it."""

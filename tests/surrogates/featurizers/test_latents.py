@@ -1,0 +1,113 @@
+"""Latents of potentials and their cache on disk."""
+
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from matdisco.crystal import Crystal
+from matdisco.errors import SurrogateError
+from surrogates.featurizers.latent_cache import cached_rows
+from surrogates.featurizers.pretrained import CHGNET_WIDTH, SEVENNET_WIDTH
+from surrogates.featurizers.table import features
+from surrogates.testing import toy_crystals, variants
+
+CRYSTALS = toy_crystals(12)
+
+
+class Counter:
+    """A featurizer that says how often it was asked."""
+
+    def __init__(self) -> None:
+        self.computed = 0
+
+    def __call__(self, crystals: list[Crystal]) -> np.ndarray:
+        self.computed += len(crystals)
+        return np.array([[c.n_atoms, c.structure.volume / 3] for c in crystals])
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("MATDISCO_CACHE", str(tmp_path))
+    return tmp_path / "latents"
+
+
+def ask(compute: Counter, crystals: list[Crystal], **recipe: object) -> np.ndarray:
+    return cached_rows("toy", recipe, crystals, compute, width=2)
+
+
+def test_each_structure_is_computed_once(folder: Path) -> None:
+    compute = Counter()
+    first = ask(compute, CRYSTALS[:8])
+    assert compute.computed == 8
+    again = ask(compute, [*CRYSTALS, CRYSTALS[0]])
+    assert compute.computed == 12
+    np.testing.assert_array_equal(again[:8], first)
+    np.testing.assert_array_equal(again[12], first[0])
+    ask(compute, CRYSTALS, version="2")
+    assert compute.computed == 24, "another recipe is another cache"
+    assert ask(compute, []).shape == (0, 2)
+
+
+@pytest.mark.parametrize("damage", ["bytes", "row"])
+def test_a_damaged_cache_is_computed_again(folder: Path, damage: str) -> None:
+    compute = Counter()
+    first = ask(compute, CRYSTALS)
+    (file,) = folder.glob("*.sqlite")
+    if damage == "bytes":
+        file.write_bytes(b"not a database" * 100)
+    else:
+        with sqlite3.connect(file) as connection:
+            connection.execute("UPDATE rows SET v = zeroblob(8)")
+        connection.close()
+    np.testing.assert_array_equal(ask(compute, CRYSTALS), first)
+    assert compute.computed == 24
+    ask(compute, CRYSTALS)
+    assert compute.computed == 24, "the repaired cache works"
+
+
+def test_an_unwritable_folder_is_survived(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    monkeypatch.setenv("MATDISCO_CACHE", str(blocked))
+    compute = Counter()
+    first = ask(compute, CRYSTALS)
+    np.testing.assert_array_equal(ask(compute, CRYSTALS), first)
+    assert compute.computed == 12, "memory stands in for the disk"
+
+
+def test_many_writers_at_once(folder: Path) -> None:
+    computes = [Counter() for _ in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda c: ask(c, CRYSTALS), computes))
+    for answer in answers:
+        np.testing.assert_array_equal(answer, answers[0])
+
+
+def test_rows_that_are_not_finite_name_the_crystal(folder: Path) -> None:
+    with pytest.raises(SurrogateError, match=f"{CRYSTALS[0].id}: toy features"):
+        cached_rows(
+            "toy", {}, CRYSTALS, lambda c: np.full((len(c), 2), np.nan), width=2
+        )
+
+
+@pytest.mark.parametrize(
+    ("kind", "package", "width", "energy"),
+    [  # eV/atom from the packages' own ASE calculators (chgnet 0.4.2, sevenn 0.13.0)
+        ("chgnet", "chgnet", CHGNET_WIDTH, -3.73401),
+        ("sevennet", "sevenn", SEVENNET_WIDTH, -3.66813),
+    ],
+)
+def test_latents_do_not_depend_on_how_a_crystal_is_written(
+    kind: str, package: str, width: int, energy: float, folder: Path
+) -> None:
+    pytest.importorskip(package)
+    crystal = CRYSTALS[3]
+    rows = features(kind, [crystal, *variants(crystal).values()], n_threads=1)
+    assert rows.shape == (6, width)
+    np.testing.assert_allclose(rows[1:], rows[:1].repeat(5, axis=0), atol=2e-4)
+    assert rows[0, -1] == pytest.approx(energy, abs=1e-4)

@@ -1,0 +1,125 @@
+"""The exact process against its definition, scikit-learn and brute force."""
+
+import numpy as np
+import pytest
+from scipy.stats import multivariate_normal
+
+from matdisco.data.dataset import Dataset
+from matdisco.errors import SurrogateError
+from surrogates.gaussian_process import GaussianProcess
+from surrogates.gp.exact import ExactGP, Hyper
+from surrogates.gp.kernels import distances, matern52
+from surrogates.recipes import GaussianProcessRecipe
+from surrogates.testing import toy_crystals
+
+draw = np.random.default_rng(1)
+X = draw.normal(size=(60, 3)) * [1.0, 10.0, 0.1] + [0, 5, 0]
+Y = np.sin(X[:, 0]) + 0.1 * X[:, 1] + 0.05 * draw.normal(size=60) + 7.0
+B = draw.normal(size=(9, 3)) * [1.0, 10.0, 0.1] + [0, 5, 0]
+
+
+def by_definition(gp: ExactGP, noise: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Solve the normal equations of the posterior with the plain inverse."""
+    inverse = np.linalg.inv(gp.kernel(X, X) + np.diag(noise))
+    cross = gp.kernel(B, X)
+    mean = Y.mean() + cross @ inverse @ (Y - Y.mean())
+    return mean, gp.kernel(B, B) - cross @ inverse @ cross.T
+
+
+def test_posterior_is_its_definition() -> None:
+    gp = ExactGP.fit(X, Y)
+    mean, covariance = by_definition(gp, np.full(60, gp.noise))
+    np.testing.assert_allclose(gp.mean(B), mean, rtol=1e-7)
+    np.testing.assert_allclose(gp.covariance(B), covariance, atol=1e-8)
+    np.testing.assert_allclose(gp.variance(B), np.diag(covariance), atol=1e-8)
+    v = gp.whiten(B)
+    assert v.shape == (60, 9)
+    np.testing.assert_allclose(gp.kernel(B, B) - v.T @ v, covariance, atol=1e-8)
+    np.testing.assert_allclose(
+        gp.lower @ gp.lower.T, gp.kernel(X, X) + gp.noise * np.eye(60), atol=1e-9
+    )
+
+
+def test_agrees_with_scikit_learn() -> None:
+    from sklearn.gaussian_process import GaussianProcessRegressor
+    from sklearn.gaussian_process.kernels import ConstantKernel, Matern
+
+    gp = ExactGP.fit(X, Y)
+    kernel = ConstantKernel(gp.amplitude**2) * Matern(gp.hyper.length, nu=2.5)
+    other = GaussianProcessRegressor(kernel, alpha=gp.noise, optimizer=None)
+    other.fit(gp.standard(X), Y - Y.mean())
+    mean, std = other.predict(gp.standard(B), return_std=True)
+    np.testing.assert_allclose(gp.mean(B), mean + Y.mean(), rtol=1e-6)
+    np.testing.assert_allclose(gp.variance(B), std**2, rtol=1e-5, atol=1e-9)
+
+
+def test_hyperparameters_maximise_the_likelihood() -> None:
+    gp = ExactGP.fit(X, Y)
+
+    def likelihood(hyper: Hyper) -> float:
+        fixed = ExactGP.fit(X, Y, hyper=hyper)
+        joint = multivariate_normal(cov=fixed.lower @ fixed.lower.T)
+        return float(joint.logpdf(Y - Y.mean()))
+
+    best = likelihood(gp.hyper)
+    for length in (0.7, 1.4):
+        for ratio in (0.5, 2.0):
+            other = Hyper(gp.hyper.length * length, gp.hyper.ratio * ratio)
+            assert likelihood(other) < best + 0.5  # half a nat: the grid's own step
+
+
+@pytest.mark.parametrize("noise", [0.04, np.geomspace(0.001, 1.0, 60)])
+def test_known_noise_is_kept(noise: float | np.ndarray) -> None:
+    gp = ExactGP.fit(X, Y, noise=noise)
+    np.testing.assert_allclose(gp.noise, noise)
+    mean, covariance = by_definition(gp, np.broadcast_to(noise, 60))
+    np.testing.assert_allclose(gp.mean(B), mean, rtol=1e-7)
+    np.testing.assert_allclose(gp.covariance(B), covariance, atol=1e-7)
+
+
+def test_leave_one_out_is_leaving_one_out() -> None:
+    gp = ExactGP.fit(X, Y)
+    errors, std = gp.leave_one_out()
+    rest = np.arange(1, 60)
+    k = gp.kernel(X, X)
+    noisy = k[np.ix_(rest, rest)] + gp.noise * np.eye(59)
+    mean = Y.mean() + k[0, rest] @ np.linalg.solve(noisy, Y[rest] - Y.mean())
+    left = k[0, 0] + gp.noise - k[0, rest] @ np.linalg.solve(noisy, k[rest, 0])
+    assert errors[0] == pytest.approx(Y[0] - mean, abs=1e-8)
+    assert std[0] == pytest.approx(np.sqrt(left), abs=1e-8)
+
+
+def test_bad_arrays_are_refused() -> None:
+    for x, y, noise in (
+        (X, Y[:5], None),
+        (X[:, 0], Y, None),
+        (X[:0], Y[:0], None),
+        (np.where(X > 0, X, np.nan), Y, None),
+        (X, Y, -1.0),
+        (X, Y, np.ones(3)),
+    ):
+        with pytest.raises(SurrogateError):
+            ExactGP.fit(x, y, noise=noise)
+
+
+def test_distances_are_distances() -> None:
+    np.testing.assert_allclose(
+        distances(X, B), np.linalg.norm(X[:, None] - B[None], axis=-1), rtol=1e-9
+    )
+    assert (np.diag(distances(X, X)) == 0).all()
+    assert matern52(np.array([1.0]))[0] == pytest.approx(0.52399411)
+
+
+def test_surrogate_reports_the_process_with_its_noise() -> None:
+    data = Dataset("toy", tuple(toy_crystals(40)))
+    surrogate = GaussianProcess(GaussianProcessRecipe(calibration_prior=0))
+    report = surrogate.fit(data, "toy")
+    process = surrogate.process
+    assert process is not None and report.metrics["spearman"] > 0.4
+    raw = surrogate._raw
+    found = surrogate.predict(data.crystals)
+    np.testing.assert_allclose(found.mean, process.mean(raw))
+    expected = process.covariance(raw) + process.noise * np.eye(40)
+    np.testing.assert_allclose(
+        found.covariance / surrogate.scale.k**2, expected, atol=1e-7
+    )
