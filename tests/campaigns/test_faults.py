@@ -18,7 +18,7 @@ def treacherous(**changes):
                 "returns": ["energy_per_atom"],
                 "settings": {"share": 0.3},
             },
-            execution={"workers": 2, "timeout": 1.5, "retries": 1},
+            execution={"workers": 2, "timeout": 3.0, "retries": 1},
             **changes,
         )
     )

@@ -10,11 +10,13 @@ import os
 import time
 from pathlib import Path
 
+# imported by a worker before it takes work: an import inside a call would count against
+# the time limit of that call, and on a busy machine use it up
+from ase.calculators.emt import EMT
+
 
 def emt_energy(crystal, log=None, delay=0.0):
     """Single-point EMT energy; appends one line to ``log`` per finished call."""
-    from ase.calculators.emt import EMT
-
     atoms = crystal.to_atoms()
     atoms.calc = EMT()
     energy = atoms.get_potential_energy() / len(atoms)
