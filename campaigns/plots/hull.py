@@ -11,7 +11,8 @@ from matplotlib.patheffects import withStroke
 from scipy.spatial import ConvexHull
 
 from campaigns.objectives import HullObjective
-from campaigns.plots.style import (
+from campaigns.state import target_range
+from matdisco.plot_style import (
     BLUE,
     GREEN,
     GREY,
@@ -25,7 +26,6 @@ from campaigns.plots.style import (
     note,
     subscripted,
 )
-from campaigns.state import target_range
 from matdisco.properties import get
 
 if TYPE_CHECKING:

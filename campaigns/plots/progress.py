@@ -11,7 +11,8 @@ from matplotlib.ticker import MaxNLocator
 
 from campaigns.comparison import Comparison, compare, evaluation_order
 from campaigns.objectives import HullObjective
-from campaigns.plots.style import (
+from campaigns.state import target_range
+from matdisco.plot_style import (
     BLUE,
     GREY,
     ORANGE,
@@ -22,7 +23,6 @@ from campaigns.plots.style import (
     grid,
     note,
 )
-from campaigns.state import target_range
 from matdisco.properties import get
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from matplotlib import rc_context
 from matplotlib.ticker import MaxNLocator
 from scipy.stats import beta, norm
 
-from campaigns.plots.style import (
+from matdisco.plot_style import (
     BLUE,
     GREY,
     INK,

@@ -1,0 +1,127 @@
+"""Has the subject seen the answers: test records in its training data or pool.
+
+Three kinds of evidence: the training set as the caller names it, the training rows
+that some checkpoints keep, and behaviour (delivered errors far below those of the same
+thing fitted honestly). Kapoor and Narayanan, Patterns 4, 100804 (2023) on leakage.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from matdisco.crystal import Crystal
+from matdisco.data.dataset import Dataset
+from matdisco.data.duplicates import group_duplicates
+from surrogates import metrics
+from surrogates.assessment.result import Section
+from surrogates.assessment.trial import Trial
+
+_KAPOOR = "Kapoor and Narayanan, Patterns 4, 100804 (2023)"
+_YEOM = "after Yeom et al., IEEE CSF 2018 (arXiv:1709.01604)"
+
+
+def measure(trial: Trial, section: Section) -> None:
+    """Fill the part on leakage of the section on safety."""
+    if trial.dataset is None:
+        section.skip("leakage", "no structures to compare")
+        return
+    test = trial.dataset
+    share, how = _in_training(trial)
+    if share is None:
+        section.skip("leaked", "the training data are not known (--trained-on)")
+    else:
+        section.add(
+            "leaked",
+            share,
+            f"share of test records found in the training data ({how})",
+            source=_KAPOOR,
+        )
+    if trial.training is not None:
+        near = {c.formula for c in trial.training}
+        section.add(
+            "same_formula",
+            float(np.mean([c.formula in near for c in test])),
+            "share of test records whose formula is in the training data",
+        )
+        section.add(
+            "leaked_near",
+            shared(test, trial.training, "similar"),
+            "share of test records with a near-copy (same structure type and "
+            "composition) in the training data",
+            source=_KAPOOR,
+        )
+    if trial.pool is not None:
+        known = trial.training if trial.training is not None else test
+        section.add(
+            "pool_leaked",
+            shared(trial.pool, known, "same"),
+            "share of the pool whose answers the subject has been shown",
+        )
+    _behaviour(trial, section)
+
+
+def shared(these: Dataset, those: Dataset, level: str) -> float:
+    """Return the share of ``these`` that are also in ``those``."""
+    formulas = {c.formula for c in those}
+    rows = [i for i, c in enumerate(these) if c.formula in formulas]
+    wanted = {these[i].formula for i in rows}
+    other = [c for c in those if c.formula in wanted]
+    crystals: list[Crystal] = [these[i] for i in rows] + other
+    groups = group_duplicates(crystals, "similar" if level == "similar" else "same")
+    found = sum(
+        len([i for i in g if i < len(rows)]) for g in groups if max(g) >= len(rows)
+    )
+    return found / max(len(these), 1)
+
+
+def _in_training(trial: Trial) -> tuple[float | None, str]:
+    """Return the share of test records that were trained on, by the best evidence."""
+    assert trial.dataset is not None
+    known = trial.subject.training
+    if trial.training is not None:
+        return shared(trial.dataset, trial.training, "same"), "same structure"
+    if known.hash and known.hash == trial.dataset.content_hash:
+        return 1.0, "the very dataset"
+    if known.features is not None and known.labels is not None:
+        from surrogates.featurizers.table import features
+
+        kind = known.feature_kind
+        if kind in ("composition", "chgnet"):
+            mine = features(kind, trial.dataset.crystals)  # type: ignore[arg-type]
+            seen = {
+                _row(x, y) for x, y in zip(known.features, known.labels, strict=True)
+            }
+            both = [_row(x, y) in seen for x, y in zip(mine, trial.y, strict=True)]
+            return float(np.mean(both)), "features and label in the checkpoint"
+    return None, ""
+
+
+def _row(features: np.ndarray, label: float) -> bytes:
+    """Return features and label to six digits, to be compared."""
+    full = np.append(np.asarray(features, dtype=float), label)
+    return np.array([float(f"{v:.6g}") + 0.0 for v in full]).tobytes()
+
+
+def _behaviour(trial: Trial, section: Section) -> None:
+    """Compare delivered errors with those of honest refits on the same records."""
+    if not (trial.fixed and trial.can_refit):
+        section.skip("memorised", "the subject cannot be fitted here")
+        return
+    honest = trial.out_of_fold
+    good = np.isfinite(honest.mean) & np.isfinite(trial.guess.mean)
+    delivered = metrics.mae(trial.y[good], trial.guess.mean[good])
+    fair = metrics.mae(trial.y[good], honest.mean[good])
+    ratio = delivered / max(fair, 1e-12)
+    section.add(
+        "memorised",
+        ratio,
+        "delivered error over that of the same thing fitted on other folds of "
+        "these records: far below 1, it has seen them",
+        source=_YEOM,
+    )
+    section.add(
+        "degraded",
+        ratio,
+        "the same ratio: far above 1, it learned something else (other data, "
+        "wrong or poisoned labels)",
+    )
