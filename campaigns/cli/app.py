@@ -200,9 +200,16 @@ def _mount() -> None:
     from campaigns.cli.label import label
 
     app.command()(label)
-    for name in ("data", "surrogate"):
+    app.add_typer(import_module("campaigns.cli.data").app, name="data")
+    surrogate = typer.Typer(
+        no_args_is_help=True,
+        help="Train, use, assess and compare surrogates.",
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    for name in ("surrogate", "assess"):  # one group, written in two files
         if find_spec(f"campaigns.cli.{name}"):
-            app.add_typer(import_module(f"campaigns.cli.{name}").app, name=name)
+            surrogate.add_typer(import_module(f"campaigns.cli.{name}").app)
+    app.add_typer(surrogate, name="surrogate")
 
 
 _mount()

@@ -92,7 +92,7 @@ def sync(
         raise CampaignError(f"{campaign.folder}: nothing on record yet to track")
     uri = tracking_uri(campaign)
     try:
-        with sync_lock(campaign.folder), _quiet_mlflow():
+        with sync_lock(campaign.folder), quiet_mlflow():
             from mlflow import MlflowClient
 
             tell("MLflow loaded")
@@ -105,12 +105,12 @@ def sync(
         raise
     except Exception as error:
         raise CampaignError(
-            f"MLflow at {_without_password(uri)} is not up to date: {explain(error)}"
+            f"MLflow at {without_password(uri)} is not up to date: {explain(error)}"
         ) from error
 
 
 @contextmanager
-def _quiet_mlflow() -> Iterator[None]:
+def quiet_mlflow() -> Iterator[None]:
     """Keep MLflow quick to give up and silent, and leave no trace of that."""
     added = {k: v for k, v in DEFAULTS.items() if k not in os.environ}
     os.environ.update(added)
@@ -149,5 +149,6 @@ def explain(error: BaseException) -> str:
     return f"{type(error).__name__}: {text[:200]}"
 
 
-def _without_password(uri: str) -> str:
+def without_password(uri: str) -> str:
+    """Return a URI fit for a message."""
     return re.sub(r"//[^/@]*@", "//***@", uri)

@@ -96,7 +96,9 @@ class Card:
     def __str__(self) -> str:
         counts = [m["verdict"] for m in self.measures().values()]
         told = ", ".join(f"{counts.count(v)} {v}" for v in ("pass", "warn", "fail"))
-        return f"{self.name}: {self.verdict.upper()} ({told}; {self.seal[:16]})"
+        text = f"{self.name}: {self.verdict.upper()} ({told}; {self.seal[:16]})"
+        blank = [s["name"] for s in self.body["sections"] if s["verdict"] == "info"]
+        return text + (f"; not tested: {', '.join(blank)}" if blank else "")
 
     def to_json(self) -> str:
         """Return the file's text."""

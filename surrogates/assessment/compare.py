@@ -31,6 +31,8 @@ class Entry:
     """Its card."""
     errors: pd.Series
     """Absolute errors by record id."""
+    truth: pd.Series
+    """True values by record id."""
 
 
 def read_entry(path: str | Path) -> Entry:
@@ -50,7 +52,7 @@ def read_entry(path: str | Path) -> Entry:
             f"{home / TABLE}: not the predictions that this card was made of"
         )
     table = pd.read_csv(home / TABLE, dtype={"id": str}).set_index("id")
-    return Entry(card, (table["mean"] - table["true"]).abs().dropna())
+    return Entry(card, (table["mean"] - table["true"]).abs().dropna(), table["true"])
 
 
 def leaderboard(entries: Sequence[Entry], *, seed: int = 0) -> pd.DataFrame:
@@ -62,19 +64,10 @@ def leaderboard(entries: Sequence[Entry], *, seed: int = 0) -> pd.DataFrame:
         whether it is tied with the best at 5 %.
 
     Raises:
-        DataError: fewer than two, different targets, or no records in common.
+        DataError: fewer than two, other true values, or no records in common.
     """
     if len(entries) < 2:
         raise DataError(f"expected at least two cards to compare, got {len(entries)}")
-    targets = {
-        (e.card.body["data"]["target"], e.card.body["data"]["unit"]) for e in entries
-    }
-    tables = {e.card.body["data"].get("test", {}).get("sha256") for e in entries}
-    if len(targets) > 1 and len(tables - {None}) != 1:
-        raise DataError(
-            "these cards are about different targets: "
-            + ", ".join(sorted(t for t, _ in targets))
-        )
     shared = entries[0].errors.index
     for entry in entries[1:]:
         shared = shared.intersection(entry.errors.index)
@@ -84,10 +77,18 @@ def leaderboard(entries: Sequence[Entry], *, seed: int = 0) -> pd.DataFrame:
             "all models on one dataset)"
         )
     shared = shared.sort_values()
+    truth = np.stack([e.truth.loc[shared].to_numpy(float) for e in entries])
+    if np.ptp(truth, axis=0).max() > 1e-6 * max(float(truth.std()), 1e-12):
+        at = int(np.argmax(np.ptp(truth, axis=0)))
+        raise DataError(
+            f"the cards disagree on the true value of record {shared[at]}: "
+            f"{', '.join(f'{v:g}' for v in truth[:, at])}; they are about different "
+            "targets or datasets"
+        )
     errors = np.stack([e.errors.loc[shared].to_numpy(float) for e in entries])
     order = np.argsort(errors.mean(axis=1), kind="stable")
     best = errors[order[0]]
-    draws = _resampled(errors[order] - 0.0, seed)
+    draws = _resampled(errors[order], seed)
     rows = []
     for place, i in enumerate(order):
         difference = errors[i] - best
@@ -159,3 +160,32 @@ def holm(p: np.ndarray) -> np.ndarray:
         least = max(least, min(1.0, float(p[i]) * (len(p) - rank)))
         out[i] = least
     return out
+
+
+def to_text(table: pd.DataFrame) -> str:
+    """Return the leaderboard as a Markdown table with a line on how to read it."""
+    lines = [
+        "| model | verdict | MAE | 95 % interval | behind the best | p (bootstrap) | "
+        "p (Wilcoxon) | tied with best |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in table.to_dict("records"):
+        first = row["p_bootstrap"] != row["p_bootstrap"]
+        behind = (
+            "-" if first else
+            f"{row['behind']:.4g} ({row['behind_low']:.3g} to {row['behind_high']:.3g})"
+        )  # fmt: skip
+        chances = (
+            ["-", "-"] if first
+            else [f"{row[k]:.2g}" for k in ("p_bootstrap", "p_wilcoxon")]
+        )  # fmt: skip
+        lines.append(
+            f"| {row['model']} | {row['verdict']} | {row['mae']:.4g} | "
+            f"{row['mae_low']:.4g} to {row['mae_high']:.4g} | {behind} | "
+            f"{' | '.join(chances)} | {'yes' if row['tied_with_best'] else 'no'} |"
+        )
+    lines.append(
+        f"\n{int(table['records'].iloc[0]):,} shared test records; paired tests, "
+        "p-values corrected by Holm; tied: not distinguishable at 5 % by both tests."
+    )
+    return "\n".join(lines)

@@ -30,7 +30,7 @@ def measure(trial: Trial, section: Section) -> None:
     skill = 1 - error / naive if naive > 0 else float("nan")
     add(
         "skill", skill,
-        f"1 minus the error over that of always saying the median ({naive:.4g} {unit})",
+        f"1 minus the error over that of always saying the median ({naive:.4g})",
         source="skill score: Murphy, Mon. Weather Rev. 116, 2417 (1988)",
     )  # fmt: skip
     add("r2", metrics.r2(y, mean), "coefficient of determination")

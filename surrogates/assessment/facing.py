@@ -121,7 +121,8 @@ def _from_table(
         else tuple(table.formula[i] for i in keep)
     )  # fmt: skip
     return Trial(
-        suite, subject, target or table.column, tuple(ids[i] for i in keep), y[keep],
+        suite, subject, target or table.truth or "target",
+        tuple(ids[i] for i in keep), y[keep],
         table.guess.take(keep), "predictions as given, truth from the same table",
         known, formulas, None if table.fold is None else table.fold[keep],
         None if table.hull is None else table.hull[keep], training, pool,

@@ -87,7 +87,7 @@ def _in_training(trial: Trial) -> tuple[float | None, str]:
 
         kind = known.feature_kind
         if kind in ("composition", "chgnet"):
-            mine = features(kind, trial.dataset.crystals)  # type: ignore[arg-type]
+            mine = features(kind, trial.dataset.crystals)
             seen = {
                 _row(x, y) for x, y in zip(known.features, known.labels, strict=True)
             }

@@ -124,10 +124,6 @@ def _conserve(
 ) -> None:
     """Run velocity Verlet at constant energy and fit the drift."""
     from ase import units
-    from ase.md.velocitydistribution import (
-        MaxwellBoltzmannDistribution,
-        Stationary,
-    )
     from ase.md.verlet import VelocityVerlet
 
     crystal = min(crystals, key=lambda c: (c.n_atoms < 2, c.n_atoms, c.id))
@@ -135,9 +131,10 @@ def _conserve(
     copies = int(np.ceil((_CELLS / len(atoms)) ** (1 / 3)))
     atoms = atoms.repeat((copies, copies, copies))
     atoms.calc = calculator
-    rng = np.random.RandomState(trial.suite.seed)
-    MaxwellBoltzmannDistribution(atoms, temperature_K=trial.suite.nve_kelvin, rng=rng)
-    Stationary(atoms)
+    # Maxwell-Boltzmann momenta without drift of the whole
+    spread = np.sqrt(atoms.get_masses() * units.kB * trial.suite.nve_kelvin)
+    momenta = trial.generator(9).standard_normal((len(atoms), 3)) * spread[:, None]
+    atoms.set_momenta(momenta - momenta.mean(axis=0))
     run = VelocityVerlet(atoms, timestep=_FEMTOSECOND * units.fs)
     energies = [atoms.get_total_energy()]
     for _ in range(trial.suite.nve_steps):

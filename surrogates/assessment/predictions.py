@@ -41,6 +41,8 @@ class Table:
     """Where it was."""
     column: str
     """The column of predictions."""
+    truth: str | None
+    """The column of true values."""
     ids: tuple[str, ...]
     """Row names, unique."""
     guess: Guess
@@ -117,6 +119,7 @@ def read_predictions(
     return Table(
         path,
         chosen,
+        target,
         tuple(names),
         Guess(mean, std),
         None if target is None else _numbers(table, path, target),

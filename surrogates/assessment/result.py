@@ -10,7 +10,7 @@ import numpy as np
 
 from surrogates.assessment.suite import SectionName, SuiteRecipe, Threshold, Verdict
 
-DIGITS = 8
+DIGITS = 10
 """Significant digits kept of a measure: below any meaning, above the noise of sums in
 another order, so that the same inputs give the same card."""
 
@@ -109,7 +109,7 @@ def rounded(value: float | None) -> float | None:
     """Keep ``DIGITS`` significant digits; None for what is not a finite number.
 
     >>> rounded(1 / 3)
-    0.33333333
+    0.3333333333
     """
     if value is None or not np.isfinite(value):
         return None

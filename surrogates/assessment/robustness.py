@@ -28,7 +28,8 @@ def measure(trial: Trial, section: Section) -> None:
         )
         return
     rng = trial.generator(4)
-    n = min(trial.suite.robustness_crystals, len(trial.rows))
+    suite, slow = trial.suite, trial.subject.calculator is not None
+    n = suite.potential_crystals if slow else suite.robustness_crystals
     rows = np.sort(rng.permutation(trial.rows)[:n])
     crystals = trial.dataset.take(rows).crystals
     base = predict_each(trial.predict, crystals).mean

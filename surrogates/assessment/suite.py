@@ -126,7 +126,7 @@ STANDARD: Mapping[str, Threshold] = {
     "safety.pool_leaked": _low(0.0, 0.05),
     "safety.memorised": _high(0.6, 0.3),
     "safety.degraded": _low(2.0, 4.0),
-    "safety.suspect_labels": _low(0.01, 0.03),
+    "safety.suspect_labels": _low(0.03, 0.045),
     "safety.unsafe_files": _low(None, 0.0),
     "safety.forbidden_proposals": _low(0.0, 0.05),
 }

@@ -1,0 +1,166 @@
+"""Each way to be broken is caught by the check that is made for it, and by no luck.
+
+The honest forest below passes every one of these checks; the broken ones are that same
+forest with one thing wrong.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from assessed import FOREST, QUICK, TARGET
+from numpy.linalg import norm
+
+from matdisco.crystal import Crystal
+from surrogates.assessment.battery import assess
+from surrogates.assessment.doors import open_checkpoint, potential, wrap
+from surrogates.assessment.safety import poisoned
+from surrogates.assessment.subject import Guess, Subject
+from surrogates.assessment.trial import relabelled
+
+CAUGHT = {
+    "constant": ("efficacy.skill", "efficacy.spread_ratio", "robustness.sees_species"),
+    "turns with the frame": ("robustness.rotation",),
+    "counts atoms": ("robustness.supercell",),
+    "order of atoms": ("robustness.permutation",),
+    "absolute positions": ("robustness.translation", "robustness.atom_wrap"),
+    "overconfident": ("calibration.rms_z", "calibration.undercoverage_90"),
+    "trained on the test set": ("safety.leaked",),
+    "poisoned": ("safety.suspect_labels",),
+}
+
+
+def verdicts(subject: Subject, data, suite=QUICK, **rest) -> dict[str, str]:
+    card, _ = assess(subject, data, suite, target=TARGET, **rest)
+    return {k: m["verdict"] for k, m in card.measures().items()}
+
+
+@pytest.fixture(scope="module")
+def honest(forest, test):
+    return verdicts(open_checkpoint(forest), test)
+
+
+def with_error(subject: Subject, error) -> Subject:
+    """Return the subject with ``error(crystal)`` added to each prediction, eV/atom."""
+
+    def predict(crystals):
+        found = subject.predict(crystals)
+        return Guess(found.mean + [error(c) for c in crystals], found.std)
+
+    return replace(subject, predict=predict)
+
+
+@pytest.fixture
+def broken(forest, train, test, tmp_path):
+    good = open_checkpoint(forest)
+    centre = float(np.median(train.values(TARGET)))
+
+    def fitted(data) -> Subject:
+        surrogate = FOREST.build(0)
+        surrogate.fit(data, TARGET)
+        surrogate.save(tmp_path / "fitted")
+        return open_checkpoint(tmp_path / "fitted")
+
+    def tilt(crystal: Crystal) -> float:
+        first = np.array(crystal.structure.lattice.matrix[0])
+        return 0.2 * float(first[2] / norm(first))
+
+    def distance(crystal: Crystal) -> float:
+        return 0.1 * float(norm(crystal.structure.cart_coords, axis=1).min())
+
+    def make(name: str) -> Subject:
+        match name:
+            case "constant":
+                return replace(
+                    good,
+                    predict=lambda cs: Guess(
+                        np.full(len(cs), centre), np.full(len(cs), 1.0)
+                    ),
+                )
+            case "turns with the frame":
+                return with_error(good, tilt)
+            case "counts atoms":
+                return with_error(good, lambda c: 0.01 * c.n_atoms)
+            case "order of atoms":
+                return with_error(good, lambda c: 0.02 * float(c.atomic_numbers[0]))
+            case "absolute positions":
+                return with_error(good, distance)
+            case "overconfident":
+                return replace(
+                    good,
+                    predict=lambda cs: (g := good.predict(cs))._replace(std=g.std / 5),
+                )
+            case "trained on the test set":
+                return fitted(replace(train, crystals=(*train[:100], *test)))
+            case "poisoned":
+                labels = poisoned(train.values(TARGET), 0.1, seed=1)
+                return fitted(relabelled(train, TARGET, labels))
+        raise AssertionError(name)
+
+    return make
+
+
+@pytest.mark.parametrize("name", list(CAUGHT))
+def test_caught_by_the_right_check(name, broken, honest, test):
+    found = verdicts(broken(name), test)
+    for check in CAUGHT[name]:
+        assert found[check] == "fail", f"{name}: {check} says {found[check]}"
+        assert honest[check] in ("pass", "warn"), f"honest forest fails {check}"
+    others = {k for checks in CAUGHT.values() for k in checks} - set(CAUGHT[name])
+    if name not in ("constant", "counts atoms"):  # those break several things at once
+        false = [k for k in others if found[k] == "fail"]
+        assert not false, f"{name} also fails {false}"
+
+
+def test_memory_gives_itself_away_without_any_record(broken, train, test):
+    """Even where the training data are unknown, memorised answers are too good."""
+    suite = QUICK.model_copy(
+        update={"refits": True, "sections": ("safety",), "requires": ()}
+    )
+    secret = broken("trained on the test set")
+    unknown = replace(secret, training=replace(secret.training, features=None))
+    found = verdicts(unknown, test, suite)
+    assert found["safety.memorised"] != "pass"
+    assert "safety.leaked" not in found
+
+
+def test_training_data_by_name_show_leaks_and_poison(forest, train, test):
+    """The same checks for a subject that keeps nothing: the caller names the data."""
+    blind = replace(open_checkpoint(forest), training=replace(
+        open_checkpoint(forest).training, hash="", features=None))  # fmt: skip
+    suite = QUICK.model_copy(update={"sections": ("safety",), "requires": ()})
+    clean = verdicts(blind, test, suite, training=train)
+    assert clean["safety.leaked"] == "pass"
+    assert clean["safety.suspect_labels"] == "pass"
+    dirty = relabelled(train, TARGET, poisoned(train.values(TARGET), 0.1, seed=2))
+    both = replace(dirty, crystals=(*dirty, *test[:30]))
+    found = verdicts(blind, test, suite, training=both)
+    assert found["safety.leaked"] == "fail"
+    assert found["safety.suspect_labels"] == "fail"
+
+
+def test_potential_with_wrong_forces_is_caught(records):
+    from ase.calculators.emt import EMT
+
+    class Wrong(EMT):
+        def calculate(self, *args, **kwargs):
+            super().calculate(*args, **kwargs)
+            self.results["forces"] = 0.9 * self.results["forces"]
+
+    suite = QUICK.model_copy(update={"sections": ("potential",), "requires": (),
+                                     "nve_steps": 60})  # fmt: skip
+    metals = records.take([i for i, c in enumerate(records) if "Ti" not in c.elements])
+    right = verdicts(potential("emt", EMT, {}), metals, suite)
+    wrong = verdicts(potential("wrong", Wrong, {}), metals, suite)
+    assert right["potential.force_error"] == "pass"
+    assert right["potential.nve_drift"] != "fail"
+    assert right["potential.stress_error"] == "pass"
+    assert wrong["potential.force_error"] == "fail"
+    assert wrong["potential.stress_error"] == "pass"
+
+
+def test_function_door():
+    def predict(crystals):
+        return np.zeros(len(crystals))
+
+    assert wrap(predict, "here:predict").predict([]).mean.shape == (0,)

@@ -1,0 +1,53 @@
+"""The suite files, and what their limits mean."""
+
+from pathlib import Path
+
+import pytest
+
+from matdisco.errors import ConfigError
+from surrogates.assessment.suite import STANDARD, SuiteRecipe, Threshold
+
+CONFIGS = Path(__file__).resolve().parents[3] / "configs" / "assessments"
+
+
+def test_standard_file_is_the_default():
+    assert SuiteRecipe.load(CONFIGS / "standard-1.yaml") == SuiteRecipe()
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda p: p.stem)
+def test_file_name_is_name_and_version(path):
+    suite = SuiteRecipe.load(path)
+    assert path.stem == f"{suite.name}-{suite.version}"
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high"),
+    [(0.05, "pass", "fail"), (0.15, "warn", "warn"), (0.25, "fail", "pass"),
+     (0.1, "pass", "warn"), (0.2, "warn", "pass"), (float("nan"), "fail", "fail"),
+     (None, "fail", "fail")],
+)  # fmt: skip
+def test_judging(value, low, high):
+    assert Threshold(warn=0.1, fail=0.2, better="low").judge(value) == low
+    assert Threshold(warn=0.2, fail=0.1, better="high").judge(value) == high
+
+
+def test_mistakes_are_sentences(tmp_path):
+    path = tmp_path / "suite.yaml"
+    path.write_text("thresholds:\n  efficacy.skil: {warn: 1, better: high}\n")
+    with pytest.raises(ConfigError, match=r"did you mean efficacy\.skill"):
+        SuiteRecipe.load(path)
+    path.write_text("requires: [shift]\nsections: [efficacy]\n")
+    with pytest.raises(ConfigError, match="requires shift, which sections leaves out"):
+        SuiteRecipe.load(path)
+    path.write_text(
+        "thresholds:\n  efficacy.skill: {warn: 0.1, fail: 0.5, better: high}\n"
+    )
+    with pytest.raises(ConfigError, match="must be on the worse side"):
+        SuiteRecipe.load(path)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        SuiteRecipe.load(tmp_path / "none.yaml")
+
+
+def test_every_limit_belongs_to_a_section():
+    sections = SuiteRecipe().sections
+    assert {key.partition(".")[0] for key in STANDARD} == set(sections)
