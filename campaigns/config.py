@@ -15,6 +15,7 @@ from campaigns.acquisition.recipes import (
     HullProbability,
     LogExpectedImprovement,
 )
+from campaigns.assessment import AssessmentRecipe, check_card
 from campaigns.objectives import AnyObjective, HullObjective
 from matdisco.candidates.base import SizeEstimate
 from matdisco.candidates.recipes import AnyCandidates
@@ -106,6 +107,8 @@ class CampaignConfig(Recipe):
     """What learns from the answers."""
     acquisition: AnyAcquisition = Field(default_factory=LogExpectedImprovement)
     """How the next candidates are chosen."""
+    assessment: AssessmentRecipe = Field(default_factory=AssessmentRecipe)
+    """What the surrogate must have passed."""
     budget: BudgetRecipe
     """When to stop."""
     tracking: TrackingRecipe = Field(default_factory=TrackingRecipe)
@@ -227,6 +230,7 @@ class CampaignConfig(Recipe):
         self._named("evaluator", lambda: self.evaluator.check(elements))
         self._named("review", self._check_review)
         self._named("surrogate", self._check_surrogate)
+        check_card(self.assessment, self.surrogate, self.objective.target)
         return size
 
     def _first_round(self) -> int:

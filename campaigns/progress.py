@@ -66,6 +66,9 @@ class Display:
         shown = ", ".join(p["formula"] for p in proposals[:8])
         more = f" and {len(proposals) - 8} more" if len(proposals) > 8 else ""
         self.say(f"round {number}: {len(proposals)} proposals: {shown}{more}")
+        failed = payload.get("assessment", {}).get("failed", [])
+        if failed:
+            self.say(f"round {number}: the surrogate failed {', '.join(failed)}")
 
     @contextmanager
     def evaluating(

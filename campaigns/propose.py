@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from campaigns.acquisition.recipes import RandomChoice
+from campaigns.acquisition.recipes import AnyAcquisition, RandomChoice
+from campaigns.assessment import check_round, refuse
 from campaigns.config import CampaignConfig
 from campaigns.ledger import VOLATILE, Event
 from campaigns.objectives import HullObjective
@@ -203,7 +204,11 @@ def next_round(
     clock = time.perf_counter()
     available = state.available
     worth = utility(state, learned.prediction.take(available), available)
-    choices = select(worth, config.acquisition, rng, batch_size=size)
+    check = _check(config, learned, state, events, round_)
+    rule: AnyAcquisition = config.acquisition
+    if check.get("verdict") == "fail" and config.assessment.on_failure == "explore":
+        rule = RandomChoice(batch_size=size)
+    choices = select(worth, rule, rng, batch_size=size)
     expected = worth.expected()
     nearest = Neighbours.of([state.pool[int(i)] for i in state.answered])
     proposals = []
@@ -228,6 +233,7 @@ def next_round(
             "n_train": learned.report.n_train,
             "metrics": dict(learned.report.metrics),
         },
+        **({"assessment": check} if check else {}),
         VOLATILE: {
             "seconds": {
                 **{k: round(v, 3) for k, v in learned.seconds.items()},
@@ -235,6 +241,29 @@ def next_round(
             }
         },
     }
+
+
+def _check(
+    config: CampaignConfig,
+    learned: Learned,
+    state: State,
+    events: Sequence[Event],
+    round_: int,
+) -> dict[str, Any]:
+    """Assess the fitted surrogate, where the configuration asks for it.
+
+    Raises:
+        CampaignError: it failed, and the campaign is to stop then.
+    """
+    if not config.assessment.each_round:
+        return {}
+    check = check_round(
+        config.assessment, learned.surrogate, learned.prediction, state,
+        past_errors(state, events), learned.scale, config.seed + round_,
+    )  # fmt: skip
+    if check["verdict"] == "fail" and config.assessment.on_failure == "stop":
+        refuse(round_, check)
+    return check
 
 
 def _proposal(

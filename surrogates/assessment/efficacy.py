@@ -10,6 +10,7 @@ from surrogates.assessment.result import Section
 from surrogates.assessment.trial import Trial
 
 _DUNN = "Dunn et al., npj Comput. Mater. 6, 138 (2020)"
+_FEWEST = 5  # best records below which finding them or not is luck
 _RIEBESELL = "Riebesell et al., Nat. Mach. Intell. 7, 836 (2025)"
 
 
@@ -92,6 +93,11 @@ def _by_fold(trial: Trial, section: Section) -> None:
 def _search(trial: Trial, section: Section) -> None:
     low = trial.quantity.better != "high"
     fraction = trial.suite.top_fraction
+    if round(fraction * len(trial.truth)) < _FEWEST:
+        section.skip(
+            "enrichment", f"{fraction:.0%} of the records are too few to count"
+        )
+        return
     section.add(
         "enrichment_top_5",
         enrichment(trial.truth, trial.mean, fraction, low=low),

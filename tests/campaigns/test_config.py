@@ -186,7 +186,7 @@ def test_bad_yaml(tmp_path, text, message):
 
 
 def test_validate_is_quick_because_it_imports_nothing_heavy(tmp_path, write_config):
-    path = write_config()
+    path = write_config(evaluator={"kind": "calculator", "calculator": "emt"})
     code = (
         "import sys; from campaigns.cli import main\n"
         "try: main(['validate', sys.argv[1]])\n"
