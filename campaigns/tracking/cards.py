@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from campaigns.tracking.projection import artifact_place
 from campaigns.tracking.store import explain, quiet_mlflow, without_password
 from matdisco.crystal import Crystal
 from matdisco.errors import CampaignError, MatdiscoError, SurrogateError
@@ -48,7 +51,11 @@ def _log(client: Any, card: Card, folder: Path, experiment: str) -> str:
     from mlflow.entities import Metric, Param, RunTag
 
     found = client.get_experiment_by_name(experiment)
-    home = found.experiment_id if found else client.create_experiment(experiment)
+    home = (
+        found.experiment_id
+        if found
+        else client.create_experiment(experiment, artifact_place(client.tracking_uri))
+    )
     same = client.search_runs([home], f"tags.`matdisco.card` = '{card.seal}'")
     done = [r for r in same if r.info.status == "FINISHED"]
     if done:
@@ -105,14 +112,10 @@ def open_model(model: str, uri: str, place: Path, *, trust: bool = False) -> Sub
     from surrogates.assessment.doors import open_checkpoint
 
     try:
-        with quiet_mlflow():
+        with quiet_mlflow(), _store(uri):
             from mlflow.artifacts import download_artifacts
 
-            got = Path(
-                download_artifacts(
-                    artifact_uri=model, dst_path=str(place), tracking_uri=uri
-                )
-            )
+            got = Path(download_artifacts(artifact_uri=model, dst_path=str(place)))
     except Exception as error:
         raise SurrogateError(
             f"{model}: not found in MLflow at {without_password(uri)}: {explain(error)}"
@@ -122,8 +125,6 @@ def open_model(model: str, uri: str, place: Path, *, trust: bool = False) -> Sub
     name = model.partition(":/")[2].strip("/")
     if flavour.get("loader_module") == LOADER:
         opened = open_checkpoint(got / str(flavour["data"]))
-        from dataclasses import replace
-
         identity = {**opened.identity, "mlflow": model}
         return replace(opened, name=name, identity=identity)
     if not trust:
@@ -133,6 +134,21 @@ def open_model(model: str, uri: str, place: Path, *, trust: bool = False) -> Sub
             "--trust"
         )
     return _foreign(got, name, model)
+
+
+@contextmanager
+def _store(uri: str) -> Iterator[None]:
+    """Point MLflow's URIs of runs and models to a store, and back."""
+    import mlflow
+
+    before = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(before[0])
+        mlflow.set_registry_uri(before[1])
 
 
 def _foreign(folder: Path, name: str, model: str) -> Subject:

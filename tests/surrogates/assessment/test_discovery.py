@@ -68,10 +68,9 @@ def test_enrichment_looks_at_the_wanted_end():
     assert enrichment(y, np.r_[y[50:], y[:50]], 0.5, low=True) == 0
 
 
-TASKS = (
-    "dielectric", "expt_gap", "jdft2d", "log_gvrh", "log_kvrh", "perovskites",
-    "phonons",
-)  # fmt: skip
+FAST = ("expt_gap", "jdft2d", "phonons")
+LARGE = ("dielectric", "log_gvrh", "log_kvrh", "perovskites")
+TASKS = [*FAST, *(pytest.param(t, marks=pytest.mark.slow) for t in LARGE)]
 
 
 @pytest.mark.parametrize("task", TASKS)

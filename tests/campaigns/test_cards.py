@@ -1,0 +1,98 @@
+"""Cards in MLflow, and models from MLflow: real store, real models."""
+
+import pytest
+from assessed import QUICK
+
+from campaigns.tracking.cards import log_card, open_model
+from campaigns.tracking.store import quiet_mlflow
+from matdisco.data.dataset import Dataset
+from matdisco.errors import CampaignError, SurrogateError
+from surrogates.assessment.battery import assess
+from surrogates.assessment.card import Card
+from surrogates.assessment.doors import open_checkpoint
+from surrogates.recipes import GaussianProcessRecipe
+from surrogates.testing import toy_crystals
+
+DATA = Dataset("toy", tuple(toy_crystals(60)))
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("gp") / "gp"
+    surrogate = GaussianProcessRecipe().build(0)
+    surrogate.fit(DATA[:30], "toy")
+    surrogate.save(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return f"sqlite:///{tmp_path_factory.mktemp('store')}/mlflow.db"
+
+
+def test_a_card_is_logged_once_and_readable(checkpoint, store, tmp_path):
+    suite = QUICK.model_copy(update={"sections": ("efficacy", "calibration")})
+    card, text = assess(open_checkpoint(checkpoint), DATA[30:], suite)
+    card.save(tmp_path / "card", text)
+    run = log_card(tmp_path / "card", store)
+    assert log_card(tmp_path / "card", store) == run
+    with quiet_mlflow():
+        from mlflow import MlflowClient
+
+        client = MlflowClient(tracking_uri=store)
+        kept = client.get_run(run)
+        files = {f.path for f in client.list_artifacts(run, "card")}
+    assert kept.data.tags["matdisco.card"] == card.seal
+    assert kept.data.tags["matdisco.verdict"] == card.verdict
+    assert kept.data.metrics["efficacy/mae"] == card.value("efficacy.mae")
+    assert "| measure |" in kept.data.tags["mlflow.note.content"]
+    assert "card/card.html" in files and "card/card.json" in files
+
+
+def test_a_store_that_does_not_answer_is_a_sentence(checkpoint, tmp_path):
+    suite = QUICK.model_copy(update={"sections": ("efficacy",)})
+    card, text = assess(open_checkpoint(checkpoint), DATA[30:], suite)
+    card.save(tmp_path / "card", text)
+    with pytest.raises(CampaignError, match="the card is in"):
+        log_card(tmp_path / "card", "http://127.0.0.1:9")
+
+
+def test_our_models_open_as_data_and_others_only_if_trusted(
+    checkpoint, store, tmp_path
+):
+    with quiet_mlflow():
+        import mlflow
+        from sklearn.linear_model import LinearRegression
+
+        mlflow.set_tracking_uri(store)
+        try:
+            home = mlflow.create_experiment("models", (tmp_path / "art").as_uri())
+            with mlflow.start_run(experiment_id=home) as run:
+                mlflow.pyfunc.log_model(
+                    name="ours", loader_module="surrogates.pyfunc",
+                    data_path=str(checkpoint), pip_requirements=[],
+                )  # fmt: skip
+                mlflow.sklearn.log_model(
+                    LinearRegression().fit([[0.0], [1.0]], [0.0, 1.0]), name="theirs",
+                    pip_requirements=[], serialization_format="cloudpickle",
+                )  # fmt: skip
+        finally:
+            mlflow.set_tracking_uri(None)
+    place = tmp_path / "place"
+    place.mkdir()
+    ours = open_model(f"runs:/{run.info.run_id}/ours", store, place)
+    direct = open_checkpoint(checkpoint)
+    assert ours.kind == "checkpoint" and ours.target == "toy"
+    got = ours.predict(DATA.crystals[:5]).mean
+    assert got.tolist() == direct.predict(DATA.crystals[:5]).mean.tolist()
+    with pytest.raises(SurrogateError, match="--trust"):
+        open_model(f"runs:/{run.info.run_id}/theirs", store, tmp_path / "other")
+    with pytest.raises(SurrogateError, match="not found in MLflow"):
+        open_model("models:/nothing/1", store, tmp_path / "none")
+
+
+def test_card_survives_reading(checkpoint, tmp_path):
+    suite = QUICK.model_copy(update={"sections": ("efficacy",)})
+    card, text = assess(open_checkpoint(checkpoint), DATA[30:], suite)
+    card.save(tmp_path, text)
+    assert Card.read(tmp_path).body == dict(card.body)
