@@ -14,6 +14,7 @@ from numpy.linalg import norm
 from matdisco.crystal import Crystal
 from surrogates.assessment.battery import assess
 from surrogates.assessment.doors import open_checkpoint, potential, wrap
+from surrogates.assessment.potential import drift
 from surrogates.assessment.safety import poisoned
 from surrogates.assessment.subject import Guess, Subject, Training
 from surrogates.assessment.trial import relabelled
@@ -151,7 +152,7 @@ def test_potential_with_wrong_forces_is_caught(records):
             self.results["forces"] = 0.9 * self.results["forces"]
 
     suite = QUICK.model_copy(update={"sections": ("potential",), "requires": (),
-                                     "nve_steps": 40})  # fmt: skip
+                                     "nve_steps": 60})  # fmt: skip
     metals = records.take([i for i, c in enumerate(records) if "Ti" not in c.elements])
     right = verdicts(potential("emt", EMT, {}), metals, suite)
     wrong = verdicts(potential("wrong", Wrong, {}), metals, suite)
@@ -167,3 +168,10 @@ def test_function_door():
         return np.zeros(len(crystals))
 
     assert wrap(predict, "here:predict").predict([]).mean.shape == (0,)
+
+
+def test_drift_is_told_from_fluctuation():
+    time = np.arange(200) / 1000
+    noise = np.random.default_rng(0).normal(0, 0.3, 200)
+    assert drift(time, noise) < 1
+    assert drift(time, 20 * time + noise) == pytest.approx(20, abs=4)
