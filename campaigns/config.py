@@ -270,9 +270,9 @@ class CampaignConfig(Recipe):
         pretrain = getattr(self.surrogate, "pretrain", None)
         if pretrain and not resolve(pretrain).exists():
             raise ConfigError(f"surrogate.pretrain: no such file: {pretrain}")
-        latents = getattr(self.surrogate, "features", None) == "chgnet"
-        if latents and find_spec("chgnet") is None:
-            raise MissingExtra("chgnet", "chgnet")
+        for package, extra in getattr(self.surrogate, "packages", ()):
+            if find_spec(package) is None:
+                raise MissingExtra(package, extra)
 
     @staticmethod
     def _named(block: str, action: Any) -> None:

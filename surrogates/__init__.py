@@ -14,29 +14,38 @@ if TYPE_CHECKING:
     from surrogates.networks.recipes import NetworkEnsembleRecipe
     from surrogates.recipes import (
         AnySurrogate,
+        DeepKernelRecipe,
         GaussianProcessRecipe,
+        LastLayerRecipe,
         RandomForestRecipe,
+        ZeroShotRecipe,
     )
 
 __all__ = [
     "AnySurrogate",
+    "DeepKernelRecipe",
     "FitReport",
     "GaussianProcessRecipe",
+    "LastLayerRecipe",
     "NetworkEnsembleRecipe",
     "Prediction",
     "RandomForestRecipe",
     "Surrogate",
+    "ZeroShotRecipe",
     "load",
 ]
 
 _HOMES = {
     "AnySurrogate": "surrogates.recipes",
+    "DeepKernelRecipe": "surrogates.recipes",
     "FitReport": "surrogates.base",
     "GaussianProcessRecipe": "surrogates.recipes",
+    "LastLayerRecipe": "surrogates.recipes",
     "NetworkEnsembleRecipe": "surrogates.networks.recipes",
     "Prediction": "surrogates.base",
     "RandomForestRecipe": "surrogates.recipes",
     "Surrogate": "surrogates.base",
+    "ZeroShotRecipe": "surrogates.recipes",
     "load": "surrogates.checkpoint",
 }
 

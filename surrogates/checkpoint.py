@@ -26,8 +26,6 @@ from matdisco.recipe import canonical_json, digest
 from surrogates.networks.recipes import NetworkEnsembleRecipe
 from surrogates.recipes import (
     AnySurrogate,
-    GaussianProcessRecipe,
-    RandomForestRecipe,
 )
 
 if TYPE_CHECKING:
@@ -148,20 +146,12 @@ def load(folder: Path | str) -> Surrogate:
         raise SurrogateError(
             f"{folder}: its recipe is not one this version knows ({error})"
         ) from error
-    match recipe:
-        case NetworkEnsembleRecipe():
-            from surrogates.ensemble import NetworkEnsemble
+    if isinstance(recipe, NetworkEnsembleRecipe):
+        from surrogates.ensemble import NetworkEnsemble
 
-            return NetworkEnsemble.restored(recipe, checkpoint)
-        case GaussianProcessRecipe():
-            from surrogates.gaussian_process import GaussianProcess
-
-            return GaussianProcess.restored(recipe, checkpoint)
-        case RandomForestRecipe():
-            from surrogates.random_forest import RandomForest
-
-            return RandomForest.restored(recipe, checkpoint)
-    raise SurrogateError(f"{folder}: no surrogate for {recipe!r}")  # pragma: no cover
+        return NetworkEnsemble.restored(recipe, checkpoint)
+    made: Surrogate = recipe.restore(checkpoint)
+    return made
 
 
 def _versions() -> dict[str, str]:

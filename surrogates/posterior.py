@@ -1,20 +1,24 @@
-"""PoolModel: a finished prediction of a pool as a BoTorch model over its indices.
+"""Finished predictions of a pool as BoTorch models over its indices.
 
 Candidates are indices, never features: ``X`` has one column that holds positions in
-the pool. Any acquisition function then sees the surrogate's joint Gaussian, whatever
-the surrogate is. (Balandat et al., NeurIPS 2020, arXiv:1910.06403, for the interface.)
+the pool. :class:`PoolModel` shows any surrogate's joint Gaussian to any acquisition
+function, :class:`MembersModel` the members of an ensemble as they are. (Balandat et
+al., NeurIPS 2020, arXiv:1910.06403, for the interface.)
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from botorch.acquisition.objective import PosteriorTransform
+from botorch.models.ensemble import EnsembleModel
 from botorch.models.model import Model
 from botorch.posteriors.gpytorch import GPyTorchPosterior
 from botorch.posteriors.posterior import Posterior
+from botorch.sampling.index_sampler import IndexSampler
 from gpytorch.distributions import MultivariateNormal
 from linear_operator import to_linear_operator
 from torch import Tensor
@@ -23,9 +27,23 @@ from typing_extensions import override
 from matdisco.errors import SurrogateError
 from surrogates.base import Prediction
 
+if TYPE_CHECKING:
+    from botorch.posteriors.ensemble import EnsemblePosterior
+
+    from matdisco.crystal import Crystal
+    from surrogates.base import Surrogate
+
 _JITTER = 1e-8
 """Added to the diagonal, relative to the mean variance: keeps Cholesky factors of
 candidates that the surrogate cannot tell apart."""
+
+
+def to_botorch(surrogate: Surrogate, pool: Sequence[Crystal]) -> PoolModel:
+    """Predict ``pool`` and return the joint posterior as a BoTorch model.
+
+    Works for every fitted surrogate; ``model.choices()`` are the discrete choices.
+    """
+    return PoolModel(surrogate.predict(pool))
 
 
 class PoolModel(Model):
@@ -84,7 +102,7 @@ class PoolModel(Model):
                 f"PoolModel has one output and no options "
                 f"(got {output_indices=}, {sorted(kwargs)=})"
             )
-        index = self._indices(X)  # batch x q
+        index = indices(X, len(self.mean))  # batch x q
         columns = self.factors[:, index].movedim(0, -2)  # batch x r x q
         covariance = columns.transpose(-1, -2) @ columns  # batch x q x q
         same = index.unsqueeze(-1) == index.unsqueeze(-2)  # batch x q x q
@@ -101,15 +119,68 @@ class PoolModel(Model):
         """Return all indices as BoTorch wants discrete choices, shape (n, 1)."""
         return torch.arange(len(self.mean), dtype=torch.double).unsqueeze(-1)
 
-    def _indices(self, X: Tensor) -> Tensor:
-        if X.shape[-1] != 1:
-            raise SurrogateError(
-                f"Expected indices of shape batch x q x 1 (got {tuple(X.shape)})"
-            )
-        index = X[..., 0].round().long()
-        if index.numel() and not (index.min() >= 0 and index.max() < len(self.mean)):
-            raise SurrogateError(
-                f"indices {int(index.min())} to {int(index.max())} reach outside "
-                f"a pool of {len(self.mean)}"
-            )
-        return index
+
+class MembersModel(EnsembleModel):
+    """The members of an ensemble, each a function on the pool.
+
+    Use it with :class:`AllMembers` as the sampler: BoTorch's own draws members at
+    random and separately for every candidate, so equal candidates get different
+    values. With S members at most about S candidates of one batch can be told apart;
+    for larger batches take :class:`PoolModel`.
+
+    Args:
+        values: of each member for each pool member, shape (S, n).
+    """
+
+    def __init__(self, values: np.ndarray) -> None:
+        super().__init__()
+        self.values = torch.from_numpy(np.array(values, dtype=float))
+        self._num_outputs = 1
+
+    @override
+    def forward(self, X: Tensor) -> Tensor:
+        """Return values, ``batch x S x q x 1``, at the indices ``X``, batch x q x 1."""
+        index = indices(X, self.values.shape[1])
+        return self.values[:, index].movedim(0, -2).unsqueeze(-1)
+
+    def choices(self) -> Tensor:
+        """Return all indices as BoTorch wants discrete choices, shape (n, 1)."""
+        return torch.arange(self.values.shape[1], dtype=torch.double).unsqueeze(-1)
+
+
+class AllMembers(IndexSampler):
+    """Take every member exactly once: the mean over samples is the ensemble's mean.
+
+    Args:
+        members: S, as in the model.
+    """
+
+    def __init__(self, members: int) -> None:
+        super().__init__(sample_shape=torch.Size([members]), seed=0)
+
+    @override
+    def _construct_base_samples(self, posterior: EnsemblePosterior) -> None:
+        """Give members their numbers, the same for every element of the batch."""
+        shape = self.sample_shape + posterior.batch_shape
+        numbers = torch.arange(self.sample_shape[0])
+        numbers = numbers.view(-1, *[1] * len(posterior.batch_shape)).expand(shape)
+        self.register_buffer("base_samples", numbers.contiguous())
+
+
+def indices(X: Tensor, size: int) -> Tensor:
+    """Return ``X``, batch x q x 1, as whole numbers within a pool, batch x q.
+
+    Raises:
+        SurrogateError: another shape, or an index outside the pool.
+    """
+    if X.shape[-1] != 1:
+        raise SurrogateError(
+            f"Expected indices of shape batch x q x 1 (got {tuple(X.shape)})"
+        )
+    index = X[..., 0].round().long()
+    if index.numel() and not (index.min() >= 0 and index.max() < size):
+        raise SurrogateError(
+            f"indices {int(index.min())} to {int(index.max())} reach outside "
+            f"a pool of {size}"
+        )
+    return index

@@ -14,7 +14,7 @@ import numpy as np
 from matdisco.crystal import Crystal
 from matdisco.errors import SurrogateError
 from surrogates.featurizers.elements import COLUMNS, raw_table
-from surrogates.graphs import atomic_numbers
+from surrogates.graphs import MAX_Z, atomic_numbers
 
 STATISTICS: tuple[str, ...] = ("mean", "std", "min", "max", "range")
 NAMES: tuple[str, ...] = (
@@ -43,4 +43,17 @@ def composition_features(crystals: Sequence[Crystal]) -> np.ndarray:
         low, high = sites.min(axis=0), sites.max(axis=0)
         parts = [sites.mean(axis=0), sites.std(axis=0), low, high, high - low]
         row[:-1], row[-1] = np.concatenate(parts), volume
+    return rows
+
+
+def element_fractions(crystals: Sequence[Crystal]) -> np.ndarray:
+    """Return the atomic fraction of each element, shape (n, MAX_Z); column Z - 1.
+
+    Raises:
+        SurrogateError: a disordered crystal or an unknown element.
+    """
+    rows = np.zeros((len(crystals), MAX_Z))
+    for row, crystal in zip(rows, crystals, strict=True):
+        numbers = atomic_numbers(crystal)
+        np.add.at(row, numbers - 1, 1.0 / len(numbers))
     return rows

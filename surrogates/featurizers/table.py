@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -12,10 +14,42 @@ from matdisco.errors import SurrogateError
 from matdisco.recipe import nearest
 
 
+@runtime_checkable
+class Embedding(Protocol):
+    """Your own features: give ``package.module:name`` as a feature name.
+
+    ``name`` is an object with these members, or a class or function without arguments
+    that makes one. Rows are kept on disk under ``name`` and ``version``.
+    """
+
+    name: str
+    """Short; names the cache file."""
+    version: str
+    """Change it whenever the values change."""
+    width: int
+    """Columns."""
+
+    def __call__(self, crystals: Sequence[Crystal]) -> np.ndarray:
+        """Return rows of shape (n, width); the same for every way to write a cell."""
+        ...
+
+
 def _composition(crystals: Sequence[Crystal], n_threads: int) -> np.ndarray:
     from surrogates.featurizers.composition import composition_features
 
     return composition_features(crystals)
+
+
+def _fractions(crystals: Sequence[Crystal], n_threads: int) -> np.ndarray:
+    from surrogates.featurizers.composition import element_fractions
+
+    return element_fractions(crystals)
+
+
+def _environments(crystals: Sequence[Crystal], n_threads: int) -> np.ndarray:
+    from surrogates.featurizers.environments import environment_features
+
+    return environment_features(crystals)
 
 
 def _sites(crystals: Sequence[Crystal], n_threads: int) -> np.ndarray:
@@ -38,7 +72,9 @@ def _sevennet(crystals: Sequence[Crystal], n_threads: int) -> np.ndarray:
 
 KINDS: Mapping[str, Callable[[Sequence[Crystal], int], np.ndarray]] = {
     "composition": _composition,
+    "fractions": _fractions,
     "sites": _sites,
+    "environments": _environments,
     "chgnet": _chgnet,
     "sevennet": _sevennet,
 }
@@ -66,14 +102,50 @@ def blocks(
     kind: str, crystals: Sequence[Crystal], *, n_threads: int = 2
 ) -> list[np.ndarray]:
     """Return the features of each name in ``kind``, each (n, d_k), in order."""
-    names = kind.split("+")
-    for name in names:
-        if name not in KINDS:
-            raise SurrogateError(
-                f"features {kind!r}: unknown name {name!r}"
-                f"{nearest(name, list(KINDS))}; join several with '+'"
-            )
-    return [KINDS[name](crystals, n_threads) for name in names]
+    return [_block(name, crystals, n_threads) for name in kind.split("+")]
+
+
+def _block(name: str, crystals: Sequence[Crystal], n_threads: int) -> np.ndarray:
+    if ":" in name:
+        from surrogates.featurizers.latent_cache import cached_rows
+
+        own = embedding(name)
+        recipe = {"place": name, "version": own.version}
+        return cached_rows(own.name, recipe, crystals, own, width=own.width)
+    if name not in KINDS:
+        raise SurrogateError(
+            f"unknown features {name!r}{nearest(name, list(KINDS))}; join several "
+            "with '+'"
+        )
+    return KINDS[name](crystals, n_threads)
+
+
+def embedding(place: str) -> Embedding:
+    """Import ``package.module:name`` and return the embedding it stands for.
+
+    Raises:
+        SurrogateError: it cannot be imported, or lacks a member of the protocol.
+    """
+    module, _, name = place.partition(":")
+    try:
+        found = getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise SurrogateError(
+            f"features {place!r}: cannot import it ({error}); is its folder on "
+            "PYTHONPATH?"
+        ) from error
+    made = found if isinstance(found, Embedding) and not _makes(found) else found()
+    if not isinstance(made, Embedding):
+        raise SurrogateError(
+            f"features {place!r}: expected an object with name, version, width and "
+            f"__call__(crystals), got {type(made).__name__}"
+        )
+    return made
+
+
+def _makes(found: object) -> bool:
+    """Say whether ``found`` is a class: it makes embeddings, it is none."""
+    return isinstance(found, type)
 
 
 @dataclass(frozen=True, eq=False)

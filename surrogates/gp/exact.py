@@ -2,12 +2,13 @@
 
 Rasmussen and Williams, Gaussian Processes for Machine Learning (2006): algorithm 2.1
 for prediction, equations 5.10 to 5.12 for leave-one-out. One length scale and one noise
-ratio are chosen by the marginal likelihood on a grid, with the signal variance in
-closed form, so fitting has no start point, no optimiser and no randomness.
+ratio are chosen by the marginal likelihood (:mod:`surrogates.gp.likelihood`) with the
+signal variance in closed form; fitting has no randomness.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,26 +16,11 @@ from scipy.linalg import cho_solve, cholesky, eigh, solve_triangular
 
 from matdisco.errors import SurrogateError
 from surrogates.featurizers.table import Standardizer
-from surrogates.gp.kernels import distances, matern52
+from surrogates.gp.kernels import Term
+from surrogates.gp.likelihood import FLOOR, Hyper, choose
 
 TUNED_ON = 800
 """Records (evenly spaced) that choose the hyperparameters; the rest only condition."""
-_LENGTHS = np.geomspace(0.2, 20.0, 15)  # in units of the median feature distance
-_NOISES = np.geomspace(1e-5, 1.0, 16)  # noise variance over signal variance
-_SIGNALS = np.geomspace(1e-2, 1e2, 25)  # signal over label variance, if noise is given
-_FLOOR = 1e-12  # of a variance in standardised labels: constant labels stay solvable
-
-
-@dataclass(frozen=True)
-class Hyper:
-    """What the likelihood chose, in standardised features and labels."""
-
-    length: float
-    """Length scale of the Matérn-5/2 kernel, standardised feature distance."""
-    ratio: float
-    """Noise variance over signal variance; unused where the noise was given."""
-    signal: float | None = None
-    """Signal over label variance; None takes the closed form."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,9 +40,10 @@ class ExactGP:
     centre: float
     """Mean of the labels: what the process returns far from data."""
     hyper: Hyper
-    """Length scale and noise."""
+    """Kernel and noise."""
     amplitude: float
-    """Prior standard deviation of the latent function, unit of the target."""
+    """Prior standard deviation of the latent function, unit of the target; where the
+    kernel has a linear term, that of a row of mean square 1."""
     noise: float | np.ndarray
     """Noise variance, unit of the target squared; shape (n,) if given per record."""
     lower: np.ndarray
@@ -71,6 +58,7 @@ class ExactGP:
         y: np.ndarray,
         *,
         noise: float | np.ndarray | None = None,
+        terms: Sequence[Term] | None = None,
         hyper: Hyper | None = None,
     ) -> ExactGP:
         """Choose hyperparameters unless given, then condition on all records.
@@ -80,6 +68,7 @@ class ExactGP:
             y: labels, shape (n,).
             noise: known noise variance, one or one per record (n,), in the unit of the
                 target squared; None learns one value by the likelihood.
+            terms: form of the kernel; None is one isotropic Matérn-5/2 on all columns.
             hyper: skip the choice.
 
         Raises:
@@ -96,14 +85,16 @@ class ExactGP:
         if hyper is None:
             rows = np.unique(np.linspace(0, len(x) - 1, TUNED_ON).astype(int))
             part = None if known is None else known[rows]
-            hyper = _tuned(scaled[rows], z[rows], part)
-        kernel = matern52(distances(scaled, scaled) / hyper.length)
+            form = terms or [Term(0, x.shape[1])]
+            hyper = choose(scaled[rows], z[rows], form, part)
+        kernel = hyper.kernel(scaled, scaled)
         at = np.diag_indices_from(kernel)
         if known is None:
             kernel[at] += hyper.ratio
             lower = cholesky(kernel, lower=True)
             alpha = cho_solve((lower, True), z)
-            signal = hyper.signal or max(float(z @ alpha) / len(z), _FLOOR)
+            # profiled on all records, whatever the climb saw on some of them
+            signal = max(float(z @ alpha) / len(z), FLOOR)
             found: float | np.ndarray = hyper.ratio * signal * spread**2
         else:
             signal = hyper.signal or 1.0
@@ -127,13 +118,15 @@ class ExactGP:
     def variance(self, b: np.ndarray) -> np.ndarray:
         """Return the posterior variance, shape (m,), unit of the target squared."""
         explained = (self.whiten(b) ** 2).sum(axis=0)
-        value: np.ndarray = np.maximum(self.amplitude**2 - explained, 0.0)
+        prior = self.amplitude**2 * self.hyper.kernel.diagonal(self.standard(b))
+        value: np.ndarray = np.maximum(prior - explained, 0.0)
         return value
 
     def kernel(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """Return the prior covariance, shape (len(a), len(b)), unit squared."""
-        gap = distances(self.standard(a), self.standard(b)) / self.hyper.length
-        value: np.ndarray = self.amplitude**2 * matern52(gap)
+        first = self.standard(a)
+        second = first if a is b else self.standard(b)
+        value: np.ndarray = self.amplitude**2 * self.hyper.kernel(first, second)
         return value
 
     def whiten(self, b: np.ndarray) -> np.ndarray:
@@ -159,9 +152,26 @@ class ExactGP:
         return self.alpha / inverse, np.sqrt(1.0 / inverse)
 
     def _cross(self, b: np.ndarray) -> np.ndarray:
-        gap = distances(self.standard(b), self.x) / self.hyper.length
-        value: np.ndarray = self.amplitude**2 * matern52(gap)
+        value: np.ndarray = self.amplitude**2 * self.hyper.kernel(
+            self.standard(b), self.x
+        )
         return value
+
+
+def root(covariance: np.ndarray, unit: float) -> np.ndarray:
+    """Return R with RᵀR = covariance, shape (n, n), clipping rounding below zero.
+
+    Args:
+        covariance: shape (n, n).
+        unit: a typical variance; 1e-8 of it is added to the diagonal.
+    """
+    try:
+        lower = np.linalg.cholesky(covariance + 1e-8 * unit * np.eye(len(covariance)))
+        upper: np.ndarray = lower.T
+    except np.linalg.LinAlgError:
+        values, vectors = eigh(covariance)
+        upper = np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T
+    return upper
 
 
 def _check(x: np.ndarray, y: np.ndarray, noise: np.ndarray | None) -> None:
@@ -181,59 +191,3 @@ def _check(x: np.ndarray, y: np.ndarray, noise: np.ndarray | None) -> None:
             f"Expected a noise variance ≥ 0, one or one per record "
             f"(got shape {noise.shape})"
         )
-
-
-def _tuned(x: np.ndarray, z: np.ndarray, known: np.ndarray | None) -> Hyper:
-    """Return the grid point of greatest marginal likelihood."""
-    gap = distances(x, x)
-    positive = gap[gap > 1e-9]
-    unit = float(np.median(positive)) if len(positive) else 1.0
-    best, chosen = -np.inf, Hyper(unit, 1e-2, None if known is None else 1.0)
-    for length in unit * _LENGTHS:
-        kernel = matern52(gap / length)
-        if known is None:
-            likelihood, hyper = _with_free_noise(kernel, z, float(length))
-        else:
-            likelihood, hyper = _with_known_noise(kernel, z, known, float(length))
-        if likelihood > best:
-            best, chosen = likelihood, hyper
-    return chosen
-
-
-def _with_free_noise(
-    kernel: np.ndarray, z: np.ndarray, length: float
-) -> tuple[float, Hyper]:
-    """Profile the signal variance out: one eigendecomposition serves all noises."""
-    values, vectors = eigh(kernel)
-    squared = (vectors.T @ z) ** 2
-    options = [
-        (
-            _profiled(squared, np.maximum(values, 0.0) + noise),
-            Hyper(length, float(noise)),
-        )
-        for noise in _NOISES
-    ]
-    return max(options, key=lambda pair: pair[0])
-
-
-def _profiled(squared: np.ndarray, shifted: np.ndarray) -> float:
-    signal = max(float((squared / shifted).mean()), _FLOOR)
-    return -0.5 * float(len(squared) * np.log(signal) + np.log(shifted).sum())
-
-
-def _with_known_noise(
-    kernel: np.ndarray, z: np.ndarray, known: np.ndarray, length: float
-) -> tuple[float, Hyper]:
-    """Divide rows by their noise: then the covariance is signal · K' + 1."""
-    root = np.sqrt(np.maximum(known, 1e-10))
-    values, vectors = eigh(kernel / np.outer(root, root))
-    squared = (vectors.T @ (z / root)) ** 2
-    options = [
-        (
-            -0.5 * float((squared / v).sum() + np.log(v).sum()),
-            Hyper(length, 0.0, float(signal)),
-        )
-        for signal in _SIGNALS
-        for v in [signal * np.maximum(values, 0.0) + 1.0]
-    ]
-    return max(options, key=lambda pair: pair[0])

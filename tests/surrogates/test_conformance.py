@@ -11,7 +11,14 @@ from surrogates.networks.recipes import (
     CoGNRecipe,
     NetworkEnsembleRecipe,
 )
-from surrogates.recipes import AnySurrogate, GaussianProcessRecipe, RandomForestRecipe
+from surrogates.recipes import (
+    AnySurrogate,
+    DeepKernelRecipe,
+    GaussianProcessRecipe,
+    LastLayerRecipe,
+    RandomForestRecipe,
+    ZeroShotRecipe,
+)
 from surrogates.testing import check_network, check_surrogate
 
 NETWORKS = [CoGNRecipe(width=12, blocks=2), CGCNNRecipe(width=12, blocks=2)]
@@ -21,7 +28,12 @@ SURROGATES = [
         for n in NETWORKS
     ),
     GaussianProcessRecipe(threads=1),
-    RandomForestRecipe(trees=20, threads=1),
+    GaussianProcessRecipe(
+        threads=1, kernel="additive", features="composition+environments"
+    ),
+    RandomForestRecipe(trees=20, threads=1, calibration="isotonic"),
+    LastLayerRecipe(width=16, folds=3, steps=60, threads=1),
+    DeepKernelRecipe(inducing=16, width=16, latent=4, epochs=5, threads=1),
 ]
 
 
@@ -31,9 +43,7 @@ def test_network(recipe: AnyNetwork, neighbours: int | None) -> None:
     check_network(recipe, neighbours=neighbours)
 
 
-@pytest.mark.parametrize(
-    "recipe", SURROGATES, ids=["cogn", "cgcnn", "gaussian_process", "random_forest"]
-)
+@pytest.mark.parametrize("recipe", SURROGATES, ids=lambda r: r.kind)
 def test_surrogate(recipe: AnySurrogate, tmp_path: Path) -> None:
     def build(seed: int) -> Surrogate:
         return recipe.build(seed, tmp_path / "base")
@@ -41,7 +51,16 @@ def test_surrogate(recipe: AnySurrogate, tmp_path: Path) -> None:
     check_surrogate(build, tmp_path)
 
 
-def test_gaussian_process_on_latents(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        GaussianProcessRecipe(features="chgnet", threads=1),
+        GaussianProcessRecipe(trend="chgnet", threads=1),
+        ZeroShotRecipe(threads=1),
+    ],
+    ids=["latents", "delta", "zero_shot"],
+)
+def test_surrogate_with_a_potential(recipe: AnySurrogate, tmp_path: Path) -> None:
     pytest.importorskip("chgnet")
-    recipe = GaussianProcessRecipe(features="chgnet", threads=1)
+    # CHGNet itself sums in float32, in another order for every way to write a cell
     check_surrogate(recipe.build, tmp_path, tolerance=1e-3)

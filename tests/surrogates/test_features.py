@@ -12,9 +12,9 @@ from matdisco.data.dataset import Dataset
 from matdisco.errors import DataError, SurrogateError
 from surrogates.featurizers.composition import NAMES, composition_features
 from surrogates.featurizers.elements import COLUMNS, raw_table, standard_table
-from surrogates.gaussian_process import JOINT_LIMIT
 from surrogates.pyfunc import _load_pyfunc
 from surrogates.recipes import GaussianProcessRecipe, RandomForestRecipe
+from surrogates.tabular.gaussian_process import JOINT_LIMIT
 from surrogates.testing import toy_crystals
 
 DATA = Dataset("toy", tuple(toy_crystals(60)))
@@ -42,7 +42,7 @@ def test_large_pools_get_variances_only(monkeypatch: pytest.MonkeyPatch) -> None
     process = GaussianProcessRecipe().build(0)
     process.fit(DATA, "toy")
     joint = process.predict(DATA.crystals)
-    monkeypatch.setattr("surrogates.gaussian_process.JOINT_LIMIT", 10)
+    monkeypatch.setattr("surrogates.tabular.gaussian_process.JOINT_LIMIT", 10)
     plain = process.predict(DATA.crystals)
     assert plain.factors.shape == (0, 60) and JOINT_LIMIT == 4000
     np.testing.assert_allclose(plain.std, joint.std, rtol=1e-4)

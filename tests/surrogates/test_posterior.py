@@ -6,16 +6,21 @@ import torch
 from botorch.acquisition import (
     LogExpectedImprovement,
     UpperConfidenceBound,
+    qExpectedImprovement,
     qLogExpectedImprovement,
     qUpperConfidenceBound,
 )
 from botorch.generation.sampling import MaxPosteriorSampling
 from botorch.optim import optimize_acqf_discrete
 from botorch.sampling import SobolQMCNormalSampler
+from botorch.sampling.index_sampler import IndexSampler
 
+from matdisco.data.dataset import Dataset
 from matdisco.errors import SurrogateError
 from surrogates.base import Prediction
-from surrogates.posterior import PoolModel
+from surrogates.posterior import AllMembers, MembersModel, PoolModel, to_botorch
+from surrogates.recipes import RandomForestRecipe
+from surrogates.testing import toy_crystals
 
 draw = np.random.default_rng(0)
 POOL = Prediction(
@@ -80,3 +85,45 @@ def test_diagonal_prediction() -> None:
     model = PoolModel(Prediction(np.zeros(4), np.zeros((0, 4)), np.ones(4)))
     covariance = model.posterior(at(0, 1)).distribution.covariance_matrix
     np.testing.assert_allclose(covariance.numpy(), np.eye(2), atol=1e-8)
+
+
+MEMBERS = np.random.default_rng(5).normal(size=(6, 40))
+
+
+@pytest.mark.filterwarnings(  # it recommends the logarithm; the exact value is wanted
+    "ignore:qExpectedImprovement has known:botorch.exceptions.warnings.NumericsWarning"
+)
+def test_all_members_make_expected_improvement_exact() -> None:
+    model = MembersModel(MEMBERS)
+    function = qExpectedImprovement(model, best_f=0.5, sampler=AllMembers(6))
+    found = function(model.choices().unsqueeze(1)).numpy()
+    exact = np.maximum(MEMBERS - 0.5, 0).mean(axis=0)
+    np.testing.assert_allclose(found, exact, atol=1e-12)
+    same = torch.full((200, 1, 1), 7.0, dtype=torch.double)
+    assert function(same).std() < 1e-12, "one candidate has one value"
+    pair = function(at(7, 11).reshape(1, 2, 1)).item()
+    best = np.maximum(MEMBERS[:, [7, 11]].max(axis=1) - 0.5, 0).mean()
+    assert pair == pytest.approx(best, abs=1e-12)
+
+
+@pytest.mark.filterwarnings(  # it recommends the logarithm; the exact value is wanted
+    "ignore:qExpectedImprovement has known:botorch.exceptions.warnings.NumericsWarning"
+)
+def test_the_default_sampler_is_what_all_members_repairs() -> None:
+    model = MembersModel(MEMBERS)
+    function = qExpectedImprovement(
+        model, best_f=0.5, sampler=IndexSampler(torch.Size([6]), seed=0)
+    )
+    same = torch.full((200, 1, 1), 7.0, dtype=torch.double)
+    assert function(same).std() > 0.01
+
+
+def test_any_surrogate_becomes_a_botorch_model() -> None:
+    crystals = toy_crystals(30)
+    surrogate = RandomForestRecipe(trees=10, threads=1).build(0)
+    surrogate.fit(Dataset("toy", tuple(crystals[:20])), "toy")
+    model = to_botorch(surrogate, crystals)
+    chosen, _ = optimize_acqf_discrete(
+        LogExpectedImprovement(model, best_f=0.0), q=1, choices=model.choices()
+    )
+    assert 0 <= int(chosen.item()) < 30

@@ -1,15 +1,18 @@
 """The exact process against its definition, scikit-learn and brute force."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 
 from matdisco.data.dataset import Dataset
 from matdisco.errors import SurrogateError
-from surrogates.gaussian_process import GaussianProcess
-from surrogates.gp.exact import ExactGP, Hyper
-from surrogates.gp.kernels import distances, matern52
+from surrogates.gp.exact import ExactGP
+from surrogates.gp.kernels import Kernel, Term, distances, matern52
+from surrogates.gp.likelihood import Hyper, choose
 from surrogates.recipes import GaussianProcessRecipe
+from surrogates.tabular.gaussian_process import GaussianProcess
 from surrogates.testing import toy_crystals
 
 draw = np.random.default_rng(1)
@@ -45,7 +48,8 @@ def test_agrees_with_scikit_learn() -> None:
     from sklearn.gaussian_process.kernels import ConstantKernel, Matern
 
     gp = ExactGP.fit(X, Y)
-    kernel = ConstantKernel(gp.amplitude**2) * Matern(gp.hyper.length, nu=2.5)
+    length = gp.hyper.kernel.terms[0].length
+    kernel = ConstantKernel(gp.amplitude**2) * Matern(length, nu=2.5)
     other = GaussianProcessRegressor(kernel, alpha=gp.noise, optimizer=None)
     other.fit(gp.standard(X), Y - Y.mean())
     mean, std = other.predict(gp.standard(B), return_std=True)
@@ -64,7 +68,9 @@ def test_hyperparameters_maximise_the_likelihood() -> None:
     best = likelihood(gp.hyper)
     for length in (0.7, 1.4):
         for ratio in (0.5, 2.0):
-            other = Hyper(gp.hyper.length * length, gp.hyper.ratio * ratio)
+            own = gp.hyper.kernel.terms[0]
+            moved = Kernel((Term(0, 3, length=own.length * length),))
+            other = Hyper(moved, gp.hyper.ratio * ratio)
             assert likelihood(other) < best + 0.5  # half a nat: the grid's own step
 
 
@@ -108,6 +114,44 @@ def test_distances_are_distances() -> None:
     )
     assert (np.diag(distances(X, X)) == 0).all()
     assert matern52(np.array([1.0]))[0] == pytest.approx(0.52399411)
+
+
+SUM = [Term(0, 1), Term(1, 3), Term(0, 3, kind="linear")]
+
+
+@pytest.mark.parametrize("noise", [None, 0.01])
+def test_sums_of_terms(noise: float | None) -> None:
+    gp = ExactGP.fit(X, Y, terms=SUM, noise=noise)
+    assert sum(t.weight for t in gp.hyper.kernel.terms) == pytest.approx(1.0)
+    mean, covariance = by_definition(gp, np.full(60, gp.noise))
+    np.testing.assert_allclose(gp.mean(B), mean, rtol=1e-6)
+    np.testing.assert_allclose(gp.variance(B), np.diag(covariance), atol=1e-7)
+    np.testing.assert_allclose(
+        np.diag(gp.kernel(B, B)),
+        gp.amplitude**2 * gp.hyper.kernel.diagonal(gp.standard(B)),
+    )
+    again = ExactGP.fit(X, Y, noise=noise, hyper=gp.hyper)
+    np.testing.assert_array_equal(again.mean(B), gp.mean(B))
+
+
+def test_the_climb_ends_where_the_likelihood_is_flat() -> None:
+    x = (X - X.mean(axis=0)) / X.std(axis=0)
+    z = (Y - Y.mean()) / Y.std()
+    found = choose(x, z, SUM, None)
+
+    def likelihood(hyper: Hyper) -> float:
+        assert hyper.signal is not None
+        covariance = hyper.signal * hyper.kernel(x, x)
+        covariance += (hyper.signal * hyper.ratio + 1e-8) * np.eye(60)
+        return float(multivariate_normal(cov=covariance).logpdf(z))
+
+    best = likelihood(found)
+    for k in range(3):
+        for factor in (0.8, 1.25):
+            terms = list(found.kernel.terms)
+            terms[k] = replace(terms[k], weight=terms[k].weight * factor)
+            moved = Hyper(Kernel(tuple(terms)), found.ratio, found.signal)
+            assert likelihood(moved) < best + 1e-3
 
 
 def test_surrogate_reports_the_process_with_its_noise() -> None:

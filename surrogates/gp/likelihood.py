@@ -1,0 +1,187 @@
+"""Choosing kernels by the marginal likelihood, without randomness.
+
+One Matérn term is chosen on a grid with the signal variance in closed form. Sums of
+terms start from the grid optimum of each term alone and climb the likelihood with its
+exact gradient (Rasmussen and Williams 2006, equation 5.9).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.linalg import cho_solve, cholesky, eigh
+from scipy.optimize import minimize
+
+from surrogates.gp.kernels import Kernel, Term, distances, matern52, matern52_slope
+
+FLOOR = 1e-12
+"""Least variance in standardised labels: constant labels stay solvable."""
+_LENGTHS = np.geomspace(0.2, 20.0, 15)  # in units of the median feature distance
+_NOISES = np.geomspace(1e-5, 1.0, 16)  # noise variance over signal variance
+_SIGNALS = np.geomspace(1e-2, 1e2, 25)  # signal over label variance, if noise is given
+_STEPS = 40  # of the climb; the gradient is small long before
+_RANGE = np.log(1e3)  # how far a variance may climb from where it starts
+
+
+@dataclass(frozen=True)
+class Hyper:
+    """What the likelihood chose, in standardised features and labels."""
+
+    kernel: Kernel
+    """Terms with lengths and weights."""
+    ratio: float
+    """Noise variance over signal variance; unused where the noise was given."""
+    signal: float | None = None
+    """Signal over label variance; None takes the closed form."""
+
+
+def choose(
+    x: np.ndarray, z: np.ndarray, terms: Sequence[Term], known: np.ndarray | None
+) -> Hyper:
+    """Return the hyperparameters of greatest marginal likelihood.
+
+    Args:
+        x: standardised features, shape (n, d).
+        z: standardised labels, shape (n,).
+        terms: the form; their lengths and weights are ignored.
+        known: noise variances in units of the label variance, shape (n,), or None.
+    """
+    if len(terms) == 1 and terms[0].kind == "matern52":
+        return _on_grid(x, z, terms[0], known)
+    return _climbed(x, z, terms, known)
+
+
+def _on_grid(
+    x: np.ndarray, z: np.ndarray, term: Term, known: np.ndarray | None
+) -> Hyper:
+    block = x[:, term.start : term.stop]
+    gap = distances(block, block)
+    positive = gap[gap > 1e-9]
+    unit = float(np.median(positive)) if len(positive) else 1.0
+    best = -np.inf
+    chosen: tuple[float, float, float | None] = (
+        unit, 1e-2, None if known is None else 1.0,
+    )  # fmt: skip
+    option: tuple[float, float | None]
+    for length in unit * _LENGTHS:
+        kernel = matern52(gap / length)
+        if known is None:
+            likelihood, ratio = _with_free_noise(kernel, z)
+            option = ratio, None
+        else:
+            likelihood, signal = _with_known_noise(kernel, z, known)
+            option = 0.0, signal
+        if likelihood > best:
+            best, chosen = likelihood, (float(length), *option)
+    made = replace(term, length=chosen[0], weight=1.0)
+    return Hyper(Kernel((made,)), chosen[1], chosen[2])
+
+
+def _with_free_noise(kernel: np.ndarray, z: np.ndarray) -> tuple[float, float]:
+    """Profile the signal variance out: one eigendecomposition serves all noises."""
+    values, vectors = eigh(kernel)
+    squared = (vectors.T @ z) ** 2
+    return max(
+        (_profiled(squared, np.maximum(values, 0.0) + noise), float(noise))
+        for noise in _NOISES
+    )
+
+
+def _profiled(squared: np.ndarray, shifted: np.ndarray) -> float:
+    signal = max(float((squared / shifted).mean()), FLOOR)
+    return -0.5 * float(len(squared) * np.log(signal) + np.log(shifted).sum())
+
+
+def _with_known_noise(
+    kernel: np.ndarray, z: np.ndarray, known: np.ndarray
+) -> tuple[float, float]:
+    """Divide rows by their noise: then the covariance is signal · K' + 1."""
+    root = np.sqrt(np.maximum(known, 1e-10))
+    values, vectors = eigh(kernel / np.outer(root, root))
+    squared = (vectors.T @ (z / root)) ** 2
+    return max(
+        (-0.5 * float((squared / v).sum() + np.log(v).sum()), float(signal))
+        for signal in _SIGNALS
+        for v in [signal * np.maximum(values, 0.0) + 1.0]
+    )
+
+
+def _climbed(
+    x: np.ndarray, z: np.ndarray, terms: Sequence[Term], known: np.ndarray | None
+) -> Hyper:
+    """Climb over log variances of the terms, log lengths, and the log noise."""
+    smooth = [t for t in terms if t.kind == "matern52"]
+    starts = [_on_grid(x, z, t, known) for t in smooth]
+    lengths = np.array([s.kernel.terms[0].length for s in starts])
+    noise = min([s.ratio for s in starts], default=0.1) if known is None else 0.0
+    gaps = [distances(b, b) for t in smooth for b in [x[:, t.start : t.stop]]]
+    grams = [
+        b @ b.T / b.shape[1]
+        for t in terms
+        if t.kind == "linear"
+        for b in [x[:, t.start : t.stop]]
+    ]
+    fixed = 1e-8 * np.ones(len(z)) if known is None else np.maximum(known, 1e-10)
+    n_terms, n_smooth = len(terms), len(smooth)
+    start = np.concatenate(
+        [
+            np.full(n_terms, np.log(1.0 / n_terms)),
+            np.log(lengths),
+            [np.log(max(noise, 1e-5))] if known is None else [],
+        ]
+    )
+
+    def loss(theta: np.ndarray) -> tuple[float, np.ndarray]:
+        variances = np.exp(theta[:n_terms])
+        scaled = [
+            g / length
+            for g, length in zip(
+                gaps, np.exp(theta[n_terms : n_terms + n_smooth]), strict=True
+            )
+        ]
+        parts = [matern52(s) for s in scaled] + grams  # smooth terms first
+        slopes = [v * p for v, p in zip(variances, parts, strict=True)]
+        covariance = sum(slopes[1:], start=slopes[0].copy())
+        at = np.diag_indices_from(covariance)
+        covariance[at] += fixed
+        if known is None:
+            covariance[at] += np.exp(theta[-1])
+        try:
+            factor = cholesky(covariance, lower=True)
+        except np.linalg.LinAlgError:
+            return 1e10, np.zeros_like(theta)
+        alpha = cho_solve((factor, True), z)
+        value = 0.5 * float(z @ alpha) + float(np.log(np.diag(factor)).sum())
+        inner = cho_solve((factor, True), np.eye(len(z))) - np.outer(alpha, alpha)
+        slopes += [
+            v * matern52_slope(s)
+            for v, s in zip(variances[:n_smooth], scaled, strict=True)
+        ]
+        gradient = [0.5 * float(np.vdot(inner, s)) for s in slopes]
+        if known is None:
+            gradient.append(0.5 * float(np.trace(inner)) * np.exp(theta[-1]))
+        return value, np.array(gradient)
+
+    bounds = [(t - _RANGE, t + _RANGE) for t in start]
+    found = minimize(
+        loss, start, jac=True, method="L-BFGS-B", bounds=bounds,
+        options={"maxiter": _STEPS},
+    ).x  # fmt: skip
+    return _as_hyper(found, terms, known is None)
+
+
+def _as_hyper(theta: np.ndarray, terms: Sequence[Term], free: bool) -> Hyper:
+    """Turn the climbed logarithms into a kernel whose weights add up to 1."""
+    n_terms = len(terms)
+    values = np.exp(theta)
+    signal = float(values[:n_terms].sum())
+    smooth = [t for t in terms if t.kind == "matern52"]
+    ordered = [*smooth, *(t for t in terms if t.kind == "linear")]
+    lengths = [*values[n_terms : n_terms + len(smooth)], *[1.0] * n_terms]
+    made = tuple(
+        replace(t, weight=float(v / signal), length=float(length))
+        for t, v, length in zip(ordered, values, lengths, strict=False)
+    )
+    return Hyper(Kernel(made), float(values[-1] / signal) if free else 0.0, signal)

@@ -1,0 +1,241 @@
+"""Tabular: what surrogates on fixed features share.
+
+A subclass learns from a table and predicts a table; here are labels, transforms,
+calibration on records left out, checkpoints and descriptions. A checkpoint holds the
+training table and what the subclass adds; loading conditions again, bit for bit.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, Self, TypeVar
+
+import numpy as np
+
+from matdisco.crystal import Crystal
+from matdisco.data.dataset import Dataset
+from matdisco.errors import SurrogateError
+from surrogates.base import FitReport, Prediction, Progress, labelled, require_records
+from surrogates.calibration import IsotonicScale, Scale, z_scores
+from surrogates.checkpoint import Checkpoint, write
+from surrogates.featurizers.table import features
+from surrogates.metrics import evaluate as score
+from surrogates.tabular.recipes import OnFeatures
+
+R = TypeVar("R", bound=OnFeatures)
+_LEAST = 3
+_CURVE = 30  # records below which an isotonic curve is not fitted
+
+
+@dataclass(frozen=True, eq=False)
+class Held:
+    """Predictions of training records by something that did not learn them."""
+
+    rows: np.ndarray
+    """Which records, shape (m,)."""
+    prediction: Prediction
+    """Of those records, raw, in the learnt (transformed) unit."""
+
+
+class Tabular(ABC, Generic[R]):
+    """See the module; one subclass per kind.
+
+    Args:
+        recipe: all settings.
+        seed: of the fit.
+    """
+
+    def __init__(self, recipe: R, seed: int = 0) -> None:
+        self.recipe, self.seed = recipe, seed
+        self.target = ""
+        self.scale = Scale()
+        self.curve: IsotonicScale | None = None
+        self.dataset_hash = ""
+        self.metrics: Mapping[str, float] = {}
+        self.held: Held | None = None
+        self._raw = np.zeros((0, 0))
+        self._y = np.zeros(0)
+        self._ready = False
+
+    # ---- what a kind does
+
+    @abstractmethod
+    def _learn(self, x: np.ndarray, y: np.ndarray, progress: Progress | None) -> Held:
+        """Fit raw features (n, d) and labels (n,); predict the records left out."""
+
+    @abstractmethod
+    def _answer(self, x: np.ndarray) -> Prediction:
+        """Return the raw joint prediction for raw features (m, d)."""
+
+    @abstractmethod
+    def _state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """Return what :meth:`_restore` needs besides the table: JSON and arrays."""
+
+    @abstractmethod
+    def _restore(self, state: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
+        """Make ready from the table and what :meth:`_state` returned."""
+
+    @abstractmethod
+    def _words(self) -> dict[str, str]:
+        """Return the kind's own lines of :meth:`describe`; ``surrogate`` is one."""
+
+    def _check(self, n: int, dataset: Dataset) -> None:
+        """Refuse what this kind cannot fit."""
+
+    def _features(self, crystals: Sequence[Crystal]) -> np.ndarray:
+        """Return raw features, shape (n, d)."""
+        return features(self.recipe.features, crystals, n_threads=self.recipe.threads)
+
+    # ---- the Surrogate protocol
+
+    def fit(
+        self, dataset: Dataset, target: str, *, progress: Progress | None = None
+    ) -> FitReport:
+        """Learn ``target``; records left out calibrate and judge it."""
+        start = time.perf_counter()
+        records, labels = labelled(dataset, target)
+        require_records(len(records), _LEAST, target, dataset.name)
+        self._check(len(records), dataset)
+        y = self._transformed(labels, records)
+        self._raw, self._y = self._features(records.crystals), y
+        self.target, self.dataset_hash = target, records.content_hash
+        self.held = self._learn(self._raw, y, progress)
+        self._ready = True
+        self._calibrate(labels)
+        seconds = time.perf_counter() - start
+        return FitReport(
+            len(records), len(self.held.rows), seconds, (), dict(self.metrics)
+        )
+
+    def predict(self, crystals: Sequence[Crystal]) -> Prediction:
+        """Return the calibrated joint prediction, in the order of ``crystals``."""
+        self._require_fit()
+        if not crystals:
+            return Prediction(np.zeros(0), np.zeros((0, 0)), np.zeros(0))
+        return self._calibrated(self._back(self._answer(self._features(crystals))))
+
+    def save(self, folder: Path) -> None:
+        """Write the training table, the calibration and the kind's own state."""
+        self._require_fit()
+        own_state, own_arrays = self._state()
+        held = self.held
+        state = {
+            "target": self.target,
+            "seed": self.seed,
+            "dataset": self.dataset_hash,
+            "scale": [self.scale.k, self.scale.n],
+            "metrics": dict(self.metrics),
+            "own": own_state,
+        }
+        arrays = {"features": self._raw, "labels": self._y}
+        if held is not None:
+            arrays["held_rows"] = held.rows
+            arrays["held_mean"] = held.prediction.mean
+            arrays["held_std"] = held.prediction.std
+        if self.curve is not None:
+            arrays |= {"curve": np.stack([self.curve.raw, self.curve.calibrated])}
+        arrays |= {f"own_{k}": v for k, v in own_arrays.items()}
+        write(
+            Path(folder), Checkpoint(self.recipe.model_dump(mode="json"), state, arrays)
+        )
+
+    @classmethod
+    def restored(cls, recipe: R, checkpoint: Checkpoint) -> Self:
+        """Rebuild from a checkpoint (:func:`surrogates.checkpoint.load`)."""
+        state, arrays = checkpoint.state, checkpoint.arrays
+        made = cls(recipe, int(state["seed"]))
+        made.target, made.dataset_hash = state["target"], state["dataset"]
+        made.scale, made.metrics = Scale(*state["scale"]), state["metrics"]
+        made._raw, made._y = arrays["features"], arrays["labels"]
+        if "curve" in arrays:
+            made.curve = IsotonicScale(*arrays["curve"])
+        if "held_rows" in arrays:
+            mean = arrays["held_mean"]
+            made.held = Held(arrays["held_rows"], _diagonal(mean, arrays["held_std"]))
+        own = {
+            k.removeprefix("own_"): v for k, v in arrays.items() if k.startswith("own_")
+        }
+        made._restore(state["own"], own)
+        made._ready = True
+        return made
+
+    def describe(self) -> Mapping[str, str]:
+        """Return name → text for cards and MLflow tags."""
+        text = {"recipe": self.recipe.digest()[:16], **self._words()}
+        if self._ready:
+            text |= {
+                "target": self.target,
+                "dataset": self.dataset_hash[:16],
+                "records": str(len(self._y)),
+                "uncertainty_scale": f"{self.scale.k:.3f}",
+            }
+        return text
+
+    def held_out(self) -> tuple[np.ndarray, np.ndarray, Prediction]:
+        """Return (rows, labels, calibrated predictions) of records left out.
+
+        What conformal intervals and plots are made from; unit of the target.
+
+        Raises:
+            SurrogateError: not fitted yet.
+        """
+        self._require_fit()
+        assert self.held is not None
+        rows = self.held.rows
+        prediction = self._calibrated(self._back(self.held.prediction))
+        return rows, self._original(self._y[rows]), prediction
+
+    # ---- labels and calibration
+
+    def _require_fit(self) -> None:
+        if not self._ready:
+            raise SurrogateError("this surrogate was not fitted yet; call fit() first")
+
+    def _transformed(self, labels: np.ndarray, records: Dataset) -> np.ndarray:
+        if self.recipe.transform == "none":
+            return labels
+        if (labels <= 0).any():
+            at = int(np.flatnonzero(labels <= 0)[0])
+            raise SurrogateError(
+                f"crystal {records[at].id}: label {labels[at]:g}, but transform log "
+                "needs positive labels; use transform: none"
+            )
+        logs: np.ndarray = np.log(labels)
+        return logs
+
+    def _original(self, y: np.ndarray) -> np.ndarray:
+        return y if self.recipe.transform == "none" else np.exp(y)
+
+    def _back(self, learnt: Prediction) -> Prediction:
+        """Return to the unit of the target: for logs the median and first order."""
+        if self.recipe.transform == "none":
+            return learnt
+        median = np.exp(learnt.mean)
+        return Prediction(median, learnt.factors * median, learnt.residual * median)
+
+    def _calibrate(self, labels: np.ndarray) -> None:
+        assert self.held is not None
+        rows = self.held.rows
+        self.scale, self.curve, self.metrics = (
+            Scale(1.0, self.recipe.calibration_prior),
+            None,
+            {},
+        )
+        if not len(rows):
+            return
+        raw = self._back(self.held.prediction)
+        self.scale = self.scale.updated(z_scores(labels[rows], raw))
+        if self.recipe.calibration == "isotonic" and len(rows) >= _CURVE:
+            self.curve = IsotonicScale.fit(labels[rows], raw)
+        self.metrics = score(labels[rows], self._calibrated(raw))
+
+    def _calibrated(self, raw: Prediction) -> Prediction:
+        return raw.scaled(self.scale.k) if self.curve is None else self.curve.apply(raw)
+
+
+def _diagonal(mean: np.ndarray, std: np.ndarray) -> Prediction:
+    return Prediction(mean, np.zeros((0, len(mean))), std)

@@ -1,0 +1,198 @@
+"""Stochastic variational Gaussian process on a learnt representation (GPyTorch).
+
+Wilson et al., AISTATS 2016 (arXiv:1511.02222); Hensman et al., UAI 2013
+(arXiv:1309.6835). Training cost is linear in the records, so it takes sets that the
+exact process cannot.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Any
+
+import gpytorch
+import numpy as np
+import torch
+from torch import Tensor, nn
+from typing_extensions import override
+
+from surrogates.base import Prediction, Progress
+from surrogates.featurizers.table import Standardizer
+from surrogates.gp.exact import root
+from surrogates.tabular.base import Held, Tabular
+from surrogates.tabular.gaussian_process import JOINT_LIMIT
+from surrogates.tabular.recipes import DeepKernelRecipe
+from surrogates.training import threads
+
+_CHUNK = 2048  # crystals predicted at once where no joint covariance is wanted
+
+
+class _Process(gpytorch.models.ApproximateGP):  # type: ignore[misc]
+    """Matérn-5/2 over the representation of standardised features."""
+
+    def __init__(self, inducing: Tensor, body: nn.Module) -> None:
+        distribution = gpytorch.variational.CholeskyVariationalDistribution(
+            len(inducing)
+        )
+        super().__init__(
+            gpytorch.variational.VariationalStrategy(
+                self, inducing, distribution, learn_inducing_locations=True
+            )
+        )
+        self.body = body
+        self.mean_module = gpytorch.means.ConstantMean()
+        self.covar_module = gpytorch.kernels.ScaleKernel(
+            gpytorch.kernels.MaternKernel(nu=2.5)
+        )
+
+    @override
+    def forward(self, h: Tensor) -> Any:
+        """Return the prior at representations ``h``, n x latent."""
+        return gpytorch.distributions.MultivariateNormal(
+            self.mean_module(h), self.covar_module(h)
+        )
+
+    @override
+    def __call__(self, x: Tensor, prior: bool = False, **kwargs: Any) -> Any:
+        """Return the posterior at standardised features ``x``, n x d."""
+        return super().__call__(self.body(x), prior=prior, **kwargs)
+
+
+class DeepKernel(Tabular[DeepKernelRecipe]):
+    """See the module; made by :class:`~surrogates.tabular.DeepKernelRecipe`."""
+
+    _standard: Standardizer
+    _process: _Process
+    _likelihood: Any
+
+    @override
+    def _learn(self, x: np.ndarray, y: np.ndarray, progress: Progress | None) -> Held:
+        draw = np.random.default_rng(np.random.SeedSequence([self.seed, 1]))
+        order = draw.permutation(len(y))
+        n_held = min(max(1, round(self.recipe.held_out * len(y))), len(y) - 2)
+        held, rows = np.sort(order[:n_held]), np.sort(order[n_held:])
+        with threads(self.recipe.threads), torch.random.fork_rng():
+            torch.manual_seed(self.seed)  # GPyTorch draws its start from the global
+            self._begin(rows)
+            self._train(rows, progress)
+            found = self._answer(x[held])
+        plain = Prediction(found.mean, np.zeros((0, len(held))), found.std)
+        return Held(held, plain)
+
+    @override
+    def _answer(self, x: np.ndarray) -> Prediction:
+        centre, spread = self._centre_spread()
+        rows = torch.from_numpy(self._standard(x))
+        noise = math.sqrt(float(self._likelihood.noise)) * spread
+        self._process.eval()
+        with threads(self.recipe.threads), torch.no_grad():
+            if len(x) <= JOINT_LIMIT:
+                latent = self._process(rows)
+                mean = latent.mean.numpy()
+                covariance = latent.covariance_matrix.numpy() * spread**2
+                factors = root(covariance, spread**2)
+                residual = np.full(len(x), noise)
+            else:
+                parts = [self._process(part) for part in torch.split(rows, _CHUNK)]
+                mean = torch.cat([p.mean for p in parts]).numpy()
+                variance = torch.cat([p.variance for p in parts]).numpy()
+                factors = np.zeros((0, len(x)))
+                residual = np.sqrt(variance * spread**2 + noise**2)
+        return Prediction(centre + spread * mean, factors, residual)
+
+    @override
+    def _state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        tensors = {
+            **self._process.state_dict(prefix="process."),
+            **self._likelihood.state_dict(prefix="likelihood."),
+        }
+        arrays = {k: v.detach().numpy() for k, v in tensors.items()}
+        scaling = {"mean": self._standard.mean, "std": self._standard.std}
+        return {}, {**arrays, **{f"standard.{k}": v for k, v in scaling.items()}}
+
+    @override
+    def _restore(self, state: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
+        self._begin(np.arange(len(self._y)))
+        self._standard = Standardizer(arrays["standard.mean"], arrays["standard.std"])
+        for prefix, module in (
+            ("process.", self._process),
+            ("likelihood.", self._likelihood),
+        ):
+            module.load_state_dict(
+                {
+                    name.removeprefix(prefix): torch.from_numpy(np.array(array))
+                    for name, array in arrays.items()
+                    if name.startswith(prefix)
+                }
+            )
+
+    @override
+    def _words(self) -> dict[str, str]:
+        recipe = self.recipe
+        return {
+            "surrogate": f"variational deep-kernel process ({recipe.depth} x "
+            f"{recipe.width} to {recipe.latent}, {recipe.inducing} inducing points) "
+            f"on {recipe.features} features"
+        }
+
+    def _centre_spread(self) -> tuple[float, float]:
+        return float(self._y.mean()), float(self._y.std()) or 1.0
+
+    def _begin(self, rows: np.ndarray) -> None:
+        """Make fresh modules; inducing points start at representations of records."""
+        recipe = self.recipe
+        self._standard = Standardizer.of(self._raw[rows])
+        with torch.random.fork_rng():
+            torch.manual_seed(self.seed)
+            widths = [self._raw.shape[1], *[recipe.width] * recipe.depth]
+            layers: list[nn.Module] = []
+            for fan_in, fan_out in pairwise(widths):
+                layers += [nn.Linear(fan_in, fan_out), nn.SiLU()]
+            if recipe.depth:
+                layers.append(nn.Linear(widths[-1], recipe.latent))
+            body = nn.Sequential(*layers).double()
+        draw = np.random.default_rng(np.random.SeedSequence([self.seed, 2]))
+        # as many points whatever the data: a checkpoint has the same shapes
+        chosen = draw.choice(rows, recipe.inducing, replace=len(rows) < recipe.inducing)
+        x = torch.from_numpy(self._standard(self._raw[chosen]))
+        with torch.no_grad():
+            points = body(x)
+            # repeated records would make a singular matrix
+            shake = torch.from_numpy(draw.standard_normal(tuple(points.shape)))
+            points = points + 1e-2 * points.std() * shake
+        self._process = _Process(points, body).double()
+        self._likelihood = gpytorch.likelihoods.GaussianLikelihood().double()
+
+    def _train(self, rows: np.ndarray, progress: Progress | None) -> None:
+        recipe = self.recipe
+        centre, spread = self._centre_spread()
+        x = torch.from_numpy(self._standard(self._raw[rows]))
+        z = torch.from_numpy((self._y[rows] - centre) / spread)
+        process, likelihood = self._process, self._likelihood
+        with torch.no_grad():
+            median = torch.pdist(process.body(x[:500])).median().clamp_min(1e-3)
+            process.covar_module.base_kernel.lengthscale = median
+            likelihood.noise = 0.1
+        objective = gpytorch.mlls.VariationalELBO(likelihood, process, len(z))
+        parameters = [*process.parameters(), *likelihood.parameters()]
+        optimiser = torch.optim.Adam(parameters, lr=recipe.learning_rate)
+        n_batches = math.ceil(len(z) / recipe.batch_size)
+        cosine = torch.optim.lr_scheduler.CosineAnnealingLR(
+            optimiser, recipe.epochs * n_batches
+        )
+        draw = np.random.default_rng(np.random.SeedSequence([self.seed, 3]))
+        process.train()
+        for epoch in range(recipe.epochs):
+            total = 0.0
+            for batch in np.array_split(draw.permutation(len(z)), n_batches):
+                loss = -objective(process(x[batch]), z[batch])
+                optimiser.zero_grad()
+                loss.backward()
+                torch.nn.utils.clip_grad_norm_(parameters, 10.0)
+                optimiser.step()
+                cosine.step()
+                total += loss.item() / n_batches
+            if progress is not None:
+                progress({"stage": "fit", "epoch": epoch, "loss": total})

@@ -1,0 +1,122 @@
+"""Exact Gaussian process on fixed features as a surrogate.
+
+The mathematics is in :mod:`surrogates.gp`; here it meets crystals, leave-one-out
+calibration and checkpoints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from typing_extensions import override
+
+from matdisco.crystal import Crystal
+from matdisco.data.dataset import Dataset
+from matdisco.errors import SurrogateError
+from surrogates.base import Prediction, Progress
+from surrogates.featurizers.table import blocks
+from surrogates.gp.exact import ExactGP, root
+from surrogates.gp.kernels import Kernel, Term
+from surrogates.gp.likelihood import Hyper
+from surrogates.tabular.base import Held, Tabular
+from surrogates.tabular.linear import zero_shot_columns
+from surrogates.tabular.recipes import GaussianProcessRecipe
+
+JOINT_LIMIT = 4000
+"""Candidates above which :meth:`GaussianProcess.predict` gives variances only: the
+joint root takes n² numbers and n³ operations."""
+
+
+class GaussianProcess(Tabular[GaussianProcessRecipe]):
+    """See the module; made by :class:`~surrogates.tabular.GaussianProcessRecipe`.
+
+    The noise counts as each crystal's own uncertainty: with a deterministic simulator
+    it stands for what the features cannot tell apart.
+    """
+
+    process: ExactGP | None = None
+    """The conditioned process once fitted; its unit is that of the transform."""
+    _widths: tuple[int, ...] = ()
+
+    @override
+    def _check(self, n: int, dataset: Dataset) -> None:
+        if n > self.recipe.max_records:
+            raise SurrogateError(
+                f"dataset {dataset.name}: {n} records, but max_records is "
+                f"{self.recipe.max_records}; raise it, take fewer, or use deep_kernel"
+            )
+
+    @override
+    def _features(self, crystals: Sequence[Crystal]) -> np.ndarray:
+        parts = blocks(self.recipe.features, crystals, n_threads=self.recipe.threads)
+        if self.recipe.trend is not None:
+            parts.append(
+                zero_shot_columns(self.recipe.trend, crystals, self.recipe.threads)
+            )
+        self._widths = tuple(p.shape[1] for p in parts)
+        return np.concatenate(parts, axis=1)
+
+    @override
+    def _learn(self, x: np.ndarray, y: np.ndarray, progress: Progress | None) -> Held:
+        self.process = ExactGP.fit(x, y, terms=self._terms())
+        errors, std = self.process.leave_one_out()
+        return Held(
+            np.arange(len(y)), Prediction(y - errors, np.zeros((0, len(y))), std)
+        )
+
+    @override
+    def _answer(self, x: np.ndarray) -> Prediction:
+        process = self._fitted()
+        noise = np.sqrt(process.noise)
+        if len(x) <= JOINT_LIMIT:
+            factors = root(process.covariance(x), process.amplitude**2)
+            residual = np.full(len(x), noise)
+        else:
+            factors = np.zeros((0, len(x)))
+            residual = np.sqrt(process.variance(x) + noise**2)
+        return Prediction(process.mean(x), factors, residual)
+
+    @override
+    def _state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        hyper = self._fitted().hyper
+        return {"kernel": hyper.kernel.to_list(), "ratio": hyper.ratio}, {}
+
+    @override
+    def _restore(self, state: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
+        hyper = Hyper(Kernel.from_list(state["kernel"]), float(state["ratio"]))
+        self.process = ExactGP.fit(self._raw, self._y, hyper=hyper)
+
+    @override
+    def _words(self) -> dict[str, str]:
+        text = {"surrogate": f"gaussian process on {self.recipe.features} features"}
+        if self.recipe.trend:
+            text["surrogate"] += f" over zero-shot {self.recipe.trend}"
+        if self.process is not None:
+            terms = self.process.hyper.kernel.terms
+            text |= {
+                "kernel": " + ".join(
+                    f"{t.weight:.2f} {t.kind}"
+                    + (f"(length {t.length:.3g})" if t.kind == "matern52" else "")
+                    for t in terms
+                ),
+                "noise_ratio": f"{self.process.hyper.ratio:.3g}",
+            }
+        return text
+
+    def _terms(self) -> list[Term]:
+        edges = np.concatenate([[0], np.cumsum(self._widths)]).astype(int).tolist()
+        n_smooth = len(self._widths) - (self.recipe.trend is not None)
+        spans = list(pairwise(edges))
+        if self.recipe.kernel == "isotropic":
+            terms = [Term(0, edges[n_smooth])]
+        else:
+            terms = [Term(*span) for span in spans[:n_smooth]]
+        return terms + [Term(*span, kind="linear") for span in spans[n_smooth:]]
+
+    def _fitted(self) -> ExactGP:
+        if self.process is None:
+            raise SurrogateError("this surrogate was not fitted yet; call fit() first")
+        return self.process

@@ -1,0 +1,62 @@
+"""Zero-shot: a potential's energy plus fitted elemental references.
+
+The least that any learning must beat: formation energy is the potential's energy per
+atom minus a sum over elements, with Bayesian coefficients for both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from typing_extensions import override
+
+from matdisco.crystal import Crystal
+from surrogates.base import Prediction, Progress
+from surrogates.featurizers.table import features
+from surrogates.gp.linear import BayesianLinear
+from surrogates.tabular.base import Held, Tabular
+from surrogates.tabular.recipes import ZeroShotRecipe
+
+
+def zero_shot_columns(
+    potential: str, crystals: Sequence[Crystal], n_threads: int
+) -> np.ndarray:
+    """Return energy (eV/atom) and atomic fractions, shape (n, 1 + elements)."""
+    energy = features(potential, crystals, n_threads=n_threads)[:, -1:]
+    return np.concatenate([energy, features("fractions", crystals)], axis=1)
+
+
+class ZeroShot(Tabular[ZeroShotRecipe]):
+    """See the module; made by :class:`~surrogates.tabular.ZeroShotRecipe`."""
+
+    _line: BayesianLinear
+
+    @override
+    def _features(self, crystals: Sequence[Crystal]) -> np.ndarray:
+        return zero_shot_columns(self.recipe.potential, crystals, self.recipe.threads)
+
+    @override
+    def _learn(self, x: np.ndarray, y: np.ndarray, progress: Progress | None) -> Held:
+        self._line = line = BayesianLinear.fit(x, y)
+        held = Prediction(line.held_mean, np.zeros((0, len(y))), line.held_std)
+        return Held(np.arange(len(y)), held)
+
+    @override
+    def _answer(self, x: np.ndarray) -> Prediction:
+        own = np.full(len(x), self._line.noise)
+        return Prediction(self._line.mean(x), self._line.factors(x), own)
+
+    @override
+    def _state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        return {}, {}
+
+    @override
+    def _restore(self, state: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
+        self._line = BayesianLinear.fit(self._raw, self._y)
+
+    @override
+    def _words(self) -> dict[str, str]:
+        text = f"zero-shot {self.recipe.potential} with elemental references"
+        return {"surrogate": text}

@@ -1,0 +1,230 @@
+"""What a configuration may ask of surrogates on fixed features. No torch here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field, field_validator
+from typing_extensions import override
+
+from matdisco.recipe import Recipe, nearest
+
+if TYPE_CHECKING:
+    from surrogates.base import Surrogate
+    from surrogates.checkpoint import Checkpoint
+
+FEATURES = (
+    "composition", "fractions", "sites", "environments", "chgnet", "sevennet",
+)  # fmt: skip
+"""Names that :func:`surrogates.featurizers.table.features` knows."""
+_EXTRAS = {"chgnet": ("chgnet", "chgnet"), "sevennet": ("sevenn", "sevennet")}
+"""Potential → package to import and extra that brings it."""
+Potential = Literal["chgnet", "sevennet"]
+"""Universal potentials whose weights come in their wheels."""
+
+
+class OnFeatures(Recipe):
+    """What all surrogates on fixed features have in common."""
+
+    unhashed: ClassVar[frozenset[str]] = frozenset({"threads"})
+
+    features: str = "composition"
+    """Columns to learn from, several joined with ``+``. ``composition``: statistics of
+    elemental properties. ``fractions``: atomic fraction of each element. ``sites``:
+    which element sits where (one prototype). ``environments``: bond lengths and what
+    neighbours differ in. ``chgnet``, ``sevennet``: frozen latents (extras of the same
+    name; they leak if that potential is also the simulator). ``package.module:name``:
+    your own
+    :class:`~surrogates.featurizers.table.Embedding`."""
+    transform: Literal["none", "log"] = "none"
+    """``log`` learns the logarithm of positive labels, for values over decades."""
+    calibration: Literal["scale", "isotonic"] = "scale"
+    """How sigma is matched to errors on records that were left out: one factor, or a
+    monotone curve (from 30 records)."""
+    calibration_prior: float = Field(20.0, ge=0)
+    """Records that a scale of 1 counts for against the errors left out."""
+    threads: int = Field(2, ge=1)
+    """Threads of potentials, networks and trees."""
+
+    @field_validator("features")
+    @classmethod
+    def _known(cls, text: str) -> str:
+        for name in text.split("+"):
+            if name not in FEATURES and ":" not in name:
+                raise ValueError(
+                    f"unknown features {name!r}{nearest(name, list(FEATURES))}"
+                )
+        return text
+
+    @property
+    def packages(self) -> tuple[tuple[str, str], ...]:
+        """Packages that the features need, as (import name, extra)."""
+        names = dict.fromkeys(self.features.split("+"))
+        return tuple(_EXTRAS[name] for name in names if name in _EXTRAS)
+
+
+class GaussianProcessRecipe(OnFeatures):
+    """Exact Gaussian process, Matérn-5/2 on standardised features."""
+
+    kind: Literal["gaussian_process"] = "gaussian_process"
+    """Selects this surrogate."""
+    kernel: Literal["isotropic", "additive"] = "isotropic"
+    """One length scale for all columns, or a sum with a length scale and a weight for
+    each name in ``features``."""
+    trend: Potential | None = None
+    """Linear trend under the process: this potential's energy with elemental
+    references, so that the process learns what the potential gets wrong (delta
+    learning; Ramakrishnan et al., J. Chem. Theory Comput. 11, 2087 (2015))."""
+    max_records: int = Field(4000, ge=2, le=20_000)
+    """More labelled records than this are refused: cost grows with the cube."""
+
+    @property
+    @override
+    def packages(self) -> tuple[tuple[str, str], ...]:
+        """Packages that features and trend need, as (import name, extra)."""
+        trend = (_EXTRAS[self.trend],) if self.trend else ()
+        return tuple(dict.fromkeys((*super().packages, *trend)))
+
+    def build(self, seed: int, folder: Path | None = None) -> Surrogate:
+        """Return an unfitted surrogate; it has no randomness and keeps no files."""
+        from surrogates.tabular.gaussian_process import GaussianProcess
+
+        return GaussianProcess(self, seed)
+
+    def restore(self, checkpoint: Checkpoint) -> Surrogate:
+        """Return the fitted surrogate of a checkpoint."""
+        from surrogates.tabular.gaussian_process import GaussianProcess
+
+        return GaussianProcess.restored(self, checkpoint)
+
+
+class RandomForestRecipe(OnFeatures):
+    """Random forest, the honest baseline (Breiman 2001)."""
+
+    kind: Literal["random_forest"] = "random_forest"
+    """Selects this surrogate."""
+    trees: int = Field(200, ge=10, le=5000)
+    """Trees; their spread is the uncertainty."""
+    min_leaf: int = Field(1, ge=1)
+    """Least records in a leaf."""
+    max_features: float = Field(0.5, gt=0, le=1)
+    """Fraction of the features that each split may use."""
+
+    def build(self, seed: int, folder: Path | None = None) -> Surrogate:
+        """Return an unfitted surrogate; it keeps no files."""
+        from surrogates.tabular.random_forest import RandomForest
+
+        return RandomForest(self, seed)
+
+    def restore(self, checkpoint: Checkpoint) -> Surrogate:
+        """Return the fitted surrogate of a checkpoint."""
+        from surrogates.tabular.random_forest import RandomForest
+
+        return RandomForest.restored(self, checkpoint)
+
+
+class ZeroShotRecipe(OnFeatures):
+    """A potential's energy with fitted elemental references: no other learning."""
+
+    kind: Literal["zero_shot"] = "zero_shot"
+    """Selects this surrogate."""
+    features: Literal["fractions"] = "fractions"
+    """Always the elemental references."""
+    potential: Potential = "chgnet"
+    """Whose energy per atom is the one other column."""
+
+    @property
+    @override
+    def packages(self) -> tuple[tuple[str, str], ...]:
+        """The potential's package, as (import name, extra)."""
+        return (_EXTRAS[self.potential],)
+
+    def build(self, seed: int, folder: Path | None = None) -> Surrogate:
+        """Return an unfitted surrogate; it has no randomness and keeps no files."""
+        from surrogates.tabular.linear import ZeroShot
+
+        return ZeroShot(self, seed)
+
+    def restore(self, checkpoint: Checkpoint) -> Surrogate:
+        """Return the fitted surrogate of a checkpoint."""
+        from surrogates.tabular.linear import ZeroShot
+
+        return ZeroShot.restored(self, checkpoint)
+
+
+class LastLayerRecipe(OnFeatures):
+    """A small network on the features with a Bayesian linear last layer.
+
+    Snoek et al., ICML 2015 (arXiv:1502.05700); the Laplace approximation of the last
+    layer is exact here, as that layer is linear and its noise Gaussian.
+    """
+
+    kind: Literal["last_layer"] = "last_layer"
+    """Selects this surrogate."""
+    width: int = Field(128, ge=4, le=2048)
+    """Units in each hidden layer."""
+    depth: int = Field(2, ge=1, le=8)
+    """Hidden layers; the last one feeds the Bayesian layer."""
+    folds: int = Field(5, ge=2, le=20)
+    """Networks, each trained without one fold; the folds left out calibrate."""
+    steps: int = Field(2000, ge=1)
+    """Training steps, whatever the number of records."""
+    learning_rate: float = Field(3e-3, gt=0, le=0.1)
+    """Peak of the one-cycle schedule."""
+    weight_decay: float = Field(1e-3, ge=0, le=1)
+    """AdamW's decoupled weight decay."""
+    batch_size: int = Field(64, ge=1)
+    """Records in a step."""
+
+    def build(self, seed: int, folder: Path | None = None) -> Surrogate:
+        """Return an unfitted surrogate; it keeps no files."""
+        from surrogates.tabular.last_layer import LastLayer
+
+        return LastLayer(self, seed)
+
+    def restore(self, checkpoint: Checkpoint) -> Surrogate:
+        """Return the fitted surrogate of a checkpoint."""
+        from surrogates.tabular.last_layer import LastLayer
+
+        return LastLayer.restored(self, checkpoint)
+
+
+class DeepKernelRecipe(OnFeatures):
+    """Stochastic variational Gaussian process on a learnt representation.
+
+    Wilson et al., AISTATS 2016 (arXiv:1511.02222) for deep kernels, Hensman et al., UAI
+    2013 (arXiv:1309.6835) for the variational process. For sets that are too large for
+    the exact one.
+    """
+
+    kind: Literal["deep_kernel"] = "deep_kernel"
+    """Selects this surrogate."""
+    inducing: int = Field(256, ge=4, le=4096)
+    """Inducing points; cost grows with their cube, accuracy with their number."""
+    width: int = Field(128, ge=4, le=2048)
+    """Units in each hidden layer of the representation."""
+    depth: int = Field(1, ge=0, le=8)
+    """Hidden layers; 0 is a plain variational process on the features."""
+    latent: int = Field(32, ge=2, le=512)
+    """Dimensions that the kernel sees."""
+    epochs: int = Field(60, ge=1)
+    """Passes over the records."""
+    learning_rate: float = Field(1e-2, gt=0, le=0.1)
+    """Of Adam, falling to nothing along a cosine."""
+    batch_size: int = Field(256, ge=1)
+    """Records in a step."""
+    held_out: float = Field(0.1, ge=0.02, le=0.5)
+    """Fraction that only calibrates and judges."""
+
+    def build(self, seed: int, folder: Path | None = None) -> Surrogate:
+        """Return an unfitted surrogate; it keeps no files."""
+        from surrogates.tabular.deep_kernel import DeepKernel
+
+        return DeepKernel(self, seed)
+
+    def restore(self, checkpoint: Checkpoint) -> Surrogate:
+        """Return the fitted surrogate of a checkpoint."""
+        from surrogates.tabular.deep_kernel import DeepKernel
+
+        return DeepKernel.restored(self, checkpoint)
