@@ -134,6 +134,30 @@ def sharpness(std: np.ndarray) -> float:
     return float(np.sqrt((std**2).mean()))
 
 
+def ause(y: np.ndarray, mean: np.ndarray, std: np.ndarray) -> float:
+    """Area under the sparsification error curve: 0 if sigma ranks errors perfectly.
+
+    Records are removed from the largest sigma on; the mean absolute error of the rest,
+    over that of all, is compared with removal by the true error (Ilg et al., ECCV 2018,
+    arXiv:1802.07095). A sigma without information has the area of removal at random.
+
+    >>> ause(np.array([0.0, 1.0, 2.0]), np.zeros(3), np.array([1.0, 2.0, 3.0]))
+    0.0
+    """
+    error = np.abs(y - mean)
+    if error.sum() == 0:
+        return 0.0
+
+    def rest(order: np.ndarray) -> np.ndarray:
+        left = np.cumsum(error[order]) / np.arange(1, len(error) + 1)
+        ratio: np.ndarray = left[::-1] / error.mean()
+        return ratio
+
+    by_std = rest(np.argsort(std, kind="stable"))
+    by_error = rest(np.argsort(error, kind="stable"))
+    return float((by_std - by_error).mean())
+
+
 def top_recall(y: np.ndarray, mean: np.ndarray, fraction: float = 0.05) -> float:
     """Share of the lowest ``fraction`` of y found in the lowest of the predictions.
 
@@ -167,12 +191,13 @@ def evaluate(y: np.ndarray, prediction: Prediction) -> dict[str, float]:
             "spearman_error_std": spearman(np.abs(y - mean), std),
             "ence": ence(y, mean, std),
             "miscalibration_area": miscalibration_area(y, mean, std),
+            "ause": ause(y, mean, std),
         }
     return {k: v for k, v in out.items() if np.isfinite(v)}
 
 
 NAMES: Sequence[str] = (
     "mae", "rmse", "median_ae", "r2", "spearman", "spearman_error_std", "nll", "crps",
-    "ence", "miscalibration_area", "coverage_90", "sharpness",
+    "ence", "miscalibration_area", "coverage_90", "sharpness", "ause",
 )  # fmt: skip
 """What :func:`evaluate` may return, in reading order."""

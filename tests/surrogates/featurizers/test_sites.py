@@ -57,5 +57,7 @@ def test_features_are_joined_by_name() -> None:
     both = features("sites+composition", crystals)
     first, second = blocks("sites+composition", crystals)
     np.testing.assert_array_equal(both, np.hstack([first, second]))
-    with pytest.raises(SurrogateError, match="unknown name 'site'; did you mean sites"):
+    with pytest.raises(
+        SurrogateError, match="unknown features 'site'; did you mean sites"
+    ):
         features("site+composition", crystals)

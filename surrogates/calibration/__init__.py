@@ -1,0 +1,25 @@
+"""Making predicted uncertainties agree with errors on data that was not fitted.
+
+Everything here takes a :class:`~surrogates.base.Prediction` and true values, both from
+records that the surrogate did not learn from. A scale or a curve gives Gaussians for
+acquisition; conformal intervals make no assumption about the shape of the errors.
+"""
+
+from surrogates.calibration.chemistry import chemistry
+from surrogates.calibration.conformal import (
+    AdaptiveConformal,
+    ConformalInterval,
+    MondrianConformal,
+)
+from surrogates.calibration.isotonic import IsotonicScale
+from surrogates.calibration.scale import Scale, z_scores
+
+__all__ = [
+    "AdaptiveConformal",
+    "ConformalInterval",
+    "IsotonicScale",
+    "MondrianConformal",
+    "Scale",
+    "chemistry",
+    "z_scores",
+]

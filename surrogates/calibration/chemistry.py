@@ -1,0 +1,26 @@
+"""Groups of crystals in which errors are alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from matdisco.crystal import Crystal
+
+_ANIONS = {
+    "F": "fluoride", "Cl": "halide", "Br": "halide", "I": "halide", "O": "oxide",
+    "S": "chalcogenide", "Se": "chalcogenide", "Te": "chalcogenide", "N": "nitride",
+    "P": "pnictide", "As": "pnictide", "C": "carbide", "B": "boride", "H": "hydride",
+}  # fmt: skip
+"""Ordered as cations see them: the first that a crystal holds names its class."""
+
+
+def chemistry(crystals: Sequence[Crystal]) -> list[str]:
+    """Return the class of each crystal by its anions, for Mondrian intervals.
+
+    ``oxide``, ``nitride``, ``oxide-nitride`` and so on; ``intermetallic`` without any.
+    """
+    names = []
+    for crystal in crystals:
+        held = [kind for symbol, kind in _ANIONS.items() if symbol in crystal.elements]
+        names.append("-".join(dict.fromkeys(held)) or "intermetallic")
+    return names
