@@ -128,8 +128,9 @@ def _conserve(
 
     crystal = min(crystals, key=lambda c: (c.n_atoms < 2, c.n_atoms, c.id))
     atoms = crystal.to_atoms()
-    copies = int(np.ceil((_CELLS / len(atoms)) ** (1 / 3)))
-    atoms = atoms.repeat((copies, copies, copies))
+    while len(atoms) < _CELLS:  # double along the shortest axis
+        axis = int(np.argmin(atoms.cell.lengths()))
+        atoms = atoms.repeat([2 if i == axis else 1 for i in range(3)])
     atoms.calc = calculator
     # Maxwell-Boltzmann momenta without drift of the whole
     spread = np.sqrt(atoms.get_masses() * units.kB * trial.suite.nve_kelvin)

@@ -175,3 +175,40 @@ def test_drift_is_told_from_fluctuation():
     noise = np.random.default_rng(0).normal(0, 0.3, 200)
     assert drift(time, noise) < 1
     assert drift(time, 20 * time + noise) == pytest.approx(20, abs=4)
+
+
+def test_references_are_fitted_without_the_record_they_judge(records):
+    """A potential right up to one constant per element is perfect; noise stays."""
+    metals = records.take(range(80))
+    truth = dict(zip(metals.ids, metals.values(TARGET), strict=True))
+    constant = {"Al": 3.0, "Ni": -2.0, "Ti": 0.5}
+    noise = dict(
+        zip(metals.ids, np.random.default_rng(0).normal(0, 0.05, 80), strict=True)
+    )
+
+    def shifted(scale):
+        def predict(crystals):
+            values = [
+                truth[c.id]
+                + scale * noise[c.id]
+                + sum(
+                    constant[e.symbol] * n
+                    for e, n in c.composition.fractional_composition.items()
+                )
+                for c in crystals
+            ]
+            return Guess(np.array(values), None)
+
+        return Subject("shifted", "potential", {}, predict=predict)
+
+    suite = QUICK.model_copy(update={"sections": ("efficacy",)})
+
+    def rmse(scale):
+        card, _ = assess(shifted(scale), metals, suite, target=TARGET)
+        assert card.value("efficacy.records") == 80
+        return card.value("efficacy.rmse")
+
+    assert rmse(0.0) < 1e-6
+    true = float(np.std(list(noise.values())))
+    # leaving each record out, the error is the noise, not less
+    assert 0.98 * true < rmse(1.0) < 1.2 * true
