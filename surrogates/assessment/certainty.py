@@ -10,6 +10,7 @@ from scipy.special import ndtr
 from surrogates import metrics
 from surrogates.assessment.result import Section
 from surrogates.assessment.trial import Trial
+from surrogates.calibration.chemistry import anion_class
 
 _GROUP = 30
 """Records of one chemistry below which its calibration is noise: the area of a perfect
@@ -77,6 +78,13 @@ def measure(trial: Trial, section: Section) -> None:
         "rank correlation of error and sigma",
         source="Tran et al., Mach. Learn.: Sci. Technol. 1, 025006 (2020)",
     )
+    add(
+        "ause",
+        metrics.ause(y, mean, std),
+        "area between removing records by sigma and by true error (0: sigma ranks "
+        "perfectly)",
+        source="Ilg et al., ECCV 2018 (arXiv:1802.07095)",
+    )
     section.series["reliability"] = {"expected": _LEVELS, "observed": _observed(z)}
     section.series["bins"] = _bins(y, mean, std)
     _by_chemistry(trial, section, std)
@@ -104,9 +112,12 @@ def _by_chemistry(trial: Trial, section: Section, std: np.ndarray) -> None:
     if trial.formulas is None:
         section.skip("by chemistry", "no formulas")
         return
+    from pymatgen.core import Composition
+
     groups: dict[str, list[int]] = defaultdict(list)
     for i, row in enumerate(trial.rows):
-        groups[chemistry(trial.formulas[int(row)])].append(i)
+        elements = Composition(trial.formulas[int(row)]).elements
+        groups[anion_class({e.symbol for e in elements})].append(i)
     table = []
     for name, rows in sorted(groups.items()):
         if len(rows) < _GROUP:
@@ -131,29 +142,3 @@ def _by_chemistry(trial: Trial, section: Section, std: np.ndarray) -> None:
         f"miscalibration area of the worst class ({last['chemistry']})",
         source="after Tran et al. (2020), by anion class",
     )  # fmt: skip
-
-
-def chemistry(formula: str) -> str:
-    """Return the class of a formula: its most electronegative anion, else metallic.
-
-    >>> [chemistry(f) for f in ("SrTiO3", "Al3Ni", "MgH2", "LiOF")]
-    ['oxide', 'intermetallic', 'hydride', 'mixed anion']
-    """
-    from pymatgen.core import Composition
-
-    names = {
-        "O": "oxide", "F": "fluoride", "Cl": "chloride", "Br": "bromide", "I": "iodide",
-        "S": "sulfide", "Se": "selenide", "Te": "telluride", "N": "nitride",
-        "P": "pnictide", "As": "pnictide", "C": "carbide", "H": "hydride",
-        "B": "boride", "Si": "silicide",
-    }  # fmt: skip
-    elements = {e.symbol for e in Composition(formula).elements}
-    hard = [
-        names[e]
-        for e in ("O", "F", "Cl", "Br", "I", "S", "Se", "Te", "N")
-        if e in elements
-    ]
-    if len(hard) > 1:
-        return "mixed anion"
-    soft = [names[e] for e in ("P", "As", "C", "H", "B", "Si") if e in elements]
-    return (hard or soft or ["intermetallic"])[0]

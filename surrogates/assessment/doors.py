@@ -225,10 +225,13 @@ def _from_estimator(
     from surrogates.featurizers.composition import composition_features
 
     spread = "return_std" in inspect.signature(made.predict).parameters
+    # our own CrystalRegressor takes crystals; everybody else's takes numbers
+    whole = hasattr(made, "predict_joint")
+    rows: Callable[[Sequence[Crystal]], Any] = list if whole else composition_features
 
     def predictor_of(estimator: Any) -> Predict:
         def predict(crystals: Sequence[Crystal]) -> Guess:
-            x = composition_features(crystals)
+            x = rows(crystals)
             if not spread:
                 return Guess(np.asarray(estimator.predict(x), dtype=float), None)
             mean, std = estimator.predict(x, return_std=True)
@@ -240,7 +243,7 @@ def _from_estimator(
         fresh = clone(made)
         if "random_state" in fresh.get_params():
             fresh.set_params(random_state=seed)
-        fresh.fit(composition_features(data.crystals), data.values(target))
+        fresh.fit(rows(data.crystals), data.values(target))
         return predictor_of(fresh)
 
     try:

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from matdisco.crystal import Crystal
-from matdisco.data.dataset import Dataset
-from matdisco.data.duplicates import group_duplicates
+from matdisco.errors import MatdiscoError
 from surrogates import metrics
 from surrogates.assessment.result import Section
 from surrogates.assessment.trial import Trial
+from surrogates.audit import POTENTIALS, audit
 
 _KAPOOR = "Kapoor and Narayanan, Patterns 4, 100804 (2023)"
 _YEOM = "after Yeom et al., IEEE CSF 2018 (arXiv:1709.01604)"
@@ -22,6 +21,9 @@ _YEOM = "after Yeom et al., IEEE CSF 2018 (arXiv:1709.01604)"
 
 def measure(trial: Trial, section: Section) -> None:
     """Fill the part on leakage of the section on safety."""
+    known = str(trial.subject.identity.get("calculator", ""))
+    if known in POTENTIALS:
+        section.remarks.append(POTENTIALS[known])
     if trial.dataset is None:
         section.skip("leakage", "no structures to compare")
         return
@@ -37,41 +39,27 @@ def measure(trial: Trial, section: Section) -> None:
             source=_KAPOOR,
         )
     if trial.training is not None:
-        near = {c.formula for c in trial.training}
+        report = audit(test, [trial.training])
         section.add(
             "same_formula",
-            float(np.mean([c.formula in near for c in test])),
-            "share of test records whose formula is in the training data",
+            len(report.seen["formula"]) / len(test),
+            "share of test records whose composition is in the training data",
         )
         section.add(
             "leaked_near",
-            shared(test, trial.training, "similar"),
+            len(report.seen["prototype"]) / len(test),
             "share of test records with a near-copy (same structure type and "
             "composition) in the training data",
             source=_KAPOOR,
         )
     if trial.pool is not None:
-        known = trial.training if trial.training is not None else test
+        shown = trial.training if trial.training is not None else test
         section.add(
             "pool_leaked",
-            shared(trial.pool, known, "same"),
+            len(audit(trial.pool, [shown]).seen["structure"]) / len(trial.pool),
             "share of the pool whose answers the subject has been shown",
         )
     _behaviour(trial, section)
-
-
-def shared(these: Dataset, those: Dataset, level: str) -> float:
-    """Return the share of ``these`` that are also in ``those``."""
-    formulas = {c.formula for c in those}
-    rows = [i for i, c in enumerate(these) if c.formula in formulas]
-    wanted = {these[i].formula for i in rows}
-    other = [c for c in those if c.formula in wanted]
-    crystals: list[Crystal] = [these[i] for i in rows] + other
-    groups = group_duplicates(crystals, "similar" if level == "similar" else "same")
-    found = sum(
-        len([i for i in g if i < len(rows)]) for g in groups if max(g) >= len(rows)
-    )
-    return found / max(len(these), 1)
 
 
 def _in_training(trial: Trial) -> tuple[float | None, str]:
@@ -79,20 +67,20 @@ def _in_training(trial: Trial) -> tuple[float | None, str]:
     assert trial.dataset is not None
     known = trial.subject.training
     if trial.training is not None:
-        return shared(trial.dataset, trial.training, "same"), "same structure"
+        seen = audit(trial.dataset, [trial.training]).seen["structure"]
+        return len(seen) / len(trial.dataset), "same structure"
     if known.hash and known.hash == trial.dataset.content_hash:
         return 1.0, "the very dataset"
     if known.features is not None and known.labels is not None:
         from surrogates.featurizers.table import features
 
-        kind = known.feature_kind
-        if kind in ("composition", "chgnet"):
-            mine = features(kind, trial.dataset.crystals)
-            seen = {
-                _row(x, y) for x, y in zip(known.features, known.labels, strict=True)
-            }
-            both = [_row(x, y) in seen for x, y in zip(mine, trial.y, strict=True)]
-            return float(np.mean(both)), "features and label in the checkpoint"
+        try:
+            mine = features(known.feature_kind, trial.dataset.crystals)
+        except MatdiscoError:
+            return None, ""  # features that this installation cannot compute
+        held = {_row(x, y) for x, y in zip(known.features, known.labels, strict=True)}
+        both = [_row(x, y) in held for x, y in zip(mine, trial.y, strict=True)]
+        return float(np.mean(both)), "features and label in the checkpoint"
     return None, ""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from matdisco.crystal import Crystal
 
@@ -19,8 +19,14 @@ def chemistry(crystals: Sequence[Crystal]) -> list[str]:
 
     ``oxide``, ``nitride``, ``oxide-nitride`` and so on; ``intermetallic`` without any.
     """
-    names = []
-    for crystal in crystals:
-        held = [kind for symbol, kind in _ANIONS.items() if symbol in crystal.elements]
-        names.append("-".join(dict.fromkeys(held)) or "intermetallic")
-    return names
+    return [anion_class(crystal.elements) for crystal in crystals]
+
+
+def anion_class(elements: Collection[str]) -> str:
+    """Return the class of a set of element symbols.
+
+    >>> [anion_class(e) for e in (["Sr", "Ti", "O"], ["O", "N", "Ta"], ["Al", "Ni"])]
+    ['oxide', 'oxide-nitride', 'intermetallic']
+    """
+    held = [kind for symbol, kind in _ANIONS.items() if symbol in elements]
+    return "-".join(dict.fromkeys(held)) or "intermetallic"

@@ -212,3 +212,19 @@ def test_references_are_fitted_without_the_record_they_judge(records):
     true = float(np.std(list(noise.values())))
     # leaving each record out, the error is the noise, not less
     assert 0.98 * true < rmse(1.0) < 1.2 * true
+
+
+def test_estimators_of_others_are_fitted_out_of_fold(train):
+    """scikit-learn's own, and ours behind its conventions: a class, nothing fitted."""
+    from sklearn.linear_model import BayesianRidge
+
+    from surrogates.estimator import CrystalRegressor
+
+    suite = QUICK.model_copy(update={"sections": ("efficacy", "calibration"),
+                                     "refits": True})  # fmt: skip
+    for thing in (BayesianRidge, CrystalRegressor):
+        subject = wrap(thing, f"somewhere:{thing.__name__}")
+        card, _ = assess(subject, train[:80], suite, target=TARGET)
+        assert "out-of-fold" in card.body["data"]["protocol"]
+        assert card.value("efficacy.skill") > 0.3
+        assert card.value("calibration.coverage_90") > 0.6
