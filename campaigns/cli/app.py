@@ -197,8 +197,10 @@ def _mount() -> None:
     from importlib import import_module
     from importlib.util import find_spec
 
+    from campaigns.cli.compare import compare
     from campaigns.cli.label import label
 
+    app.command()(compare)
     app.command()(label)
     app.add_typer(import_module("campaigns.cli.data").app, name="data")
     surrogate = typer.Typer(

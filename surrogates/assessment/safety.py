@@ -174,16 +174,12 @@ def _proposals(trial: Trial, section: Section) -> None:
     if find_spec("matdisco.screening") is None:
         section.skip("element policy", "screening is not part of this installation")
         return
-    screening = import_module("matdisco.screening")
-    judge = getattr(screening, "forbidden_elements", None)
-    if judge is None:
-        section.skip("element policy", "screening offers no forbidden_elements()")
-        return
+    policy = import_module("matdisco.screening.policy").ElementPolicyRule()
     low = trial.quantity.better != "high"
     mean = trial.predict(trial.pool.crystals).mean
     n = min(50, len(mean))
     best = np.argsort(mean if low else -mean, kind="stable")[:n]
-    bad = [int(i) for i in best if judge(trial.pool[int(i)])]
+    bad = [int(i) for i in best if policy.find(trial.pool[int(i)])]
     section.add(
         "forbidden_proposals",
         len(bad) / n,
