@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 CONFIG = "config.yaml"
 POOL = "pool.parquet"
+SCREENING = "screening.csv"
 
 
 class Campaign:
@@ -124,7 +125,7 @@ class Campaign:
 
     @cached_property
     def pool(self) -> Dataset:
-        """All candidates."""
+        """The candidates at the start; ``state.pool`` has those grown since, too."""
         pool = Dataset.open(self.folder / POOL)
         recorded = self.ledger.events("pool")
         if recorded and recorded[0].payload["content"] != pool.content_hash:
@@ -198,6 +199,33 @@ class Campaign:
                     row["status"] = "waiting"
                 rows.append(row)
         return pd.DataFrame(rows)
+
+    def screening(self) -> pd.DataFrame:
+        """Return every finding of the screening, of the pool and of later rounds."""
+        import pandas as pd
+
+        from matdisco.screening.screen import COLUMNS
+
+        path = self.folder / SCREENING
+        frames = [pd.read_csv(path).assign(round=0)] if path.exists() else []
+        for event in self.ledger.events("grown"):
+            rows = pd.DataFrame(event.payload["findings"], columns=list(COLUMNS))
+            frames.append(rows.assign(round=event.round))
+        if not frames:
+            return pd.DataFrame(columns=["round", *COLUMNS])
+        return pd.concat(frames, ignore_index=True)[["round", *COLUMNS]]
+
+    def screened(self) -> list[str]:
+        """Say in a line each what screening did to the pool and to later rounds."""
+        from matdisco.screening.screen import describe
+
+        lines = []
+        for event in self.ledger.events("pool", "grown"):
+            summary = event.payload.get("screening")
+            if summary is not None:
+                where = "pool" if event.kind == "pool" else f"round {event.round}"
+                lines.append(f"{where}: {describe(summary)}")
+        return lines
 
     def evaluations(self) -> pd.DataFrame:
         """Return every answered candidate, best first."""
@@ -317,7 +345,7 @@ class Campaign:
         where = f"finished: {self.finished}" if self.finished else "not finished"
         return (
             f"Campaign {self.config.name} in {self.folder}: "
-            f"{len(state.evaluations)} of {len(self.pool):,} candidates evaluated, "
+            f"{len(state.evaluations)} of {len(state.pool):,} candidates evaluated, "
             f"{len(state.failed)} failed; {headline(state)}; {where}"
         )
 
@@ -347,11 +375,15 @@ class Campaign:
             self._prepare_pool()
 
     def _prepare_pool(self) -> None:
+        from campaigns.pool import make_pool
+        from matdisco.evaluators.results import write_atomically
+
         recorded = self.ledger.events("pool")
         path = self.folder / POOL
         if recorded and path.exists():
             return
-        pool = self.config.candidates.build()
+        made = make_pool(self.config)
+        pool = made.pool
         if isinstance(self.config.objective, HullObjective):
             pure = {c.elements[0] for c in pool if len(c.elements) == 1}
             missing = sorted(set(pool.elements) - pure)
@@ -361,10 +393,15 @@ class Campaign:
                     "pool: energies above the hull need a reference for every element"
                 )
         pool.save(path)
+        payload: dict[str, Any] = {
+            "content": pool.content_hash,
+            "candidates": len(pool),
+        }
+        if made.screening is not None:
+            write_atomically(self.folder / SCREENING, made.findings)
+            payload["screening"] = made.screening
         if not recorded:
-            self.ledger.append(
-                "pool", {"content": pool.content_hash, "candidates": len(pool)}
-            )
+            self.ledger.append("pool", payload)
         elif recorded[0].payload["content"] != pool.content_hash:
             raise CampaignError(
                 f"{path} is missing, and the pool made again is another one: the "
@@ -386,8 +423,8 @@ def _refuse_foreign(folder: Path) -> None:
     if not folder.is_dir():
         raise ConfigError(f"{folder}: expected a folder for the run, found a file")
     ours = {
-        CONFIG, POOL, "ledger.sqlite", "writer.lock", "evaluations", "surrogates",
-        "logs", "report.html",
+        CONFIG, POOL, SCREENING, "ledger.sqlite", "writer.lock", "evaluations",
+        "surrogates", "logs", "report.html",
     }  # fmt: skip
     names = {p.name for p in folder.iterdir() if not p.name.startswith(".")}
     if names and not names & {"ledger.sqlite", "writer.lock", CONFIG} and names - ours:

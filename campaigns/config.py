@@ -18,12 +18,14 @@ from campaigns.acquisition.recipes import (
 from campaigns.assessment import AssessmentRecipe, check_card
 from campaigns.objectives import AnyObjective, HullObjective
 from matdisco.candidates.base import SizeEstimate
+from matdisco.candidates.evolution import EvolutionRecipe
 from matdisco.candidates.recipes import AnyCandidates
 from matdisco.errors import ConfigError, MatdiscoError
 from matdisco.evaluators.execution_recipe import ExecutionRecipe
 from matdisco.evaluators.recipes import AnyEvaluator
 from matdisco.recipe import Path as KeyPath
 from matdisco.recipe import Recipe, explain
+from matdisco.screening.recipe import ScreeningRecipe
 from surrogates.recipes import AnySurrogate
 
 
@@ -95,6 +97,10 @@ class CampaignConfig(Recipe):
     """Seed of everything random; the same seed gives the same campaign."""
     candidates: AnyCandidates
     """Where the candidates come from."""
+    screening: ScreeningRecipe | None = None
+    """Questions to every candidate before it may cost anything; null asks none."""
+    growth: EvolutionRecipe | None = None
+    """New candidates between rounds, bred from the best so far; null grows none."""
     objective: AnyObjective = Field(default_factory=HullObjective)
     """What is wanted."""
     evaluator: AnyEvaluator
@@ -227,6 +233,7 @@ class CampaignConfig(Recipe):
         if space is not None:
             self._check_references()
         elements = frozenset(space or ())
+        self._named("screening", lambda: self._check_screening(space))
         self._named("evaluator", lambda: self.evaluator.check(elements))
         self._named("review", self._check_review)
         self._named("surrogate", self._check_surrogate)
@@ -254,6 +261,23 @@ class CampaignConfig(Recipe):
                 f"element, but components {list(components)} leaves the elements out; "
                 "add 1"
             )
+
+    def _check_screening(self, space: tuple[str, ...] | None) -> None:
+        if self.screening is None:
+            return
+        from matdisco.data.shipped import resolve
+
+        for name in self.screening.novelty.against:
+            if not resolve(name).exists():
+                raise ConfigError(f"screening.novelty.against: no such file: {name}")
+        policy = self.screening.elements
+        if policy.severity == "reject" and space:
+            barred = {e: policy.objection(e) for e in space}
+            if all(barred.values()):
+                raise ConfigError(
+                    "screening.elements: the policy bars every element of the "
+                    f"candidates, for example {barred[space[0]]}"
+                )
 
     def _check_review(self) -> None:
         from matdisco.data.shipped import resolve

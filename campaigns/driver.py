@@ -22,10 +22,11 @@ from typing import Any
 
 from campaigns.acquisition.recipes import RandomChoice
 from campaigns.config import CampaignConfig
+from campaigns.growth import grow, is_due
 from campaigns.ledger import VOLATILE, Event, Ledger
 from campaigns.progress import Display
 from campaigns.propose import first_round, learn, next_round, past_errors
-from campaigns.state import State, read_evaluation, write_evaluation
+from campaigns.state import State, grown_pool, read_evaluation, write_evaluation
 from matdisco.data.dataset import Dataset
 from matdisco.evaluators.base import Evaluation
 from matdisco.evaluators.execution import WorkerPool
@@ -88,7 +89,7 @@ class Driver:
     ledger: Ledger
     """Open for writing."""
     pool: Dataset
-    """The candidates."""
+    """The candidates at the start; those of ``grown`` events come on top."""
     display: Display
     """Where progress goes."""
     interrupt: Interrupt
@@ -121,6 +122,8 @@ class Driver:
                         continue
                     if rounds is not None and closed_now >= rounds:
                         return f"{rounds} rounds were asked for"
+                    if self._grow(state, events):
+                        continue
                     open_round = self._propose(state, events)
                 with self._preloading():
                     self._evaluate(open_round, workers)
@@ -145,7 +148,7 @@ class Driver:
             return None
         if n >= config.budget.evaluations:
             return f"budget: {n} evaluations are spent"
-        if len(state.available) == 0:
+        if len(state.available) == 0 and not is_due(config, events, _proposed(events)):
             return "every candidate has been evaluated"
         if config.budget.rounds is not None and len(closed) - 1 >= config.budget.rounds:
             return f"budget: {config.budget.rounds} rounds are done"
@@ -155,6 +158,16 @@ class Driver:
             if not any(e.payload["improved"] for e in recent):
                 return f"patience: nothing better in {patience} rounds"
         return None
+
+    def _grow(self, state: State, events: list[Event]) -> bool:
+        """Add candidates to the pool where that is due; tell whether it was."""
+        number = _proposed(events)
+        if not is_due(self.config, events, number):
+            return False
+        payload = grow(self.config, state, number)
+        self.ledger.append("grown", payload, round=number)
+        self.display.grown(number, payload)
+        return True
 
     @contextmanager
     def _preloading(self) -> Iterator[None]:
@@ -182,7 +195,7 @@ class Driver:
         return pending[-1] if pending else None
 
     def _propose(self, state: State, events: list[Event]) -> Event:
-        number = sum(e.kind == "proposed" for e in events)
+        number = _proposed(events)
         left = self.config.budget.evaluations - len(state.evaluations)
         payload: Mapping[str, Any]
         if number == 0:
@@ -213,10 +226,11 @@ class Driver:
             for e in self.ledger.events("evaluated", round=number)
         }
         todo = [p for p in proposed.payload["proposals"] if p["candidate"] not in done]
-        position = {c.id: i for i, c in enumerate(self.pool)}
+        pool = grown_pool(self.pool, self.ledger.events("grown"))
+        position = {c.id: i for i, c in enumerate(pool)}
         futures: dict[Future[Evaluation], dict[str, Any]] = {}
         for proposal in todo:
-            crystal = self.pool[position[proposal["candidate"]]]
+            crystal = pool[position[proposal["candidate"]]]
             home = self.folder / "evaluations" / proposal["key"][:16]
             futures[workers.submit(crystal, proposal["key"], home)] = proposal
         with self.display.evaluating(number, len(done), len(futures)) as bar:
@@ -249,8 +263,8 @@ class Driver:
         before = State.of(self.pool, self.config.objective, events, until=number - 1)
         new = [e for e in events if e.kind == "evaluated" and e.round == number]
         answers = [read_evaluation(e.payload) for e in new]
-        found = [self.pool[int(i)].id for i in state.found]
-        known = {self.pool[int(i)].id for i in before.found}
+        found = [state.pool[int(i)].id for i in state.found]
+        known = {before.pool[int(i)].id for i in before.found}
         payload = {
             "evaluated": len(state.evaluations),
             "failed": len(state.failed),
@@ -294,7 +308,7 @@ class Driver:
         asks = not isinstance(self.config.acquisition, RandomChoice)
         stopped = reason.startswith("failure rate")
         if asks and not stopped and len(state.available) and len(state.answered):
-            number = sum(e.kind == "proposed" for e in events)
+            number = _proposed(events)
             with self.display.learning(number, final=True):
                 learned = learn(
                     self.config,
@@ -316,6 +330,11 @@ class Driver:
         self.ledger.append(
             "finished", {"reason": reason, "ranking": ranking, "scale": scale}
         )
+
+
+def _proposed(events: list[Event]) -> int:
+    """Return how many rounds were proposed: the number of the next one."""
+    return sum(e.kind == "proposed" for e in events)
 
 
 def _wall(proposed: Event, evaluated: list[Event]) -> float:

@@ -78,7 +78,8 @@ class Event:
     time: str
     """UTC, ISO 8601."""
     kind: str
-    """started, pool, proposed, evaluated, closed, finished, continued, interrupted."""
+    """started, pool, grown, proposed, evaluated, closed, finished, continued,
+    interrupted."""
     round: int
     """Campaign round, 0 for the first; -1 outside any."""
     payload: Mapping[str, Any]

@@ -31,6 +31,7 @@ def describe_plan(config: CampaignConfig, folder: Path) -> str:
         f"campaign {config.name}",
         f"  candidates   {size} ({config.candidates.kind}, "
         f"{size.mean_atoms:.1f} atoms on average)",
+        *_screening(config),
         f"  objective    {goal} {objective.label.lower()} ({objective.unit})".rstrip(),
         f"  evaluations  {n} planned, {100 * n / size.count:.0f} % of the pool, "
         f"{config.acquisition.batch_size} per round",
@@ -54,18 +55,44 @@ def describe_first_round(config: CampaignConfig) -> str:
     Raises:
         ConfigError: the pool holds no structure of some pure element.
     """
+    from campaigns.pool import make_pool
     from campaigns.propose import first_round
     from campaigns.state import State
     from matdisco.errors import CampaignError
+    from matdisco.screening.screen import describe
 
-    state = State(config.candidates.build(), config.objective, {}, {})
+    made = make_pool(config)
+    state = State(made.pool, config.objective, {}, {})
     try:
         proposals = first_round(config, state)
     except CampaignError as error:
         raise ConfigError(str(error)) from error
-    lines = [f"first round: {len(proposals)} of {len(state.pool):,} candidates"]
+    lines = []
+    if made.screening is not None:
+        lines.append(f"screening: {describe(made.screening)}")
+    lines += [f"first round: {len(proposals)} of {len(state.pool):,} candidates"]
     lines += [f"  {p['candidate']:40s} {p['reason']}" for p in proposals]
     return "\n".join(lines)
+
+
+def _screening(config: CampaignConfig) -> list[str]:
+    """Say which rules will be asked, which elements they bar, and what will grow."""
+    lines = []
+    if config.screening is not None:
+        names = ", ".join(config.screening.names()) or "no rule is on"
+        lines.append(f"  screening    {names}")
+        policy = config.screening.elements
+        space = config.candidates.chemical_space() or ()
+        objections = [policy.objection(e) for e in space]
+        if policy.severity != "off":
+            lines += [f"               {policy.severity}: {o}" for o in objections if o]
+    if config.growth is not None:
+        growth = config.growth
+        when = "every round" if growth.every == 1 else f"every {growth.every} rounds"
+        lines.append(
+            f"  growth       up to {growth.per_round} new candidates before {when}"
+        )
+    return lines
 
 
 def _duration(seconds: float) -> str:

@@ -60,6 +60,15 @@ class Display:
             self._last = time.monotonic()
             self.say("  " + "  ".join(parts))
 
+    def grown(self, number: int, payload: Mapping[str, Any]) -> None:
+        """Say what was bred for a round."""
+        from matdisco.screening.screen import describe
+
+        self.say(
+            f"round {number}: {len(payload['crystals'])} new candidates bred "
+            f"({describe(payload['screening'])})"
+        )
+
     def proposed(self, number: int, payload: Mapping[str, Any]) -> None:
         """Say what a round will evaluate."""
         proposals = payload["proposals"]

@@ -36,6 +36,7 @@ class Purpose(IntEnum):
     START = 0
     SURROGATE = 1
     ACQUISITION = 2
+    GROWTH = 10
 
 
 def stream(

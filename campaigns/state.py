@@ -11,7 +11,7 @@ import numpy as np
 
 from campaigns.ledger import Event
 from campaigns.objectives import AnyObjective, HullObjective, PropertyObjective
-from matdisco.crystal import Label
+from matdisco.crystal import Crystal, Label
 from matdisco.data.dataset import Dataset
 from matdisco.errors import CampaignError
 from matdisco.evaluators.base import Evaluation
@@ -47,7 +47,15 @@ class State:
         *,
         until: int | None = None,
     ) -> State:
-        """Derive from ledger events, optionally only those of rounds <= ``until``."""
+        """Derive from ledger events, optionally only those of rounds <= ``until``.
+
+        Args:
+            pool: the candidates at the start; those of ``grown`` events follow them.
+            objective: what is wanted.
+            events: the ledger.
+            until: last round to take into account; all when None.
+        """
+        pool = grown_pool(pool, events, until=until)
         evaluations, rounds = {}, {}
         for event in events:
             if event.kind == "evaluated" and (until is None or event.round <= until):
@@ -270,6 +278,21 @@ class State:
         if unit and label.unit != unit:
             return Label(convert(label.value, label.unit, unit), unit, label.method)
         return label
+
+
+def grown_pool(
+    pool: Dataset, events: Sequence[Event], *, until: int | None = None
+) -> Dataset:
+    """Return the pool with the candidates that ``grown`` events added, in order."""
+    added = [
+        Crystal.from_dict(data)
+        for event in events
+        if event.kind == "grown" and (until is None or event.round <= until)
+        for data in event.payload["crystals"]
+    ]
+    if not added:
+        return pool
+    return Dataset(pool.name, (*pool.crystals, *added), pool.card)
 
 
 def target_range(objective: PropertyObjective) -> tuple[float, float]:

@@ -105,6 +105,8 @@ def status(
         if verify:
             print(f"record verified: {campaign.verify()} events, hash chain intact")
         print(campaign)
+        for line in campaign.screened():
+            print(f"screening, {line}")
         table = campaign.failures() if failures else campaign.rounds()
         if failures and not table.empty:
             table = table.sort_values(["kind", "round", "candidate"])
@@ -197,11 +199,13 @@ def _mount() -> None:
     from importlib import import_module
     from importlib.util import find_spec
 
+    from campaigns.cli.candidates import candidates
     from campaigns.cli.compare import compare
     from campaigns.cli.label import label
 
     app.command()(compare)
     app.command()(label)
+    app.command()(candidates)
     app.add_typer(import_module("campaigns.cli.data").app, name="data")
     surrogate = typer.Typer(
         no_args_is_help=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -12,7 +13,7 @@ from matdisco.candidates.base import CandidateRecipe, SizeEstimate, refuse_empty
 from matdisco.errors import ConfigError
 
 if TYPE_CHECKING:
-    from matdisco.data.dataset import Dataset
+    from matdisco.crystal import Crystal
 
 
 class FileCandidates(CandidateRecipe):
@@ -23,7 +24,7 @@ class FileCandidates(CandidateRecipe):
     """Path of the dataset, or ``shipped:NAME``."""
 
     @override
-    def estimate(self) -> SizeEstimate:
+    def size(self) -> SizeEstimate:
         import pyarrow.parquet as pq
 
         path = self._file()
@@ -39,15 +40,20 @@ class FileCandidates(CandidateRecipe):
         return SizeEstimate(count, True, float(atoms.mean()))
 
     @override
-    def build(self) -> Dataset:
+    def generate(self) -> Iterator[Crystal]:
         from dataclasses import replace
 
         from matdisco.data.dataset import Dataset
 
-        pool = Dataset.open(self._file())
-        refuse_empty(len(pool), f"{self.path} has no records")
         # The labels are what a campaign is to find out: they must not leak in.
-        return Dataset(pool.name, tuple(replace(c, labels={}) for c in pool), pool.card)
+        for crystal in Dataset.open(self._file()):
+            yield replace(crystal, labels={})
+
+    @override
+    def title(self) -> str:
+        from matdisco.data.shipped import PREFIX
+
+        return Path(self.path.removeprefix(PREFIX)).stem
 
     def _file(self) -> Path:
         from matdisco.data.shipped import resolve

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from importlib.resources import files
 from itertools import combinations, permutations
@@ -29,10 +29,12 @@ from matdisco.recipe import nearest
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
+    from matdisco.candidates.volume import Geometry
     from matdisco.crystal import Crystal
-    from matdisco.data.dataset import Dataset
 
 INDEXED_ATOMS = 16  # cells above this are too dear for a screening pool
+COUNTED_SPACES = 20_000
+"""Sets of elements up to which charges are counted out for the estimate (seconds)."""
 STAND_INS = ("Al", "Ni", "Ti", "Cu")  # any four elements; only their identity counts
 
 
@@ -52,8 +54,11 @@ class PrototypeCandidates(CandidateRecipe):
     """Leave out types that equal touching spheres fill less than this. Close packing
     is 0.74, diamond 0.34; below 0.12 are molecular crystals (N2, CO), whose dumbbells
     no metal forms."""
+    volume: Literal["additive", "bonds"] = "additive"
+    """Starting volume: the sum of the elements' own volumes (right for metals), or
+    from data-mined bond lengths (right for ionic and covalent compounds)."""
     volume_scale: float = Field(1.0, gt=0.3, lt=3.0)
-    """Factor on the starting volume, which is the sum of atomic volumes."""
+    """Factor on the starting volume."""
     never_only: tuple[str, ...] = ()
     """Leave out compounds made of these elements alone (pure elements stay)."""
     sample: int | None = Field(None, ge=1)
@@ -85,36 +90,49 @@ class PrototypeCandidates(CandidateRecipe):
         return self
 
     @override
-    def chemical_space(self) -> tuple[str, ...]:
+    def own_space(self) -> tuple[str, ...]:
         return tuple(sorted(self.elements))
 
     @override
-    def estimate(self) -> SizeEstimate:
+    def title(self) -> str:
+        return "prototypes-" + "-".join(sorted(self.elements))
+
+    @override
+    def counts_where(self) -> bool:
+        return True
+
+    @override
+    def size(self) -> SizeEstimate:
         count, atoms = 0, 0
         for entry in self._entries():
-            n = len(entry["decorations"]) * self._n_spaces(len(entry["counts"]))
+            n = self._n_decorations(entry)
             count += n
             atoms += n * sum(entry["counts"])
         refuse_empty(count, f"no prototype has {self.components} components")
         kept = min(count, self.sample or count)
-        return SizeEstimate(kept, True, atoms / count)
+        return SizeEstimate(kept, not self._uncounted, atoms / count)
 
     @override
-    def build(self) -> Dataset:
+    def generate(self) -> Iterator[Crystal]:
         import numpy as np
 
-        from matdisco.data.dataset import Dataset
-
-        plan = list(self._plan())
-        refuse_empty(len(plan), f"no prototype has {self.components} components")
-        if self.sample and self.sample < len(plan):
+        total = self.sample and sum(1 for _ in self._plan())
+        plan: Iterable[tuple[dict[str, Any], tuple[str, ...]]] = self._plan()
+        if self.sample and total and self.sample < total:
             # A shuffle, then a prefix: a larger sample holds every smaller one.
-            order = np.random.default_rng(self.seed).permutation(len(plan))
-            plan = [plan[i] for i in order[: self.sample]]
-        crystals = [
-            decorate(entry, symbols, self.volume_scale) for entry, symbols in plan
-        ]
-        return Dataset("prototypes-" + "-".join(sorted(self.elements)), tuple(crystals))
+            order = np.random.default_rng(self.seed).permutation(total)
+            rows = order[: self.sample]
+            wanted = set(rows.tolist())
+            found = {i: item for i, item in enumerate(plan) if i in wanted}
+            plan = (found[int(i)] for i in rows)
+        for entry, symbols in plan:
+            yield decorate(entry, symbols, self.volume_scale, self.volume)
+
+    @property
+    def _uncounted(self) -> bool:
+        """Whether charges are to be checked for too many compounds to count first."""
+        spaces = sum(self._n_spaces(k) for k in set(self.components))
+        return bool(self.where and self.where.balanced and spaces > COUNTED_SPACES)
 
     def _entries(self) -> list[dict[str, Any]]:
         return [
@@ -126,23 +144,49 @@ class PrototypeCandidates(CandidateRecipe):
             and (self.prototypes is None or e["name"] in self.prototypes)
         ]
 
+    def _n_decorations(self, entry: Mapping[str, Any]) -> int:
+        """Count what :meth:`_plan` yields for one prototype, without the elements.
+
+        Only conditions that tell elements apart make it look at every space.
+        """
+        if self.where is None:
+            return len(entry["decorations"]) * self._n_spaces(len(entry["counts"]))
+        return sum(1 for _ in self._decorations(entry, count_only=True))
+
     def _n_spaces(self, k: int) -> int:
         barred = len(set(self.never_only) & set(self.elements))
         return comb(len(self.elements), k) - (comb(barred, k) if k > 1 else 0)
 
     def _plan(self) -> Iterator[tuple[dict[str, Any], tuple[str, ...]]]:
-        barred = set(self.never_only)
         for entry in self._entries():
-            k = len(entry["counts"])
-            for space in combinations(sorted(self.elements), k):
-                if k > 1 and set(space) <= barred:
-                    continue
-                for decoration in entry["decorations"]:
-                    yield entry, tuple(space[i] for i in decoration)
+            for symbols in self._decorations(entry):
+                yield entry, symbols
+
+    def _decorations(
+        self, entry: Mapping[str, Any], *, count_only: bool = False
+    ) -> Iterator[tuple[str, ...]]:
+        barred, where = set(self.never_only), self.where
+        if count_only and self._uncounted and where is not None:
+            where = where.model_copy(update={"balanced": False})
+        k = len(entry["counts"])
+        for space in combinations(sorted(self.elements), k):
+            if k > 1 and set(space) <= barred:
+                continue
+            if where is not None and not where.allows_elements(space):
+                continue
+            for decoration in entry["decorations"]:
+                symbols = tuple(space[i] for i in decoration)
+                if where is None or where.allows(
+                    dict(zip(symbols, entry["counts"], strict=True))
+                ):
+                    yield symbols
 
 
 def decorate(
-    entry: Mapping[str, Any], symbols: Sequence[str], volume_scale: float = 1.0
+    entry: Mapping[str, Any],
+    symbols: Sequence[str],
+    volume_scale: float = 1.0,
+    volume: Literal["additive", "bonds"] = "additive",
 ) -> Crystal:
     """Put elements on a prototype's species and give it a sensible volume.
 
@@ -150,24 +194,24 @@ def decorate(
         entry: a prototype of :func:`index`.
         symbols: one element per species of the prototype, in its order.
         volume_scale: factor on the starting volume.
+        volume: how that volume is found, see :class:`PrototypeCandidates`.
     """
-    from matdisco.candidates.volume import starting_volume
+    from pymatgen.core import Lattice, Structure
+
     from matdisco.crystal import Crystal
 
-    structure = _library()[entry["row"]].copy()
+    structure = _library()[entry["row"]]
     if len(structure) != sum(entry["counts"]):
         raise DataError(
             f"prototype {entry['name']} is not at row {entry['row']} of the installed "
             "pymatgen's AFLOW library; prototype_index.json was made with another one"
         )
-    species = [e.symbol for e in structure.composition.elements]
-    mapping = dict(zip(species, symbols, strict=True))
-    decorated = structure.__class__(
-        structure.lattice,
-        [mapping[site.specie.symbol] for site in structure],
-        structure.frac_coords,
+    geometry, kinds = _geometry(entry["row"])
+    size = geometry.starting_volume([symbols[k] for k in kinds], volume) * volume_scale
+    matrix = structure.lattice.matrix * (size / structure.volume) ** (1 / 3)
+    decorated = Structure(
+        Lattice(matrix), [symbols[k] for k in kinds], structure.frac_coords
     )
-    decorated.scale_lattice(starting_volume(decorated) * volume_scale)
     formula = _formula(entry, symbols)
     source = {
         "prototype": entry["aflow"],
@@ -176,6 +220,17 @@ def decorate(
         "decoration": list(symbols),
     }
     return Crystal(f"{formula}.{entry['name']}", decorated, source=source)
+
+
+@lru_cache(maxsize=512)
+def _geometry(row: int) -> tuple[Geometry, tuple[int, ...]]:
+    """Return a prototype's distances, and which of its species sits on each site."""
+    from matdisco.candidates.volume import Geometry
+
+    structure = _library()[row]
+    species = [e.symbol for e in structure.composition.elements]
+    kinds = tuple(species.index(site.specie.symbol) for site in structure)
+    return Geometry.of(structure, kinds), kinds
 
 
 def _formula(entry: Mapping[str, Any], symbols: Sequence[str]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
@@ -13,7 +13,7 @@ from matdisco.candidates.files import FileCandidates
 from matdisco.candidates.prototypes import PrototypeCandidates
 
 if TYPE_CHECKING:
-    from matdisco.data.dataset import Dataset
+    from matdisco.crystal import Crystal
 
 
 Part = Annotated[PrototypeCandidates | FileCandidates, Field(discriminator="kind")]
@@ -27,7 +27,7 @@ class UnionCandidates(CandidateRecipe):
     """The sources, in the order of the pool."""
 
     @override
-    def chemical_space(self) -> tuple[str, ...] | None:
+    def own_space(self) -> tuple[str, ...] | None:
         spaces: Sequence[tuple[str, ...] | None] = [
             p.chemical_space() for p in self.parts
         ]
@@ -36,7 +36,11 @@ class UnionCandidates(CandidateRecipe):
         return tuple(sorted({e for s in spaces if s for e in s}))
 
     @override
-    def estimate(self) -> SizeEstimate:
+    def title(self) -> str:
+        return "+".join(p.title() for p in self.parts)
+
+    @override
+    def size(self) -> SizeEstimate:
         sizes = [p.estimate() for p in self.parts]
         count = sum(s.count for s in sizes)
         atoms = sum(s.count * s.mean_atoms for s in sizes) / max(count, 1)
@@ -44,9 +48,10 @@ class UnionCandidates(CandidateRecipe):
         return SizeEstimate(count, len(sizes) == 1 and sizes[0].exact, atoms)
 
     @override
-    def build(self) -> Dataset:
-        from matdisco.data.dataset import Dataset
-
-        pools = [p.build() for p in self.parts]
-        crystals = {c.id: c for pool in reversed(pools) for c in reversed(pool)}
-        return Dataset("+".join(p.name for p in pools), tuple(crystals.values())[::-1])
+    def generate(self) -> Iterator[Crystal]:
+        taken: set[str] = set()
+        for part in self.parts:
+            for crystal in part.stream():
+                if crystal.id not in taken:
+                    taken.add(crystal.id)
+                    yield crystal

@@ -79,15 +79,22 @@ NETWORKS = {
 }
 
 
-SURROGATES = {"gaussian_process": GP, "network_ensemble": NETWORKS}
+GROWING = {
+    "growth": {"kind": "evolution", "per_round": 4, "parents": 5},
+    "screening": {"elements": {"rohs": False}},
+}
+CAMPAIGNS = {
+    "gaussian_process": {"surrogate": GP},
+    "network_ensemble": {"surrogate": NETWORKS},
+    "growing_pool": {"surrogate": GP, **GROWING},
+}
 
 
 @pytest.fixture(scope="module")
 def reference(request, zygote, tmp_path_factory):
     """The uninterrupted campaign."""
-    surrogate = SURROGATES[request.param]
     folder = tmp_path_factory.mktemp("reference") / "a"
-    config = write(folder, surrogate)
+    config = write(folder, **CAMPAIGNS[request.param])
     assert zygote.run(config, folder / "run") == 0, zygote.log.read_text()[-3000:]
     with Ledger.open(folder / "run") as ledger:
         return config, ledger.content_hash(), proposals(ledger)
@@ -159,15 +166,21 @@ def test_killed_while_networks_learn(zygote, reference, tmp_path):
     check(zygote, reference, {"where": "training", "at": 5}, tmp_path)
 
 
+@pytest.mark.parametrize("at", [1, 2])
+@pytest.mark.parametrize("reference", ["growing_pool"], indirect=True)
+def test_killed_while_the_pool_grows(zygote, reference, at, tmp_path):
+    check(zygote, reference, {"where": "breeding", "at": 3 * at}, tmp_path)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("reference", SURROGATES, indirect=True)
+@pytest.mark.parametrize("reference", CAMPAIGNS, indirect=True)
 @pytest.mark.parametrize("kill", QUICK + ALL, ids=name)
 def test_killed_anywhere_is_the_same_campaign(zygote, reference, kill, tmp_path):
     check(zygote, reference, kill, tmp_path)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("reference", SURROGATES, indirect=True)
+@pytest.mark.parametrize("reference", CAMPAIGNS, indirect=True)
 def test_killed_again_and_again(zygote, reference, tmp_path):
     """Thirty lives: killed after every single event, it still ends the same."""
     config, content, _ = reference

@@ -83,6 +83,17 @@ def arm(kill: dict) -> None:
         before(select, "select")
     elif where == "chosen":
         after(select, "select")
+    elif where == "breeding":
+        import campaigns.growth as growth
+        from matdisco.screening.screen import ScreeningReport
+
+        class Counted(ScreeningReport):
+            def add(self, screened):
+                if strike():
+                    end()
+                super().add(screened)
+
+        growth.ScreeningReport = Counted
     elif where == "learning":
         before(propose, "sigma_scale")
     elif where == "training":

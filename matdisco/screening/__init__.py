@@ -1,0 +1,1 @@
+"""Screening: which candidates are not worth an evaluation, each with its reason."""

@@ -1,0 +1,97 @@
+"""A pool that is screened and that grows: recorded, inside the space, bit-identical."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+import yaml
+from campaign_files import small_campaign
+
+from campaigns import Campaign, CampaignConfig
+from campaigns.cli import main
+from campaigns.progress import Display
+from matdisco.errors import ConfigError
+
+GROWING = {
+    "growth": {"kind": "evolution", "per_round": 5, "parents": 6, "max_atoms": 6},
+    "screening": {"elements": {"rohs": False}},
+    "budget": {"evaluations": 16},
+}
+
+
+def run(folder, *, stop_after: int | None = None, **changes) -> None:
+    config = CampaignConfig.model_validate(small_campaign(**{**GROWING, **changes}))
+    while True:
+        with Campaign.start(config, folder) as campaign:
+            if campaign.finished:
+                return
+            campaign.run(stop_after, display=Display(quiet=True))
+
+
+@pytest.fixture(scope="module")
+def grown(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("grown") / "run"
+    run(folder)
+    return folder
+
+
+def test_children_join_the_pool_and_are_chosen_from_it(grown):
+    with Campaign.open(grown) as campaign:
+        events = campaign.ledger.events("grown")
+        assert [e.round for e in events] == [1, 2]
+        added = campaign.state.pool.crystals[len(campaign.pool) :]
+        assert len(added) == sum(len(e.payload["crystals"]) for e in events) > 5
+        assert len({c.id for c in campaign.state.pool}) == len(campaign.state.pool)
+        for child in added:
+            assert set(child.elements) <= {"Cu", "Au"}
+            assert child.n_atoms <= 6
+            known = {c.id for c in campaign.state.pool}
+            assert set(child.source["parents"]) <= known
+        # what was known after a round does not hold what was bred later
+        assert len(campaign.state_after(0).pool) == len(campaign.pool)
+        proposed = [p["candidate"] for e in campaign.ledger.events("proposed")
+                    for p in e.payload["proposals"]]  # fmt: skip
+        assert len(set(proposed)) == len(proposed) == 16
+
+
+def test_every_rejection_is_on_record_with_its_reason(grown, capsys):
+    with Campaign.open(grown) as campaign:
+        table = campaign.screening()
+        counted = [e.payload["screening"] for e in campaign.ledger.events("grown")]
+        rejected = table[(table["verdict"] == "reject") & (table["round"] > 0)]
+        assert len(rejected) == sum(sum(c["rejected"].values()) for c in counted)
+        assert rejected["message"].str.len().min() > 20
+        first = campaign.ledger.events("pool")[0].payload
+        assert first["screening"]["made"] == 120
+        lost = sum(first["screening"]["rejected"].values())
+        assert first["candidates"] == 120 - lost
+    with pytest.raises(SystemExit):
+        main(["status", str(grown)])
+    assert "screening, pool: 120 made" in capsys.readouterr().out
+
+
+def test_a_campaign_continued_after_each_round_is_the_same(grown, tmp_path):
+    run(tmp_path / "again", stop_after=1)
+    with Campaign.open(grown) as one, Campaign.open(tmp_path / "again") as two:
+        assert one.ledger.content_hash() == two.ledger.content_hash()
+
+
+def test_candidates_shows_the_pool_and_the_rejects(tmp_path, capsys):
+    path, out = tmp_path / "c.yaml", tmp_path / "pool.parquet"
+    changes = {"screening": {"elements": {"never": ["Cu"]}}}
+    path.write_text(yaml.safe_dump(small_campaign(**changes)))
+    with pytest.raises(SystemExit) as exit_:
+        main(["candidates", str(path), "--to", str(out), "--show", "3"])
+    assert exit_.value.code == 0
+    text = capsys.readouterr().out
+    assert "estimate    120" in text and "elements: Cu is on the list" in text
+    findings = pd.read_csv(out.with_suffix(".csv"))
+    assert set(findings["rule"]) <= {"elements", "duplicates", "density"}
+    assert len(findings) + len(pd.read_parquet(out)) == 120
+
+
+def test_a_policy_that_bars_everything_spends_nothing():
+    screening = {"elements": {"never": ["Cu", "Au"]}}
+    config = CampaignConfig.model_validate(small_campaign(screening=screening))
+    with pytest.raises(ConfigError, match="bars every element"):
+        config.check()
