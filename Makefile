@@ -27,7 +27,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 		$$(grep '^torch==' constraints.txt)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		--constraint constraints.txt --editable ".[chgnet,sevennet,dev]"
+		--constraint constraints.txt --editable ".[chgnet,generators,sevennet,dev]"
 	touch $(STAMP)
 
 demo: $(STAMP)

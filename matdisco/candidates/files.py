@@ -1,4 +1,4 @@
-"""Candidates from a dataset that is already there."""
+"""Candidates that are already there: a dataset, or files of any known format."""
 
 from __future__ import annotations
 
@@ -65,3 +65,52 @@ class FileCandidates(CandidateRecipe):
                 "dataset, relative to where the command is run"
             )
         return path
+
+
+class ReadCandidates(CandidateRecipe):
+    """Structures from files of any known format: a folder, a zip, an extxyz.
+
+    Generative tools write such: MatterGen a zip of CIF files and one extxyz, CDVAE and
+    DiffCSP folders of CIF files. What a file holds is decided by its content, and read
+    in a guarded process.
+    """
+
+    kind: Literal["files"] = "files"
+    path: str = Field(min_length=1)
+    """File, folder or archive."""
+    skip_unreadable: bool = False
+    """Leave out what cannot be read, instead of refusing all of it."""
+    volume: Literal["as_given", "additive", "bonds"] = "as_given"
+    """Keep the volumes, or start from those of ``kind: prototypes``."""
+
+    @override
+    def title(self) -> str:
+        return Path(self.path).stem
+
+    @override
+    def size(self) -> SizeEstimate:
+        """Count blocks of CIF and frames of extended XYZ; read what is neither."""
+        from matdisco.candidates.sources import count_records, existing
+
+        existing(self.path, "candidates.path")
+        count, atoms = count_records(Path(self.path))
+        return SizeEstimate(count, False, atoms)
+
+    @override
+    def generate(self) -> Iterator[Crystal]:
+        from dataclasses import replace
+
+        from matdisco.candidates.sources import known_crystals
+        from matdisco.candidates.volume import prescaled
+
+        taken: dict[str, int] = {}
+        for crystal in known_crystals(
+            self.path, "candidates.path", skip_unreadable=self.skip_unreadable
+        ):
+            n = taken[crystal.id] = taken.get(crystal.id, 0) + 1
+            name = crystal.id if n == 1 else f"{crystal.id}~{n}"
+            structure = crystal.structure
+            if self.volume != "as_given" and structure.is_ordered:
+                structure = prescaled(structure, self.volume)
+            # Labels would leak what a campaign is to find out.
+            yield replace(crystal, id=name, structure=structure, labels={})

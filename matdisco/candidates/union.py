@@ -9,14 +9,25 @@ from pydantic import Field
 from typing_extensions import override
 
 from matdisco.candidates.base import CandidateRecipe, SizeEstimate
-from matdisco.candidates.files import FileCandidates
+from matdisco.candidates.files import FileCandidates, ReadCandidates
+from matdisco.candidates.orderings import OrderingCandidates
 from matdisco.candidates.prototypes import PrototypeCandidates
+from matdisco.candidates.random_symmetric import RandomSymmetricCandidates
+from matdisco.candidates.substitution import SubstitutionCandidates
 
 if TYPE_CHECKING:
     from matdisco.crystal import Crystal
 
 
-Part = Annotated[PrototypeCandidates | FileCandidates, Field(discriminator="kind")]
+Part = Annotated[
+    PrototypeCandidates
+    | FileCandidates
+    | ReadCandidates
+    | SubstitutionCandidates
+    | OrderingCandidates
+    | RandomSymmetricCandidates,
+    Field(discriminator="kind"),
+]
 
 
 class UnionCandidates(CandidateRecipe):

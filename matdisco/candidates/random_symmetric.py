@@ -1,0 +1,193 @@
+"""Random crystals with symmetry, by PyXtal.
+
+Sites are drawn on the Wyckoff positions of a space group (S. Fredericks et al.,
+Comput. Phys. Commun. 261, 107810 (2021)). Each crystal has a generator of its own, so
+that the k-th does not depend on how many are asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import combinations
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+from typing_extensions import override
+
+from matdisco.candidates.base import CandidateRecipe, SizeEstimate
+from matdisco.elements import check_elements
+from matdisco.errors import ConfigError, MissingExtra
+
+if TYPE_CHECKING:
+    import numpy as np
+    from pymatgen.core import Structure
+
+    from matdisco.crystal import Crystal
+
+
+class RandomSymmetricCandidates(CandidateRecipe):
+    """Random crystals in random space groups."""
+
+    kind: Literal["random_symmetric"] = "random_symmetric"
+    elements: tuple[str, ...] = Field(min_length=1)
+    """The chemical space."""
+    components: tuple[int, ...] = (2, 3)
+    """How many different elements a candidate may hold."""
+    n: int = Field(100, ge=1)
+    """How many to make."""
+    min_atoms: int = Field(2, ge=1)
+    """Fewest atoms in the primitive cell."""
+    max_atoms: int = Field(12, ge=1, le=200)
+    """Most atoms in the primitive cell."""
+    space_groups: tuple[int, int] = (2, 230)
+    """First and last space group number to draw from."""
+    volume: Literal["additive", "bonds"] = "bonds"
+    """Starting volume, see ``kind: prototypes``."""
+    volume_spread: float = Field(0.1, ge=0, lt=0.5)
+    """Volumes are drawn uniformly within this share around the starting volume."""
+    largest_volume: float = Field(1.5, gt=1)
+    """Draw again where the volume is more than this times the sum of the elements' own
+    volumes: then two atoms sit nearly on one spot and hold the others apart."""
+    tries: int = Field(100, ge=1)
+    """Draws of composition and space group for one candidate before giving it up."""
+    seed: int = Field(0, ge=0)
+    """Seed of everything drawn."""
+
+    @field_validator("elements")
+    @classmethod
+    def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return check_elements(value)
+
+    @model_validator(mode="after")
+    def _feasible(self) -> RandomSymmetricCandidates:
+        first, last = self.space_groups
+        if not 1 <= first <= last <= 230:
+            raise ValueError(
+                f"space_groups: expected two numbers from 1 to 230, got {[first, last]}"
+            )
+        if self.min_atoms > self.max_atoms:
+            raise ValueError(
+                f"min_atoms: {self.min_atoms} is more than max_atoms {self.max_atoms}"
+            )
+        if not any(1 <= k <= len(self.elements) for k in self.components):
+            raise ValueError(
+                f"components: none of {list(self.components)} fits "
+                f"{len(self.elements)} elements"
+            )
+        if self.max_atoms < min(self.components):
+            raise ValueError(
+                f"max_atoms: {self.max_atoms} is fewer than the "
+                f"{min(self.components)} elements of a candidate"
+            )
+        return self
+
+    @override
+    def own_space(self) -> tuple[str, ...]:
+        return tuple(sorted(self.elements))
+
+    @override
+    def title(self) -> str:
+        return "random-" + "-".join(sorted(self.elements))
+
+    @override
+    def counts_where(self) -> bool:
+        return True
+
+    @override
+    def size(self) -> SizeEstimate:
+        return SizeEstimate(self.n, False, (self.min_atoms + self.max_atoms) / 2)
+
+    @override
+    def generate(self) -> Iterator[Crystal]:
+        import numpy as np
+
+        from matdisco.crystal import Crystal
+
+        spaces = [
+            s
+            for k in self.components
+            for s in combinations(sorted(self.elements), k)
+            if self.where is None or self.where.allows_elements(s)
+        ]
+        if not spaces:
+            raise ConfigError("candidates.where: allows none of the sets of elements")
+        for k in range(self.n):
+            rng = np.random.default_rng(np.random.SeedSequence([self.seed, k]))
+            for _ in range(self.tries):
+                made = self._draw(rng, spaces)
+                if made is not None:
+                    structure, group = made
+                    formula = structure.composition.reduced_formula
+                    source = {"space_group": group, "generator": "pyxtal"}
+                    yield Crystal(f"{formula}.random-{k:06d}", structure, source=source)
+                    break
+
+    def _draw(
+        self, rng: np.random.Generator, spaces: list[tuple[str, ...]]
+    ) -> tuple[Structure, int] | None:
+        """Draw composition, space group and sites; None where they do not fit."""
+        counts = self._composition(rng, spaces)
+        if counts is None:
+            return None
+        group = int(rng.integers(self.space_groups[0], self.space_groups[1] + 1))
+        structure = _pyxtal(group, counts, int(rng.integers(2**31)))
+        share = 1 + self.volume_spread * float(rng.uniform(-1, 1))
+        if structure is None or len(structure) > self.max_atoms:
+            return None
+        from matdisco.candidates.volume import additive_volume, prescaled
+
+        scaled = prescaled(structure, self.volume, share)
+        if scaled.volume > self.largest_volume * additive_volume(scaled):
+            return None  # two atoms nearly on one spot have blown the cell up
+        return scaled, group
+
+    def _composition(
+        self, rng: np.random.Generator, spaces: list[tuple[str, ...]]
+    ) -> dict[str, int] | None:
+        import numpy as np
+
+        space = spaces[int(rng.integers(len(spaces)))]
+        low, high = max(self.min_atoms, len(space)), self.max_atoms
+        if low > high:
+            return None
+        total = int(rng.integers(low, high + 1))
+        # Cutting points without repetition: every split into positive parts alike.
+        cuts = np.sort(rng.choice(np.arange(1, total), len(space) - 1, replace=False))
+        parts = np.diff(np.concatenate([[0], cuts, [total]])).astype(int)
+        counts = {e: int(n) for e, n in zip(space, parts, strict=True)}
+        if self.where is not None and not self.where.allows(counts):
+            return None
+        return counts
+
+
+def _pyxtal(group: int, counts: Mapping[str, int], seed: int) -> Structure | None:
+    """Return a primitive cell with these atoms, or None where the group forbids it."""
+    import warnings
+
+    try:
+        from pyxtal import pyxtal
+        from pyxtal.msg import Comp_CompatibilityError
+    except ImportError as error:
+        raise MissingExtra("pyxtal", "generators") from error
+    crystal: Any = pyxtal()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            crystal.from_random(
+                3, group, list(counts), list(counts.values()),
+                conventional=False, random_state=seed,
+            )  # fmt: skip
+        except Comp_CompatibilityError:
+            return None
+        if not crystal.valid:
+            return None
+        whole: Structure = crystal.to_pymatgen()
+        primitive = whole.get_primitive_structure()
+    if primitive.composition.reduced_formula != whole.composition.reduced_formula:
+        return None
+    plain = primitive.__class__(
+        primitive.lattice,
+        [site.specie.symbol for site in primitive],
+        primitive.frac_coords % 1.0,
+    )
+    return plain.get_sorted_structure()
