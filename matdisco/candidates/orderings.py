@@ -107,7 +107,8 @@ class OrderingCandidates(CandidateRecipe):
         cells = range(1, self.max_cells + 1)
         limits = {k: tuple(v) for k, v in self.fractions.items()} or None
         seen: dict[str, int] = {}
-        for atoms in enumerate_structures(primitive, cells, symbols, limits):
+        found = enumerate_structures(primitive, cells, symbols, limits)
+        for atoms in _quietly(found):
             plain = Crystal.from_atoms(atoms, "ordering")
             structure = prescaled(plain.structure, self.volume, self.volume_scale)
             stem = f"{plain.formula}.{self.lattice or 'ordering'}"
@@ -154,6 +155,19 @@ class OrderingCandidates(CandidateRecipe):
             "parent", cell, [s[0] for s in symbols], structure.frac_coords
         )
         return plain.to_atoms(), symbols
+
+
+def _quietly(found: Iterator[Atoms]) -> Iterator[Atoms]:
+    """Pass on what is found, without the spglib warnings that icet causes."""
+    import warnings
+
+    while True:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            atoms = next(found, None)
+        if atoms is None:
+            return
+        yield atoms
 
 
 def _cells(n: int) -> int:

@@ -1,0 +1,223 @@
+"""Every candidate source passes the shipped conformance test, and tells the truth."""
+
+from __future__ import annotations
+
+import zipfile
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from pymatgen.core import Lattice, Structure
+
+from matdisco.candidates.base import counts_of
+from matdisco.candidates.files import FileCandidates, ReadCandidates
+from matdisco.candidates.orderings import OrderingCandidates
+from matdisco.candidates.prototypes import PrototypeCandidates
+from matdisco.candidates.random_symmetric import RandomSymmetricCandidates
+from matdisco.candidates.streaming import PoolWriter, read_stream
+from matdisco.candidates.substitution import SubstitutionCandidates
+from matdisco.candidates.union import UnionCandidates
+from matdisco.candidates.volume import starting_volume
+from matdisco.candidates.where import Where
+from matdisco.crystal import Crystal, Label
+from matdisco.data.dataset import Dataset
+from matdisco.errors import ConfigError, DataError
+from matdisco.testing import check_candidates
+
+
+def rocksalt(a: float, one: str, other: str) -> Structure:
+    whole = Structure.from_spacegroup(
+        "Fm-3m", Lattice.cubic(a), [one, other], [[0, 0, 0], [0.5, 0.5, 0.5]]
+    )
+    return whole.get_primitive_structure()
+
+
+def perovskite() -> Structure:
+    spots = [[0, 0, 0], [0.5, 0.5, 0.5], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]]
+    return Structure(Lattice.cubic(3.91), ["Sr", "Ti", "O", "O", "O"], spots)
+
+
+@pytest.fixture(scope="module")
+def known(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("known")
+    energy = {"energy_per_atom": Label(-1.0, "eV/atom", "made up")}
+    crystals = (
+        Crystal("mgo", rocksalt(4.21, "Mg", "O"), energy),
+        Crystal("sto", perovskite(), energy),
+    )
+    return Dataset("known", crystals).save(folder / "known.parquet")
+
+
+@pytest.fixture(scope="module")
+def generated(tmp_path_factory):
+    """What generative tools leave: a zip of CIF files, and one extxyz."""
+    folder = tmp_path_factory.mktemp("generated")
+    crystals = [Crystal("a", rocksalt(4.2, "Mg", "O")), Crystal("b", perovskite())]
+    with zipfile.ZipFile(folder / "generated_crystals_cif.zip", "w") as archive:
+        for i, crystal in enumerate(crystals):
+            archive.writestr(f"gen_{i}.cif", crystal.to_cif())
+    from ase.io import write
+
+    write(folder / "generated_crystals.extxyz", [c.to_atoms() for c in crystals])
+    return folder
+
+
+def test_prototypes_with_conditions():
+    where = Where(must_contain=("O",), formulas=("AB3",), balanced=True)
+    recipe = PrototypeCandidates(
+        elements=("Al", "Ti", "O", "Na"), components=(2, 3), max_atoms=8,
+        volume="bonds", where=where,
+    )  # fmt: skip
+    made = check_candidates(recipe)
+    assert recipe.estimate().exact and {c.formula for c in made} == {"TiO3"} | {
+        c.formula for c in made
+    }
+    assert all("O" in c.elements for c in made)
+    free = recipe.model_copy(update={"where": None})
+    kept = [c.id for c in free.stream() if where.allows(counts_of(c))]
+    assert kept == [c.id for c in recipe.stream()]
+
+
+def test_datasets_files_and_unions(known, generated):
+    check_candidates(FileCandidates(path=str(known)), overlaps=False)
+    archive = ReadCandidates(path=str(generated / "generated_crystals_cif.zip"))
+    frames = ReadCandidates(
+        path=str(generated / "generated_crystals.extxyz"), volume="bonds"
+    )
+    for recipe in (archive, frames):
+        made = check_candidates(recipe)
+        assert [c.formula for c in made] == ["MgO", "SrTiO3"]
+        assert recipe.estimate().count == 2 and recipe.estimate().mean_atoms == 3.5
+    union = UnionCandidates(
+        parts=(archive, PrototypeCandidates(elements=("Mg", "O"), max_atoms=2)),
+        where=Where(elements=("Mg", "O")),
+    )
+    assert {c.formula for c in check_candidates(union)} >= {"MgO", "Mg"}
+
+
+def test_a_file_that_cannot_be_read_is_told(tmp_path):
+    (tmp_path / "good.cif").write_text(Crystal("a", perovskite()).to_cif())
+    (tmp_path / "bad.cif").write_text("data_x\n_cell_length_a nonsense\n")
+    with pytest.raises(ConfigError, match=r"bad\.cif cannot be read.*skip_unreadable"):
+        list(ReadCandidates(path=str(tmp_path)).stream())
+    lenient = ReadCandidates(path=str(tmp_path), skip_unreadable=True)
+    assert len(list(lenient.stream())) == 1
+
+
+def test_substitution_keeps_charge_balance_and_finds_known_salts(known):
+    recipe = SubstitutionCandidates(
+        parents=str(known), elements=("Ca", "Ba", "Zr", "Na", "O", "F", "Cl")
+    )
+    made = check_candidates(recipe)
+    assert {"CaO", "NaF", "NaCl", "BaZrO3"} <= {c.formula for c in made}
+    shares = [c.source["probability"] for c in made if c.source["parent"] == "mgo"]
+    assert shares == sorted(shares, reverse=True) and min(shares) >= 1e-3
+    best = [c.id for c in recipe.model_copy(update={"keep": 3}).stream()]
+    ranked = sorted(made, key=lambda c: -c.source["probability"])[:3]
+    assert set(best) == {c.id for c in ranked}
+
+
+def test_orderings_are_those_of_hart_and_forcade():
+    """Symmetry-distinct fcc binaries per cell size, Phys. Rev. B 77, 224115, table."""
+    pytest.importorskip("icet")
+    recipe = OrderingCandidates(lattice="fcc", elements=("Cu", "Au"), max_cells=6)
+    sizes = Counter(c.n_atoms for c in recipe.stream())
+    assert sizes == {1: 2, 2: 2, 3: 6, 4: 19, 5: 28, 6: 80}
+    assert recipe.estimate().count >= 137
+    small = recipe.model_copy(update={"max_cells": 3})
+    check_candidates(small)
+    gold = small.model_copy(update={"fractions": {"Au": (0.0, 0.4)}})
+    assert all(counts_of(c).get("Au", 0) / c.n_atoms <= 0.4 for c in gold.stream())
+
+
+def test_orderings_of_a_disordered_file(tmp_path):
+    pytest.importorskip("icet")
+    mixed = Structure(
+        Lattice.cubic(4.0), [{"Ti": 0.5, "Zr": 0.5}, "N"], [[0, 0, 0], [0.5, 0.5, 0.5]]
+    )
+    path = tmp_path / "mixed.cif"
+    mixed.to(str(path))
+    made = check_candidates(OrderingCandidates(parent=str(path), max_cells=2))
+    assert {"TiN", "ZrN", "ZrTiN2"} == {c.formula for c in made}
+    assert all(counts_of(c)["N"] * 2 == c.n_atoms for c in made)
+
+
+def test_random_crystals_have_their_symmetry():
+    pytest.importorskip("pyxtal")
+    from matdisco.data.fingerprints import space_group
+
+    recipe = RandomSymmetricCandidates(elements=("Ti", "O"), components=(2,), n=3)
+    made = check_candidates(recipe)
+    longer = recipe.model_copy(update={"n": 4})
+    assert [c.id for c in longer.stream()][: len(made)] == [c.id for c in made]
+    for crystal in made:
+        assert space_group(crystal.structure, 0.05) >= crystal.source["space_group"]
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    counts=st.dictionaries(
+        st.sampled_from(["Li", "O", "Fe", "Cu", "S"]), st.integers(1, 6), min_size=1
+    ),
+    where=st.builds(
+        Where,
+        elements=st.sampled_from([None, ("Li", "O"), ("Fe", "O", "S", "Cu")]),
+        must_contain=st.sampled_from([(), ("O",)]),
+        never=st.sampled_from([(), ("Cu",)]),
+        components=st.sampled_from([None, (2,), (1, 3)]),
+        max_atoms=st.sampled_from([None, 5]),
+        formulas=st.sampled_from([(), ("AB",), ("B2A", "ABC")]),
+    ),
+)
+def test_where_means_what_it_says(counts, where):
+    from pymatgen.core import Composition
+
+    formula, mine = Composition(counts), set(counts)
+    shapes = {Composition(f).anonymized_formula for f in where.formulas}
+    expected = (
+        (where.elements is None or mine <= set(where.elements))
+        and set(where.must_contain) <= mine
+        and not mine & set(where.never)
+        and (where.components is None or len(mine) in where.components)
+        and (where.max_atoms is None or sum(counts.values()) <= where.max_atoms)
+        and (not shapes or formula.anonymized_formula in shapes)
+    )
+    assert where.allows(counts) == expected
+
+
+def test_wrong_conditions_are_told():
+    with pytest.raises(ValidationError, match="letters with whole amounts"):
+        Where(formulas=("ab",))
+    with pytest.raises(ValidationError, match="the lower one first"):
+        Where(fractions={"O": (0.7, 0.2)})
+    with pytest.raises(ValidationError, match="either lattice"):
+        OrderingCandidates(elements=("Cu", "Au"))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "a"),
+    [("Mg", "O", 4.21), ("Na", "Cl", 5.64), ("Ti", "N", 4.24), ("Pb", "S", 5.94)],
+)
+def test_bond_volumes_are_near_experiment(one, other, a):
+    structure = rocksalt(a, one, other)
+    structure.scale_lattice(3 * structure.volume)
+    ratio = starting_volume(structure, "bonds") / (a**3 / 4)
+    assert abs(np.log(ratio)) < 0.3
+
+
+def test_a_streamed_file_is_the_saved_one(tmp_path):
+    recipe = PrototypeCandidates(elements=("Cu", "Au"), max_atoms=4)
+    pool = recipe.build()
+    with PoolWriter(tmp_path / "pool.parquet", pool.name) as writer:
+        for crystal in recipe.stream():
+            writer.add(crystal)
+        with pytest.raises(DataError, match="more than once"):
+            writer.add(crystal)
+        path = writer.finish()
+    assert Dataset.open(path).content_hash == pool.content_hash
+    again = [c.to_dict() for c in read_stream(path)]
+    assert again == [c.to_dict() for c in pool]
+    assert list(tmp_path.iterdir()) == [path]
