@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import io
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from importlib.metadata import version
 from typing import Any
@@ -25,8 +25,15 @@ from surrogates.graphs import atomic_numbers
 
 CHGNET_WIDTH = 65
 """CHGNet's crystal feature per atom (64) and its energy (eV/atom)."""
-SEVENNET_WIDTH = 129
-"""SevenNet-0's last scalar node features (128) and its energy (eV/atom)."""
+CHGNET_LAYERS_WIDTH = 321
+"""CHGNet's atom features after each of four convolutions and after the last norm (64
+each) and its energy (eV/atom)."""
+SEVENNET_LAYERS = (0, 1, 2)
+"""Interaction blocks whose scalars are kept. The last two of five serve the energy
+alone: with 500 perovskite labels a Gaussian process errs by 0.18 eV on the last block,
+by 0.12 on the second, by 0.11 on the first three together."""
+SEVENNET_WIDTH = 385
+"""SevenNet-0's scalar node features of three blocks (128 each), energy (eV/atom)."""
 _BATCH = 64
 
 
@@ -39,10 +46,24 @@ def chgnet_features(crystals: Sequence[Crystal], *, n_threads: int = 2) -> np.nd
         MissingExtra: chgnet is not installed.
         SurrogateError: a crystal that CHGNet cannot turn into a graph.
     """
-    recipe = {"package": _version("chgnet", "chgnet"), "pooling": "mean"}
+    # CHGNet's crystal feature is the mean over atoms of what its last norm gives
+    everything = chgnet_layer_features(crystals, n_threads=n_threads)
+    return everything[:, -CHGNET_WIDTH:]
+
+
+def chgnet_layer_features(
+    crystals: Sequence[Crystal], *, n_threads: int = 2
+) -> np.ndarray:
+    """Return CHGNet's latents of all layers, shape (n, CHGNET_LAYERS_WIDTH).
+
+    Early layers hold the chemistry before it is bent towards the energy; with them a
+    Gaussian process needs fewer labels. Raises as :func:`chgnet_features`.
+    """
+    recipe = {"package": _version("chgnet", "chgnet"), "pooling": "mean of layers"}
     return cached_rows(
-        "chgnet", recipe, crystals, lambda c: _chgnet(c, n_threads), width=CHGNET_WIDTH
-    )
+        "chgnet", recipe, crystals, lambda c: _chgnet(c, n_threads),
+        width=CHGNET_LAYERS_WIDTH,
+    )  # fmt: skip
 
 
 def sevennet_features(crystals: Sequence[Crystal], *, n_threads: int = 2) -> np.ndarray:
@@ -55,6 +76,7 @@ def sevennet_features(crystals: Sequence[Crystal], *, n_threads: int = 2) -> np.
         SurrogateError: an element that SevenNet-0 does not know.
     """
     recipe = {"package": _version("sevenn", "sevennet"), "weights": "7net-0"}
+    recipe["layers"] = ",".join(map(str, SEVENNET_LAYERS))
     return cached_rows(
         "sevennet", recipe, crystals, lambda c: _sevennet(c, n_threads),
         width=SEVENNET_WIDTH,
@@ -85,30 +107,73 @@ def _chgnet_model() -> Any:
 
 
 def _chgnet(crystals: list[Crystal], n_threads: int) -> np.ndarray:
+    model = _chgnet_model()
+    modules = [*model.atom_conv_layers, model.readout_norm]
+    with _layers(modules, lambda result: result) as layers, _threads(n_threads):
+        energies = [
+            _chgnet_batch(model, crystals[k : k + _BATCH])
+            for k in range(0, len(crystals), _BATCH)
+        ]
+    return _pooled(layers, crystals, np.concatenate(energies))
+
+
+def _chgnet_batch(model: Any, crystals: list[Crystal]) -> np.ndarray:
+    """Run one batch; return energies in eV/atom, shape (n,)."""
+    graphs = []
+    for crystal in crystals:
+        atomic_numbers(crystal)
+        try:
+            graphs.append(model.graph_converter(crystal.structure))
+        except (ValueError, RuntimeError) as error:
+            raise SurrogateError(
+                f"crystal {crystal.id}: CHGNet makes no graph of it ({error})"
+            ) from error
+    found: np.ndarray = model(graphs, task="e")["e"].numpy().reshape(-1)
+    return found
+
+
+@contextlib.contextmanager
+def _threads(n_threads: int) -> Iterator[None]:
+    import torch
+
     from surrogates.training import threads
 
-    model = _chgnet_model()
-    with threads(n_threads), _quiet():
-        graphs = []
-        for crystal in crystals:
-            atomic_numbers(crystal)
-            try:
-                graphs.append(model.graph_converter(crystal.structure))
-            except (ValueError, RuntimeError) as error:
-                raise SurrogateError(
-                    f"crystal {crystal.id}: CHGNet makes no graph of it ({error})"
-                ) from error
-        answers = model.predict_graph(
-            graphs, task="e", return_crystal_feas=True, batch_size=_BATCH
-        )
-    answers = [answers] if isinstance(answers, dict) else answers
-    # CHGNet adds atoms up for the latent (its energy is per atom): make it intensive
-    return np.stack(
-        [
-            np.append(a["crystal_fea"] / c.n_atoms, a["e"])
-            for a, c in zip(answers, crystals, strict=True)
-        ]
-    )
+    with threads(n_threads), _quiet(), torch.no_grad():
+        yield
+
+
+@contextlib.contextmanager
+def _layers(
+    modules: Sequence[Any], choose: Callable[[Any], Any]
+) -> Iterator[list[list[Any]]]:
+    """Collect what ``choose`` takes of every module's results: one list per module."""
+    kept: list[list[Any]] = [[] for _ in modules]
+
+    def keep(at: int) -> Callable[[Any, Any, Any], None]:
+        def hook(module: Any, given: Any, result: Any) -> None:
+            kept[at].append(choose(result).detach())
+
+        return hook
+
+    hooks = [m.register_forward_hook(keep(i)) for i, m in enumerate(modules)]
+    try:
+        yield kept
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _pooled(
+    layers: list[list[Any]], crystals: list[Crystal], energies: np.ndarray
+) -> np.ndarray:
+    """Average every layer over the atoms of each crystal; append eV/atom."""
+    import torch
+
+    per_atom = torch.cat([torch.cat(layer) for layer in layers], dim=1)
+    sizes = np.array([c.n_atoms for c in crystals])
+    starts = np.cumsum(sizes) - sizes
+    total = np.add.reduceat(per_atom.double().numpy(), starts, axis=0)
+    return np.column_stack([total / sizes[:, None], energies])
 
 
 @cache
@@ -128,12 +193,7 @@ def _sevennet_model() -> tuple[Any, float, frozenset[int]]:
 
 
 def _sevennet(crystals: list[Crystal], n_threads: int) -> np.ndarray:
-    import torch
-
-    from surrogates.training import threads
-
     model, cutoff, known = _sevennet_model()
-    latents: list[torch.Tensor] = []
     for crystal in crystals:
         odd = set(atomic_numbers(crystal).tolist()) - known
         if odd:
@@ -141,25 +201,16 @@ def _sevennet(crystals: list[Crystal], n_threads: int) -> np.ndarray:
                 f"crystal {crystal.id}: SevenNet-0 does not know the element with "
                 f"atomic number {min(odd)}; use composition features"
             )
-
-    def keep(module: Any, given: Any, result: Any) -> None:
-        latents.append(result["x"])
-
-    last = model._modules["4_equivariant_gate"]  # 128 scalars per atom leave it
-    hook = last.register_forward_hook(keep)
-    try:
-        with threads(n_threads), _quiet(), torch.no_grad():
-            energies = [
-                _sevennet_batch(model, crystals[k : k + _BATCH // 2], cutoff)
-                for k in range(0, len(crystals), _BATCH // 2)
-            ]
-    finally:
-        hook.remove()
+    modules = [model._modules[f"{k}_equivariant_gate"] for k in SEVENNET_LAYERS]
+    # the first 128 channels are scalars, the rest turn with the crystal
+    scalars = _layers(modules, lambda r: r["x"][:, :128].clone())
+    with scalars as layers, _threads(n_threads):
+        energies = [
+            _sevennet_batch(model, crystals[k : k + _BATCH // 2], cutoff)
+            for k in range(0, len(crystals), _BATCH // 2)
+        ]
     sizes = np.array([c.n_atoms for c in crystals])
-    per_atom = torch.cat(latents).double().numpy()  # (atoms, 128)
-    starts = np.cumsum(sizes) - sizes
-    mean = np.add.reduceat(per_atom, starts, axis=0) / sizes[:, None]
-    return np.column_stack([mean, np.concatenate(energies) / sizes])
+    return _pooled(layers, crystals, np.concatenate(energies) / sizes)
 
 
 def _sevennet_batch(model: Any, crystals: list[Crystal], cutoff: float) -> np.ndarray:

@@ -64,6 +64,12 @@ def _chgnet(crystals: Sequence[Crystal], n_threads: int) -> np.ndarray:
     return chgnet_features(crystals, n_threads=n_threads)
 
 
+def _chgnet_layers(crystals: Sequence[Crystal], n_threads: int) -> np.ndarray:
+    from surrogates.featurizers.pretrained import chgnet_layer_features
+
+    return chgnet_layer_features(crystals, n_threads=n_threads)
+
+
 def _sevennet(crystals: Sequence[Crystal], n_threads: int) -> np.ndarray:
     from surrogates.featurizers.pretrained import sevennet_features
 
@@ -76,6 +82,7 @@ KINDS: Mapping[str, Callable[[Sequence[Crystal], int], np.ndarray]] = {
     "sites": _sites,
     "environments": _environments,
     "chgnet": _chgnet,
+    "chgnet_layers": _chgnet_layers,
     "sevennet": _sevennet,
 }
 """Name → featurizer; names joined by ``+`` put their columns side by side."""

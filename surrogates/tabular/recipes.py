@@ -15,10 +15,15 @@ if TYPE_CHECKING:
     from surrogates.checkpoint import Checkpoint
 
 FEATURES = (
-    "composition", "fractions", "sites", "environments", "chgnet", "sevennet",
+    "composition", "fractions", "sites", "environments", "chgnet", "chgnet_layers",
+    "sevennet",
 )  # fmt: skip
 """Names that :func:`surrogates.featurizers.table.features` knows."""
-_EXTRAS = {"chgnet": ("chgnet", "chgnet"), "sevennet": ("sevenn", "sevennet")}
+_EXTRAS = {
+    "chgnet": ("chgnet", "chgnet"),
+    "chgnet_layers": ("chgnet", "chgnet"),
+    "sevennet": ("sevenn", "sevennet"),
+}
 """Potential → package to import and extra that brings it."""
 Potential = Literal["chgnet", "sevennet"]
 """Universal potentials whose weights come in their wheels."""
@@ -34,9 +39,9 @@ class OnFeatures(Recipe):
     elemental properties. ``fractions``: atomic fraction of each element. ``sites``:
     which element sits where (one prototype). ``environments``: bond lengths and what
     neighbours differ in. ``chgnet``, ``sevennet``: frozen latents (extras of the same
-    name; they leak if that potential is also the simulator). ``package.module:name``:
-    your own
-    :class:`~surrogates.featurizers.table.Embedding`."""
+    name); ``chgnet_layers`` is all of CHGNet's layers, more accurate with few labels.
+    They leak if that potential is also the simulator. ``package.module:name``: your
+    own :class:`~surrogates.featurizers.table.Embedding`."""
     transform: Literal["none", "log"] = "none"
     """``log`` learns the logarithm of positive labels, for values over decades."""
     calibration: Literal["scale", "isotonic"] = "scale"
@@ -61,7 +66,8 @@ class OnFeatures(Recipe):
     def packages(self) -> tuple[tuple[str, str], ...]:
         """Packages that the features need, as (import name, extra)."""
         names = dict.fromkeys(self.features.split("+"))
-        return tuple(_EXTRAS[name] for name in names if name in _EXTRAS)
+        used = [_EXTRAS[name] for name in names if name in _EXTRAS]
+        return tuple(dict.fromkeys(used))
 
 
 class GaussianProcessRecipe(OnFeatures):

@@ -10,7 +10,11 @@ import pytest
 from matdisco.crystal import Crystal
 from matdisco.errors import SurrogateError
 from surrogates.featurizers.latent_cache import cached_rows
-from surrogates.featurizers.pretrained import CHGNET_WIDTH, SEVENNET_WIDTH
+from surrogates.featurizers.pretrained import (
+    CHGNET_LAYERS_WIDTH,
+    CHGNET_WIDTH,
+    SEVENNET_WIDTH,
+)
 from surrogates.featurizers.table import features
 from surrogates.testing import toy_crystals, variants
 
@@ -99,6 +103,7 @@ def test_rows_that_are_not_finite_name_the_crystal(folder: Path) -> None:
     ("kind", "package", "width", "energy"),
     [  # eV/atom from the packages' own ASE calculators (chgnet 0.4.2, sevenn 0.13.0)
         ("chgnet", "chgnet", CHGNET_WIDTH, -3.73401),
+        ("chgnet_layers", "chgnet", CHGNET_LAYERS_WIDTH, -3.73401),
         ("sevennet", "sevenn", SEVENNET_WIDTH, -3.66813),
     ],
 )
@@ -111,3 +116,16 @@ def test_latents_do_not_depend_on_how_a_crystal_is_written(
     assert rows.shape == (6, width)
     np.testing.assert_allclose(rows[1:], rows[:1].repeat(5, axis=0), atol=2e-4)
     assert rows[0, -1] == pytest.approx(energy, abs=1e-4)
+
+
+def test_the_last_layer_is_chgnets_own_crystal_feature() -> None:
+    pytest.importorskip("chgnet")
+    from surrogates.featurizers.pretrained import _chgnet_model
+
+    model = _chgnet_model()
+    found = features("chgnet", CRYSTALS[:2], n_threads=1)
+    for row, crystal in zip(found, CRYSTALS[:2], strict=True):
+        graph = model.graph_converter(crystal.structure)
+        own = model.predict_graph(graph, task="e", return_crystal_feas=True)
+        expected = own["crystal_fea"] / crystal.n_atoms
+        np.testing.assert_allclose(row[:-1], expected, atol=1e-4)
