@@ -138,13 +138,21 @@ def load(folder: Path | str) -> Surrogate:
     Raises:
         SurrogateError: the folder is no checkpoint, or is damaged.
     """
-    checkpoint = read(Path(folder))
+    return restored(read(Path(folder)), str(folder))
+
+
+def restored(checkpoint: Checkpoint, place: str) -> Surrogate:
+    """Return the fitted surrogate of a checkpoint that was read from ``place``.
+
+    Raises:
+        SurrogateError: its recipe is unknown.
+    """
     adapter: TypeAdapter[Any] = TypeAdapter(AnySurrogate)
     try:
         recipe = adapter.validate_python(checkpoint.recipe)
     except ValidationError as error:
         raise SurrogateError(
-            f"{folder}: its recipe is not one this version knows ({error})"
+            f"{place}: its recipe is not one this version knows ({error})"
         ) from error
     if isinstance(recipe, NetworkEnsembleRecipe):
         from surrogates.ensemble import NetworkEnsemble

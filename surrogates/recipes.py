@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from matdisco.recipe import Recipe
 from surrogates.networks.recipes import NetworkEnsembleRecipe
 from surrogates.tabular.recipes import (
     DeepKernelRecipe,
@@ -15,15 +18,84 @@ from surrogates.tabular.recipes import (
     ZeroShotRecipe,
 )
 
+if TYPE_CHECKING:
+    from surrogates.base import Surrogate
+    from surrogates.checkpoint import Checkpoint
+
 __all__ = [
     "AnySurrogate",
+    "AutoRecipe",
     "DeepKernelRecipe",
     "GaussianProcessRecipe",
     "LastLayerRecipe",
     "NetworkEnsembleRecipe",
+    "OneSurrogate",
     "RandomForestRecipe",
     "ZeroShotRecipe",
 ]
+
+OneSurrogate = Annotated[
+    NetworkEnsembleRecipe
+    | GaussianProcessRecipe
+    | RandomForestRecipe
+    | ZeroShotRecipe
+    | LastLayerRecipe
+    | DeepKernelRecipe,
+    Field(discriminator="kind"),
+]
+"""Any surrogate that learns by itself."""
+
+
+class AutoRecipe(Recipe):
+    """The best of several surrogates by cross-validated likelihood."""
+
+    kind: Literal["auto"] = "auto"
+    """Selects this surrogate."""
+    candidates: tuple[OneSurrogate, ...] = ()
+    """What to compare; empty compares processes and forests on composition,
+    environments and, where chgnet is installed, CHGNet's latents."""
+    folds: int = Field(5, ge=2, le=20)
+    """Parts of the records, chemical systems whole; each judges once."""
+
+    def options(self) -> tuple[OneSurrogate, ...]:
+        """Return what is compared."""
+        if self.candidates:
+            return self.candidates
+        made: list[OneSurrogate] = [
+            GaussianProcessRecipe(),
+            GaussianProcessRecipe(
+                features="composition+environments", kernel="additive"
+            ),
+            RandomForestRecipe(features="composition+environments"),
+        ]
+        if find_spec("chgnet"):
+            latents = "chgnet_layers"
+            made += [
+                GaussianProcessRecipe(features=latents),
+                GaussianProcessRecipe(
+                    features=f"{latents}+composition", kernel="additive"
+                ),
+            ]
+        return tuple(made)
+
+    @property
+    def packages(self) -> tuple[tuple[str, str], ...]:
+        """Packages that the candidates need, as (import name, extra)."""
+        needed = [p for c in self.candidates for p in getattr(c, "packages", ())]
+        return tuple(dict.fromkeys(needed))
+
+    def build(self, seed: int, folder: Path | None = None) -> Surrogate:
+        """Return an unfitted surrogate; candidates keep their files in ``folder``."""
+        from surrogates.auto import Auto
+
+        return Auto(self, seed, folder)
+
+    def restore(self, checkpoint: Checkpoint) -> Surrogate:
+        """Return the fitted surrogate of a checkpoint."""
+        from surrogates.auto import Auto
+
+        return Auto.restored(self, checkpoint)
+
 
 AnySurrogate = Annotated[
     NetworkEnsembleRecipe
@@ -31,7 +103,8 @@ AnySurrogate = Annotated[
     | RandomForestRecipe
     | ZeroShotRecipe
     | LastLayerRecipe
-    | DeepKernelRecipe,
+    | DeepKernelRecipe
+    | AutoRecipe,
     Field(discriminator="kind"),
 ]
 """Any surrogate block of a configuration, chosen by its ``kind``."""

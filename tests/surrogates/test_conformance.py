@@ -13,6 +13,7 @@ from surrogates.networks.recipes import (
 )
 from surrogates.recipes import (
     AnySurrogate,
+    AutoRecipe,
     DeepKernelRecipe,
     GaussianProcessRecipe,
     LastLayerRecipe,
@@ -33,6 +34,13 @@ SURROGATES = [
     ),
     RandomForestRecipe(trees=20, threads=1, calibration="isotonic"),
     LastLayerRecipe(width=16, folds=3, steps=60, threads=1),
+    AutoRecipe(
+        folds=2,
+        candidates=(
+            GaussianProcessRecipe(threads=1),
+            RandomForestRecipe(trees=10, threads=1),
+        ),
+    ),
     DeepKernelRecipe(inducing=16, width=16, latent=4, epochs=5, threads=1),
 ]
 
