@@ -1,0 +1,259 @@
+"""Training a surrogate without a campaign: split, fit, judgement, checkpoint."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+import yaml
+from pydantic import Field
+from scipy.special import ndtri
+from typing_extensions import override
+
+from matdisco.crystal import Crystal
+from matdisco.data.dataset import Dataset
+from matdisco.data.shipped import resolve
+from matdisco.data.splits import SplitRecipe
+from matdisco.errors import ConfigError, MissingExtra, SurrogateError
+from matdisco.properties import get
+from matdisco.recipe import Recipe
+from surrogates.base import FitReport, HistoryRow, Prediction, Progress, Surrogate
+from surrogates.recipes import AnySurrogate
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FILES = {
+    "checkpoint/": "the surrogate: safetensors and JSON",
+    "config.yaml": "the configuration, all defaults written out",
+    "history.csv": "training history, where the kind has one",
+    "metrics.json": "how good it is on the test part",
+    "test.csv": "every prediction of the test part",
+    "parity.png": "the same as a plot",
+}
+"""What a training leaves."""
+
+
+class TrainingConfig(Recipe):
+    """A surrogate to be trained and judged."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+    """Name of the surrogate, as MLflow shows it."""
+    dataset: str
+    """Dataset folder, Parquet file or ``shipped:NAME``."""
+    target: str
+    """Label to learn."""
+    surrogate: AnySurrogate = Field(discriminator="kind")
+    """What learns."""
+    split: SplitRecipe = Field(
+        default_factory=lambda: SplitRecipe(
+            kind="chemical_system", parts={"train": 0.8, "test": 0.2}
+        )
+    )
+    """What judges: parts ``train`` and ``test``; any other part joins the training."""
+    seed: int = Field(0, ge=0)
+    """Of the fit."""
+    tracking_uri: str | None = None
+    """MLflow store; null is ``mlflow.db`` beside the folder of surrogates."""
+    version: Literal[1] = 1
+    """Version of this file's format."""
+
+    @classmethod
+    def load(cls, path: Path) -> TrainingConfig:
+        """Read and validate a YAML file, and look for what it names.
+
+        Raises:
+            ConfigError: one line per mistake.
+        """
+        from importlib.util import find_spec
+
+        try:
+            data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise ConfigError(f"{path}: cannot be read: {error}") from error
+        if not isinstance(data, dict):
+            raise ConfigError(f"{path}: expected keys such as 'name:', got {data!r}")
+        made = cls.from_mapping(data, source=str(path))
+        if not resolve(made.dataset).exists():
+            raise ConfigError(f"{path}: dataset: no such file: {made.dataset}")
+        if "test" not in made.split.parts or made.split.folds:
+            raise ConfigError(
+                f"{path}: split.parts: expected a part called 'test' to judge on, got "
+                f"{', '.join(made.split.parts)}"
+            )
+        for package, extra in getattr(made.surrogate, "packages", ()):
+            if find_spec(package) is None:
+                raise MissingExtra(package, extra)
+        return made
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """A trained surrogate and how good it is on what it did not learn."""
+
+    surrogate: Surrogate
+    """Fitted on all parts but ``test``."""
+    report: FitReport
+    """How the fit went."""
+    target: str
+    """Label that was learnt."""
+    truth: np.ndarray
+    """Labels of the test part, shape (n,)."""
+    prediction: Prediction
+    """Of the test part."""
+    metrics: Mapping[str, float]
+    """On the test part."""
+    history: tuple[HistoryRow, ...] = field(default=())
+    """What training reported."""
+
+    @override
+    def __str__(self) -> str:
+        unit = get(self.target).unit
+        words = self.surrogate.describe()
+        lines = [words.get("surrogate", "surrogate"), f"  {self.report}"]
+        if "why" in words:
+            lines += [f"  {part}" for part in words["why"].split("; ")]
+        lines.append(f"  on {len(self.truth):,} test records:")
+        for key, value in self.metrics.items():
+            has_unit = key in ("mae", "rmse", "median_ae", "crps", "sharpness")
+            lines.append(
+                f"    {key:<20} {value:.4g} {unit if has_unit else ''}".rstrip()
+            )
+        return "\n".join(lines)
+
+
+def train(
+    config: TrainingConfig, folder: Path, *, progress: Progress | None = None
+) -> Outcome:
+    """Fit, judge on the test part, and write :data:`FILES` into ``folder``.
+
+    Raises:
+        DataError: the dataset cannot be read or split.
+        SurrogateError: the surrogate refuses the data.
+    """
+    from surrogates.base import labelled
+    from surrogates.metrics import evaluate
+
+    data, _ = labelled(Dataset.open(resolve(config.dataset)), config.target)
+    if not len(data):
+        raise SurrogateError(f"{config.dataset}: no record has a label {config.target}")
+    parts = config.split.build(data)
+    test = data.take(parts["test"])
+    rows = np.sort(np.concatenate([v for k, v in parts.items() if k != "test"]))
+    if not len(test) or not len(rows):
+        raise SurrogateError(
+            f"{config.dataset}: the split leaves {len(rows)} records to learn and "
+            f"{len(test)} to judge; choose other shares or another kind"
+        )
+    history: list[HistoryRow] = []
+
+    def remember(row: HistoryRow) -> None:
+        history.append(row)
+        if progress is not None:
+            progress(row)
+
+    surrogate = config.surrogate.build(config.seed, folder / "work")
+    report = surrogate.fit(data.take(rows), config.target, progress=remember)
+    found, truth = surrogate.predict(test.crystals), test.values(config.target)
+    outcome = Outcome(
+        surrogate, report, config.target, truth, found, evaluate(truth, found),
+        report.history or tuple(history),
+    )  # fmt: skip
+    _write(config, folder, outcome, test)
+    return outcome
+
+
+def predictions(
+    surrogate: Surrogate, crystals: Sequence[Crystal], level: float
+) -> pd.DataFrame:
+    """Return id, formula, mean, std, lower, upper and the kind of interval."""
+    from surrogates.calibration import ConformalInterval
+
+    found = surrogate.predict(crystals)
+    half, kind = float(ndtri(0.5 + level / 2)) * found.std, "gaussian"
+    held_out = getattr(surrogate, "held_out", None)
+    if held_out is not None:
+        _, truth, held = held_out()
+        try:
+            half = ConformalInterval.fit(truth, held, level).width * found.std
+            kind = "conformal"
+        except SurrogateError:  # too few records were left out for this level
+            kind = "gaussian"
+    return pd.DataFrame(
+        {
+            "id": [c.id for c in crystals],
+            "formula": [c.formula for c in crystals],
+            "mean": found.mean,
+            "std": found.std,
+            "lower": found.mean - half,
+            "upper": found.mean + half,
+            "interval": kind,
+        }
+    )
+
+
+def parity(outcome: Outcome) -> Figure:
+    """Plot predictions of the test part against its labels."""
+    from matplotlib import rc_context
+
+    from matdisco.plot_style import BLUE, GREY, PALE, STYLE, figure, grid
+
+    label = get(outcome.target)
+    mean, truth = outcome.prediction.mean, outcome.truth
+    with rc_context(STYLE):
+        made = figure(5.2, 4.6)
+        axes = made.subplots()
+        both = np.concatenate([mean, truth])
+        margin = 0.05 * max(float(np.ptp(both)), 1e-6)
+        ends = np.array([both.min() - margin, both.max() + margin])
+        axes.plot(ends, ends, color=GREY, lw=1)
+        axes.errorbar(
+            truth, mean, yerr=outcome.prediction.std, fmt="o", ms=3, color=BLUE,
+            ecolor=PALE, elinewidth=0.8,
+        )  # fmt: skip
+        axes.set_xlim(*ends)
+        axes.set_ylim(*ends)
+        axes.set_aspect("equal")
+        axes.set_xlabel(f"Label: {label.axis}")
+        axes.set_ylabel(f"Predicted: {label.axis}")
+        axes.text(
+            0.03, 0.97,
+            f"mean absolute error {outcome.metrics['mae']:.3g} {label.unit}\n"
+            f"n = {len(truth)}; bars: 1 σ",
+            transform=axes.transAxes, va="top", fontsize=9,
+        )  # fmt: skip
+        grid(axes)
+    return made
+
+
+def _write(
+    config: TrainingConfig, folder: Path, outcome: Outcome, test: Dataset
+) -> None:
+    from matdisco.plot_style import to_png
+
+    folder.mkdir(parents=True, exist_ok=True)
+    outcome.surrogate.save(folder / "checkpoint")
+    text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+    (folder / "config.yaml").write_text(text, encoding="utf-8")
+    (folder / "metrics.json").write_text(json.dumps(dict(outcome.metrics), indent=1))
+    if outcome.history:
+        keys = list(dict.fromkeys(k for row in outcome.history for k in row))
+        with (folder / "history.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, keys)
+            writer.writeheader()
+            writer.writerows([dict(row) for row in outcome.history])
+    table: dict[str, Any] = {
+        "id": list(test.ids),
+        "formula": [c.formula for c in test.crystals],
+        "label": outcome.truth,
+        "mean": outcome.prediction.mean,
+        "std": outcome.prediction.std,
+    }
+    pd.DataFrame(table).to_csv(folder / "test.csv", index=False)
+    (folder / "parity.png").write_bytes(to_png(parity(outcome)))
