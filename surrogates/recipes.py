@@ -11,6 +11,7 @@ from pydantic import Field
 from matdisco.recipe import Recipe
 from surrogates.networks.recipes import NetworkEnsembleRecipe
 from surrogates.tabular.recipes import (
+    CoregionalRecipe,
     DeepKernelRecipe,
     GaussianProcessRecipe,
     LastLayerRecipe,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AnySurrogate",
     "AutoRecipe",
+    "CoregionalRecipe",
     "DeepKernelRecipe",
     "GaussianProcessRecipe",
     "LastLayerRecipe",
@@ -40,7 +42,8 @@ OneSurrogate = Annotated[
     | RandomForestRecipe
     | ZeroShotRecipe
     | LastLayerRecipe
-    | DeepKernelRecipe,
+    | DeepKernelRecipe
+    | CoregionalRecipe,
     Field(discriminator="kind"),
 ]
 """Any surrogate that learns by itself."""
@@ -104,6 +107,7 @@ AnySurrogate = Annotated[
     | ZeroShotRecipe
     | LastLayerRecipe
     | DeepKernelRecipe
+    | CoregionalRecipe
     | AutoRecipe,
     Field(discriminator="kind"),
 ]

@@ -228,7 +228,9 @@ class Tabular(ABC, Generic[R]):
         if not len(rows):
             return
         raw = self._back(self.held.prediction)
-        self.scale = self.scale.updated(z_scores(labels[rows], raw))
+        z = z_scores(labels[rows], raw)
+        interval = self.recipe.calibration == "interval"
+        self.scale = self.scale.covering(z) if interval else self.scale.updated(z)
         if self.recipe.calibration == "isotonic" and len(rows) >= _CURVE:
             self.curve = IsotonicScale.fit(labels[rows], raw)
         self.metrics = score(labels[rows], self._calibrated(raw))

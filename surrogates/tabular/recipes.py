@@ -44,9 +44,10 @@ class OnFeatures(Recipe):
     own :class:`~surrogates.featurizers.table.Embedding`."""
     transform: Literal["none", "log"] = "none"
     """``log`` learns the logarithm of positive labels, for values over decades."""
-    calibration: Literal["scale", "isotonic"] = "scale"
-    """How sigma is matched to errors on records that were left out: one factor, or a
-    monotone curve (from 30 records)."""
+    calibration: Literal["scale", "interval", "isotonic"] = "scale"
+    """How sigma is matched to errors on records that were left out: one factor that
+    makes the variance right, one that makes the 90 % interval cover 90 % (errors with
+    heavy tails), or a monotone curve (from 30 records)."""
     calibration_prior: float = Field(20.0, ge=0)
     """Records that a scale of 1 counts for against the errors left out."""
     threads: int = Field(2, ge=1)
@@ -103,6 +104,30 @@ class GaussianProcessRecipe(OnFeatures):
         from surrogates.tabular.gaussian_process import GaussianProcess
 
         return GaussianProcess.restored(self, checkpoint)
+
+
+class CoregionalRecipe(OnFeatures):
+    """Gaussian process of several labels at once: multi-target and multi-fidelity."""
+
+    kind: Literal["coregional"] = "coregional"
+    """Selects this surrogate."""
+    auxiliary: tuple[str, ...] = Field(min_length=1, max_length=8)
+    """Labels that help: related properties, or the target by a cheaper method. Records
+    that have only some of the labels count too."""
+    max_records: int = Field(4000, ge=2, le=20_000)
+    """More labels in total than this are refused: cost grows with the cube."""
+
+    def build(self, seed: int, folder: Path | None = None) -> Surrogate:
+        """Return an unfitted surrogate; it has no randomness and keeps no files."""
+        from surrogates.tabular.coregional import Coregional
+
+        return Coregional(self, seed)
+
+    def restore(self, checkpoint: Checkpoint) -> Surrogate:
+        """Return the fitted surrogate of a checkpoint."""
+        from surrogates.tabular.coregional import Coregional
+
+        return Coregional.restored(self, checkpoint)
 
 
 class RandomForestRecipe(OnFeatures):

@@ -33,7 +33,7 @@ SURROGATES = [
         threads=1, kernel="additive", features="composition+environments"
     ),
     RandomForestRecipe(trees=20, threads=1, calibration="isotonic"),
-    LastLayerRecipe(width=16, folds=3, steps=60, threads=1),
+    LastLayerRecipe(width=16, folds=3, steps=60, threads=1, calibration="interval"),
     AutoRecipe(
         folds=2,
         candidates=(

@@ -79,6 +79,19 @@ def test_scale_recovers_overconfidence_and_shrinks() -> None:
     assert found.capped(10).n == 10
 
 
+def test_interval_scale_covers_despite_heavy_tails() -> None:
+    y = draw.standard_t(2.5, 20_000)
+    p = diagonal(np.zeros_like(y), np.ones_like(y))
+    wide = p.scaled(Scale().updated(z_scores(y, p)).k)
+    right = p.scaled(Scale().covering(z_scores(y, p)).k)
+    assert metrics.coverage(y, wide.mean, wide.std) > 0.93
+    assert metrics.coverage(y, right.mean, right.std) == pytest.approx(0.9, abs=0.005)
+    assert metrics.miscalibration_area(
+        y, right.mean, right.std
+    ) < metrics.miscalibration_area(y, wide.mean, wide.std)
+    assert Scale(2.0, 3.0).covering(y[:5]).n == 8
+
+
 def test_isotonic_repairs_a_bent_scale() -> None:
     std = draw.uniform(0.5, 2.0, 20_000)
     y = draw.normal(0, std)
