@@ -81,7 +81,7 @@ def standing(campaign: Campaign) -> dict[str, Any]:
         "finished": campaign.finished,
         "evaluated": len(state.evaluations),
         "failed": len(state.failed),
-        "pool": len(campaign.pool),
+        "pool": len(state.pool),
         "rounds": sum(e.kind == "closed" for e in events),
         "interruptions": sum(e.kind in ("continued", "interrupted") for e in events),
     }
@@ -228,6 +228,7 @@ def asked(campaign: Campaign) -> list[tuple[str, str]]:
     return [
         ("Wanted", wanted),
         ("Candidates", f"{len(campaign.pool):,} ({config.candidates.kind})"),
+        *(("Screening", line) for line in campaign.screened()),
         ("Evaluator", _kind(config.evaluator)),
         ("Surrogate", _kind(config.surrogate)),
         ("Acquisition", _kind(config.acquisition)),

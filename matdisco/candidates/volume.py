@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -36,7 +37,9 @@ def atomic_volume(symbol: str) -> float:
 def atomic_radius(symbol: str) -> float:
     """Return the metallic (for metals) or atomic radius, Å."""
     element = Element(symbol)
-    radius = element.metallic_radius if element.is_metal else element.atomic_radius
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # "no data": answered below
+        radius = element.metallic_radius if element.is_metal else element.atomic_radius
     if radius is None or not np.isfinite(radius):
         radius = element.atomic_radius or 1.5
     return float(radius)

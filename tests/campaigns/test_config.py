@@ -26,7 +26,9 @@ def matdisco(*arguments, cwd, **kwargs):
     )
 
 
-@pytest.mark.parametrize("name", ["minimal", "quickstart", "realistic", "every-option"])
+@pytest.mark.parametrize(
+    "name", ["minimal", "quickstart", "realistic", "screened", "every-option"]
+)
 def test_shipped_configurations_load_check_and_round_trip(name, monkeypatch):
     monkeypatch.chdir(ROOT)
     config = CampaignConfig.load(CONFIGS / f"{name}.yaml")
