@@ -10,10 +10,11 @@ export OPENBLAS_NUM_THREADS = 1
 export MLFLOW_DISABLE_TELEMETRY = true
 export DO_NOT_TRACK = true
 
-.PHONY: help demo test test-slow check format bench schema dataset truth clean
+.PHONY: gpaw help demo test test-slow check format bench schema dataset truth clean
 
 help:
 	@echo "make demo       find the stable phases of Al-Ni-Ti (minutes)"
+	@echo "make gpaw       install GPAW for evaluator kind dft (a minute; needs g++)"
 	@echo "make test       fast tests (minutes)"
 	@echo "make check      formatting, lint, types, layers, tests"
 	@echo "make test-slow  full crash, fault and replay tests"
@@ -29,6 +30,16 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 		--constraint constraints.txt --editable ".[chgnet,generators,sevennet,dev]"
 	touch $(STAMP)
+
+# GPAW builds from source with nothing but g++: no MPI, BLAS or libxc of the system
+$(VENV)/.gpaw: $(STAMP)
+	printf "compiler = 'g++'\nmpi = False\nnoblas = True\nnolibxc = True\nlibraries = []\n" \
+		> $(VENV)/gpaw_siteconfig.py
+	GPAW_CONFIG=$(CURDIR)/$(VENV)/gpaw_siteconfig.py $(BIN)/python -m pip install --quiet \
+		--disable-pip-version-check --constraint constraints.txt gpaw gpaw-data
+	touch $@
+
+gpaw: $(VENV)/.gpaw
 
 demo: $(STAMP)
 	$(BIN)/matdisco run configs/quickstart.yaml --to runs/quickstart

@@ -96,7 +96,8 @@ class Campaign:
         Raises:
             Interrupted: stopped by the user; run again to continue.
         """
-        from campaigns.driver import Driver, Interrupt, Interrupted
+        from campaigns.driver import Driver
+        from campaigns.interrupt import Interrupt, Interrupted
         from campaigns.progress import Display
         from campaigns.tracking import LiveTracker
 
@@ -192,6 +193,8 @@ class Campaign:
                     row["status"] = "answered"
                     row[target] = answers.loc[name, target]
                     row[headline] = answers.loc[name, headline]
+                elif name in state.vetoed:
+                    row["status"] = "vetoed"
                 elif name in state.evaluations:
                     failure = state.evaluations[name].failure
                     row["status"] = str(failure.kind) if failure else "failed"
@@ -424,7 +427,7 @@ def _refuse_foreign(folder: Path) -> None:
         raise ConfigError(f"{folder}: expected a folder for the run, found a file")
     ours = {
         CONFIG, POOL, SCREENING, "ledger.sqlite", "writer.lock", "evaluations",
-        "surrogates", "logs", "report.html",
+        "surrogates", "logs", "report.html", "inbox", "laboratory",
     }  # fmt: skip
     names = {p.name for p in folder.iterdir() if not p.name.startswith(".")}
     if names and not names & {"ledger.sqlite", "writer.lock", CONFIG} and names - ours:

@@ -164,7 +164,8 @@ def evaluation_order(campaign: Campaign) -> list[str]:
     """Return the candidates evaluated, by round and rank: the same after a crash."""
     events = campaign.ledger.events("evaluated")
     events.sort(key=lambda e: (e.round, e.payload["rank"]))
-    return [e.payload["evaluation"]["crystal_id"] for e in events]
+    # a candidate measured again counts once
+    return list(dict.fromkeys(e.payload["evaluation"]["crystal_id"] for e in events))
 
 
 def find_targets(truth: Dataset, state: State) -> tuple[Target, ...]:

@@ -52,6 +52,13 @@ class BudgetRecipe(Recipe):
     """Stop after this many rounds without a new best or a new stable phase."""
 
 
+class PeopleRecipe(Recipe):
+    """What waits for a person."""
+
+    approval: bool = False
+    """Evaluate a round only after ``matdisco proposals RUN --approve``."""
+
+
 class TrackingRecipe(Recipe):
     """Where MLflow keeps the campaign."""
 
@@ -117,6 +124,8 @@ class CampaignConfig(Recipe):
     """What the surrogate must have passed."""
     budget: BudgetRecipe
     """When to stop."""
+    people: PeopleRecipe = Field(default_factory=PeopleRecipe)
+    """What waits for a person."""
     tracking: TrackingRecipe = Field(default_factory=TrackingRecipe)
     """MLflow."""
     review: ReviewRecipe = Field(default_factory=ReviewRecipe)
@@ -131,6 +140,9 @@ class CampaignConfig(Recipe):
 
     @model_validator(mode="after")
     def _objective_fits_evaluator(self) -> Self:
+        space = self.candidates.chemical_space()
+        fixed = self.evaluator.fixed_for(frozenset(space or ()))
+        object.__setattr__(self, "evaluator", fixed)
         given = self.evaluator.properties()
         if self.objective.label not in given:
             raise ValueError(
@@ -203,6 +215,8 @@ class CampaignConfig(Recipe):
                 "review": True,
                 "budget": True,
                 "execution": True,
+                "people": True,
+                "evaluator": set(self.evaluator.unhashed),
             },
         )
         return digest(kept)
@@ -235,6 +249,7 @@ class CampaignConfig(Recipe):
         elements = frozenset(space or ())
         self._named("screening", lambda: self._check_screening(space))
         self._named("evaluator", lambda: self.evaluator.check(elements))
+        self._named("execution", self.execution.check)
         self._named("review", self._check_review)
         self._named("surrogate", self._check_surrogate)
         check_card(self.assessment, self.surrogate, self.objective.target)

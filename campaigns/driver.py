@@ -7,75 +7,33 @@ goes on. Starting again picks up at the first step whose event is missing.
 
 from __future__ import annotations
 
-import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from campaigns.acquisition.recipes import RandomChoice
 from campaigns.config import CampaignConfig
+from campaigns.feeding import Feed
 from campaigns.growth import grow, is_due
+from campaigns.interrupt import Interrupt
 from campaigns.ledger import VOLATILE, Event, Ledger
+from campaigns.objectives import HullObjective
+from campaigns.people.inbox import Inbox, to_approve
+from campaigns.people.orders import write_orders
 from campaigns.progress import Display
 from campaigns.propose import first_round, learn, next_round, past_errors
-from campaigns.state import State, grown_pool, read_evaluation, write_evaluation
+from campaigns.state import State, read_evaluation
 from matdisco.data.dataset import Dataset
-from matdisco.evaluators.base import Evaluation
-from matdisco.evaluators.execution import WorkerPool
+from matdisco.evaluators.laboratory import LaboratoryRecipe
 
 RESERVED = 20
 """Rows of the final ranking kept in the ledger; the whole of it is a file."""
-
-
-class Interrupted(Exception):
-    """The user asked to stop; everything finished so far is on record."""
-
-
-class Interrupt:
-    """Ctrl-C: the first asks to finish what runs, the second stops at once."""
-
-    def __init__(self) -> None:
-        self.asked = threading.Event()
-
-    @contextmanager
-    def armed(self, display: Display) -> Iterator[None]:
-        """Handle SIGINT and SIGTERM inside the block (main thread only)."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def handle(number: int, frame: FrameType | None) -> None:
-            if self.asked.is_set():
-                raise KeyboardInterrupt
-            self.asked.set()
-            display.say(
-                "stopping: running evaluations finish and are recorded first; "
-                "Ctrl-C again stops at once"
-            )
-
-        old = {s: signal.signal(s, handle) for s in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in old.items():
-                signal.signal(number, handler)
-
-    def check(self) -> None:
-        """Raise where it is a good moment to stop.
-
-        Raises:
-            Interrupted: the user has asked.
-        """
-        if self.asked.is_set():
-            raise Interrupted
 
 
 @dataclass
@@ -106,37 +64,140 @@ class Driver:
         Raises:
             Interrupted: the user asked to stop; nothing is lost.
         """
-        closed_now = 0
-        with self._workers() as workers:
+        allowed = None
+        if rounds is not None:
+            allowed = len(self.ledger.events("closed")) + rounds
+        inbox = Inbox(
+            self.config, self.folder, self.ledger, self.pool, self.display.say
+        )
+        with Feed(self.config, self.folder, self.ledger, self.display,
+                  self.interrupt) as feed:  # fmt: skip
             while True:
-                self.interrupt.check()
+                if not feed.running:
+                    self.interrupt.check()
+                inbox.drain()
                 events = self.ledger.events()
                 if finished := [e for e in events if e.kind == "finished"]:
                     return str(finished[-1].payload["reason"])
-                open_round = self._open_round(events)
-                if open_round is None:
-                    state = State.of(self.pool, self.config.objective, events)
+                state = State.of(self.pool, self.config.objective, events)
+                open_rounds = self._open_rounds(events)
+                if not open_rounds:
                     reason = self.reason_to_stop(state, events)
                     if reason:
                         self._finish(state, events, reason)
-                        continue
-                    if rounds is not None and closed_now >= rounds:
+                    elif allowed is not None and _proposed(events) >= allowed:
                         return f"{rounds} rounds were asked for"
-                    if self._grow(state, events):
-                        continue
-                    open_round = self._propose(state, events)
+                    elif not self._grow(state, events):
+                        self._propose(state, events)
+                    continue
+                if waits := self._waits_for_people(state, events, open_rounds):
+                    if not self._stays():
+                        return waits
+                    continue
+                if isinstance(self.config.evaluator, LaboratoryRecipe):
+                    self._close(open_rounds[0])
+                    continue
+                if self.config.execution.mode == "continuous":
+                    self._flow(feed, state, open_rounds, allowed)
+                    continue
                 with self._preloading():
-                    self._evaluate(open_round, workers)
-                self._close(open_round)
-                closed_now += 1
+                    feed.evaluate(state, open_rounds[0])
+                self._close(open_rounds[0])
+
+    def _waits_for_people(
+        self, state: State, events: list[Event], open_rounds: list[Event]
+    ) -> str | None:
+        """Say whom the campaign waits for, or None."""
+        first = open_rounds[0]
+        if self.config.people.approval and to_approve(events) == first.round:
+            return (
+                f"round {first.round} waits for approval: matdisco proposals "
+                f"{self.folder} --approve --reason WHY"
+            )
+        recipe = self.config.evaluator
+        if not isinstance(recipe, LaboratoryRecipe):
+            return None
+        proposals = [
+            p for p in first.payload["proposals"] if p["candidate"] not in state.vetoed
+        ]
+        home = write_orders(self.folder, first.round, proposals, state, recipe)
+        answered = sum(p["candidate"] in state.evaluations for p in proposals)
+        if answered >= recipe.enough * len(proposals):
+            return None
+        return (
+            f"round {first.round} waits for {len(proposals) - answered} of "
+            f"{len(proposals)} measurements: fill in {home / 'results.csv'} and give "
+            f"it back with matdisco tell {self.folder} {home / 'results.csv'}"
+        )
+
+    def _stays(self) -> bool:
+        """Wait a while where the configuration names a folder to watch."""
+        recipe = self.config.evaluator
+        if not isinstance(recipe, LaboratoryRecipe) or recipe.watch is None:
+            return False
+        end = time.monotonic() + recipe.poll
+        while time.monotonic() < end and not self.interrupt.asked.is_set():
+            time.sleep(min(0.2, recipe.poll))
+        return True
+
+    def _flow(
+        self, feed: Feed, state: State, open_rounds: list[Event], allowed: int | None
+    ) -> None:
+        """Take one step of the continuous mode: submit, propose more, or collect.
+
+        Proposals are made while others still run, as soon as fewer wait than
+        ``execution.ahead``; what is pending counts as known (``Prediction.given``).
+        """
+        for proposed in open_rounds:
+            feed.start(state, proposed)
+            over = {*state.evaluations, *state.vetoed}
+            if all(p["candidate"] in over for p in proposed.payload["proposals"]):
+                self._close(proposed)
+        events = self.ledger.events()
+        execution = self.config.execution
+        full = len(feed.running) > execution.workers + execution.ahead - self._step()
+        if (
+            full
+            or self.interrupt.asked.is_set()
+            or (allowed is not None and _proposed(events) >= allowed)
+            or not self._can_learn(state)
+            or self._left(state) == 0
+            or len(state.available) == 0
+            or self.reason_to_stop(state, events)
+        ):
+            if feed.running:
+                with self._preloading():
+                    feed.collect(0.2)
+            return
+        if not self._grow(state, events):
+            self._propose(state, events, self._step())
+
+    def _step(self) -> int:
+        """How many are proposed at a time in the continuous mode."""
+        batch, ahead = self.config.acquisition.batch_size, self.config.execution.ahead
+        return min(batch, ahead)
+
+    def _can_learn(self, state: State) -> bool:
+        if isinstance(self.config.acquisition, RandomChoice):
+            return True
+        hull = isinstance(self.config.objective, HullObjective)
+        # half of the start is enough to begin learning, with every element's reference
+        enough = 2 * len(state.evaluations) >= len(state.proposed)
+        return enough and len(state.answered) > 1 and (not hull or bool(state.hull))
+
+    def _left(self, state: State) -> int:
+        spent = len(state.evaluations) + len(state.pending)
+        return max(0, self.config.budget.evaluations - spent)
 
     def reason_to_stop(self, state: State, events: list[Event]) -> str | None:
         """Say why the campaign is over, or None."""
-        config, n = self.config, len(state.evaluations)
+        config = self.config
+        n = len(state.evaluations) + len(state.pending)
         closed = [e for e in events if e.kind == "closed"]
         execution = config.execution
         if (
             n >= execution.failures_before_stop
+            and not isinstance(config.evaluator, LaboratoryRecipe)
             and len(state.failed) > execution.tolerated_failure_rate * n
         ):
             return (
@@ -183,20 +244,16 @@ class Driver:
         finally:
             loader.join()
 
-    def _workers(self) -> WorkerPool:
-        return WorkerPool(
-            self.config.evaluator, self.config.execution, self.folder / "logs"
-        )
-
     @staticmethod
-    def _open_round(events: list[Event]) -> Event | None:
+    def _open_rounds(events: list[Event]) -> list[Event]:
         closed = {e.round for e in events if e.kind == "closed"}
-        pending = [e for e in events if e.kind == "proposed" and e.round not in closed]
-        return pending[-1] if pending else None
+        return [e for e in events if e.kind == "proposed" and e.round not in closed]
 
-    def _propose(self, state: State, events: list[Event]) -> Event:
+    def _propose(
+        self, state: State, events: list[Event], batch: int | None = None
+    ) -> Event:
         number = _proposed(events)
-        left = self.config.budget.evaluations - len(state.evaluations)
+        left = self._left(state)
         payload: Mapping[str, Any]
         if number == 0:
             payload = {
@@ -204,7 +261,11 @@ class Driver:
                 VOLATILE: {"seconds": {}},
             }
         else:
-            size = min(self.config.acquisition.batch_size, left, len(state.available))
+            size = min(
+                max(batch or self.config.acquisition.batch_size, len(state.pins)),
+                left,
+                len(state.available),
+            )
             with self.display.learning(number):
                 payload = next_round(
                     self.config,
@@ -218,43 +279,6 @@ class Driver:
         event = self.ledger.append("proposed", payload, round=number)
         self.display.proposed(number, payload)
         return event
-
-    def _evaluate(self, proposed: Event, workers: WorkerPool) -> None:
-        number = proposed.round
-        done = {
-            e.payload["evaluation"]["crystal_id"]
-            for e in self.ledger.events("evaluated", round=number)
-        }
-        todo = [p for p in proposed.payload["proposals"] if p["candidate"] not in done]
-        pool = grown_pool(self.pool, self.ledger.events("grown"))
-        position = {c.id: i for i, c in enumerate(pool)}
-        futures: dict[Future[Evaluation], dict[str, Any]] = {}
-        for proposal in todo:
-            crystal = pool[position[proposal["candidate"]]]
-            home = self.folder / "evaluations" / proposal["key"][:16]
-            futures[workers.submit(crystal, proposal["key"], home)] = proposal
-        with self.display.evaluating(number, len(done), len(futures)) as bar:
-            waiting = set(futures)
-            while waiting:
-                # The short timeout lets a signal through between answers.
-                ready, waiting = wait(waiting, 0.2, return_when=FIRST_COMPLETED)
-                if self.interrupt.asked.is_set():
-                    dropped = {f for f in waiting if f.cancel()}
-                    waiting -= dropped
-                for future in ready:
-                    if future.cancelled():
-                        continue
-                    proposal = futures[future]
-                    evaluation = replace(
-                        future.result(), crystal_id=proposal["candidate"]
-                    )
-                    self.ledger.append(
-                        "evaluated",
-                        write_evaluation(proposal["rank"], evaluation),
-                        round=number,
-                    )
-                    bar(evaluation)
-        self.interrupt.check()
 
     def _close(self, proposed: Event) -> None:
         clock = time.perf_counter()

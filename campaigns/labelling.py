@@ -22,7 +22,7 @@ from matdisco.crystal import Crystal, Label
 from matdisco.data.dataset import Dataset
 from matdisco.errors import CampaignError, ConfigError
 from matdisco.evaluators.base import Evaluation, evaluation_key
-from matdisco.evaluators.execution import WorkerPool
+from matdisco.evaluators.execution import open_workers
 from matdisco.evaluators.execution_recipe import ExecutionRecipe
 from matdisco.evaluators.recipes import AnyEvaluator
 from matdisco.recipe import Recipe
@@ -88,7 +88,9 @@ def compute(config: LabellingConfig, folder: Path, *, quiet: bool = False) -> Da
     pool = config.candidates.build()
     config.evaluator.check(frozenset(pool.elements))
     answers: dict[str, Evaluation] = {}
-    with WorkerPool(config.evaluator, config.execution, folder / "logs") as workers:
+    workers = open_workers(config.evaluator, config.execution, folder / "logs")
+    done = False
+    try:
         futures = {}
         for crystal in pool:
             key = evaluation_key(crystal, config.evaluator)
@@ -99,6 +101,9 @@ def compute(config: LabellingConfig, folder: Path, *, quiet: bool = False) -> Da
         )
         for future in bar:
             answers[futures[future]] = future.result()
+        done = True
+    finally:
+        workers.shutdown(kill=not done)
     failed = sum(not a.ok for a in answers.values())
     if failed > config.execution.tolerated_failure_rate * len(answers):
         raise CampaignError(

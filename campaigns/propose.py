@@ -188,28 +188,45 @@ def next_round(
 ) -> dict[str, Any]:
     """Learn, score and choose; return the payload of the ``proposed`` event."""
     rng = stream(config, round_, Purpose.ACQUISITION)
+    pins = [state.position[name] for name in state.pins][:size]
     if isinstance(config.acquisition, RandomChoice):
-        rows = rng.choice(state.available, size=size, replace=False)
+        free = np.setdiff1d(state.available, pins)
+        rows = [*pins, *rng.choice(free, size=size - len(pins), replace=False)]
         return {
             "proposals": [
-                _proposal(config, state, rank, int(row), "random")
+                _proposal(
+                    config, state, rank, int(row), "pinned" if row in pins else "random"
+                )
                 for rank, row in enumerate(rows)
             ],
             VOLATILE: {"seconds": {}},
         }
     learned = learn(config, state, events, folder, round_, progress)
-    from campaigns.acquisition.select import select
+    from campaigns.acquisition.select import Choice, select
     from campaigns.utility import utility
     from matdisco.similarity import Neighbours
 
     clock = time.perf_counter()
     available = state.available
+    # what is asked for already, by this campaign or by a person, is as good as known:
+    # its answers shrink the sigmas of everything like it
+    asked = np.array([*state.pending, *pins], dtype=int)
+    belief = learned.prediction.given(asked)
+    free = np.setdiff1d(available, asked)
     worth = utility(state, learned.prediction.take(available), available)
     check = _check(config, learned, state, events, round_)
     rule: AnyAcquisition = config.acquisition
     if check.get("verdict") == "fail" and config.assessment.on_failure == "explore":
         rule = RandomChoice(batch_size=size)
-    choices = select(worth, rule, rng, batch_size=size)
+    choices = [Choice(row, None, "pinned") for row in _where(available, pins)]
+    if size > len(pins):
+        left = utility(state, belief.take(free), free)
+        chosen = select(left, rule, rng, batch_size=size - len(pins))
+        places = _where(available, [int(free[c.row]) for c in chosen])
+        choices += [
+            Choice(place, c.value, c.reason)
+            for place, c in zip(places, chosen, strict=True)
+        ]
     expected = worth.expected()
     nearest = Neighbours.of([state.pool[int(i)] for i in state.answered])
     proposals = []
@@ -297,6 +314,7 @@ def _why(config: CampaignConfig, proposal: Mapping[str, Any]) -> str:
         "thompson": "best of one joint draw of all candidates",
         "greedy": "best expected value",
         "random": "drawn at random, as a check",
+        "pinned": "pinned by a person",
     }
     expected = f"{proposal['mean']:.3f} ± {proposal['std']:.3f} {unit}".strip()
     parts = [rules[proposal["reason"]], f"predicted {expected}"]
@@ -307,6 +325,11 @@ def _why(config: CampaignConfig, proposal: Mapping[str, Any]) -> str:
     known, distance = proposal["nearest"], proposal["nearest_distance"]
     parts.append(f"most like {known} (distance {distance:.2f})")
     return "; ".join(parts)
+
+
+def _where(rows: np.ndarray, wanted: Sequence[int]) -> list[int]:
+    """Return the positions of ``wanted`` in the ascending ``rows``."""
+    return [int(i) for i in np.searchsorted(rows, wanted)]
 
 
 def _save(surrogate: Surrogate, folder: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from campaigns.ledger import Event
 from campaigns.objectives import AnyObjective, HullObjective, PropertyObjective
+from campaigns.people.decisions import in_force
 from matdisco.crystal import Crystal, Label
 from matdisco.data.dataset import Dataset
 from matdisco.errors import CampaignError
@@ -37,6 +38,12 @@ class State:
     """Candidate id to its evaluation."""
     rounds: Mapping[str, int]
     """Candidate id to the round that proposed it."""
+    proposed: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """Candidate id to (round, rank) of every proposal, answered or not."""
+    pins: tuple[str, ...] = ()
+    """Candidates that somebody wants evaluated next, in that order."""
+    vetoed: frozenset[str] = frozenset()
+    """Candidates that somebody ruled out."""
 
     @classmethod
     def of(
@@ -56,13 +63,33 @@ class State:
             until: last round to take into account; all when None.
         """
         pool = grown_pool(pool, events, until=until)
-        evaluations, rounds = {}, {}
+        evaluations: dict[str, Evaluation] = {}
+        rounds: dict[str, int] = {}
+        proposed: dict[str, tuple[int, int]] = {}
+        decisions = []
         for event in events:
-            if event.kind == "evaluated" and (until is None or event.round <= until):
+            if event.kind == "decided":
+                decisions.append(dict(event.payload))
+            if until is not None and event.round > until:
+                continue
+            if event.kind == "proposed":
+                for proposal in event.payload["proposals"]:
+                    proposed[proposal["candidate"]] = (event.round, proposal["rank"])
+            elif event.kind == "evaluated":
+                # a later measurement of the same candidate takes the first one's place
                 evaluation = read_evaluation(event.payload)
                 evaluations[evaluation.crystal_id] = evaluation
-                rounds[evaluation.crystal_id] = event.round
-        return cls(pool, objective, evaluations, rounds)
+                rounds.setdefault(evaluation.crystal_id, event.round)
+        pins, vetoed = in_force(decisions)
+        return cls(
+            pool,
+            objective,
+            evaluations,
+            rounds,
+            proposed,
+            tuple(p for p in pins if p not in evaluations and p not in proposed),
+            frozenset(vetoed - evaluations.keys()),
+        )
 
     @cached_property
     def position(self) -> Mapping[str, int]:
@@ -84,10 +111,21 @@ class State:
 
     @cached_property
     def available(self) -> np.ndarray:
-        """Pool rows that nobody has evaluated, ascending."""
+        """Pool rows to choose from, ascending: not evaluated, pending or vetoed."""
         taken = np.zeros(len(self.pool), dtype=bool)
-        taken[self.answered] = taken[self.failed] = True
+        taken[self.answered] = taken[self.failed] = taken[self.pending] = True
+        taken[[self.position[name] for name in self.vetoed]] = True
         return np.flatnonzero(~taken)
+
+    @cached_property
+    def pending(self) -> np.ndarray:
+        """Pool rows that were proposed and are not answered yet, ascending."""
+        rows = [
+            self.position[name]
+            for name in self.proposed
+            if name not in self.evaluations and name not in self.vetoed
+        ]
+        return np.array(sorted(rows), dtype=int)
 
     @cached_property
     def answers(self) -> np.ndarray:
@@ -283,16 +321,19 @@ class State:
 def grown_pool(
     pool: Dataset, events: Sequence[Event], *, until: int | None = None
 ) -> Dataset:
-    """Return the pool with the candidates that ``grown`` events added, in order."""
+    """Return the pool with the candidates that were bred or that people added."""
+    kinds = ("grown", "told", "decided")
     added = [
         Crystal.from_dict(data)
         for event in events
-        if event.kind == "grown" and (until is None or event.round <= until)
+        if event.kind in kinds and (until is None or event.round <= until)
         for data in event.payload["crystals"]
     ]
     if not added:
         return pool
-    return Dataset(pool.name, (*pool.crystals, *added), pool.card)
+    known = set(pool.ids)
+    new = {c.id: c for c in added if c.id not in known}
+    return Dataset(pool.name, (*pool.crystals, *new.values()), pool.card)
 
 
 def target_range(objective: PropertyObjective) -> tuple[float, float]:

@@ -80,6 +80,15 @@ _ALL = (
     Property("band_gap", "Band gap", "eV", None, "Fundamental gap; 0 for a metal."),
     Property("bulk_modulus", "Bulk modulus", "GPa", "high", "Voigt-Reuss-Hill."),
     Property("shear_modulus", "Shear modulus", "GPa", "high", "Voigt-Reuss-Hill."),
+    Property("young_modulus", "Young's modulus", "GPa", None, "Voigt-Reuss-Hill."),
+    Property("poisson_ratio", "Poisson's ratio", "", None, "Voigt-Reuss-Hill."),
+    Property(
+        "lowest_phonon_frequency",
+        "Lowest phonon frequency",
+        "THz",
+        "high",
+        "Over the points of a small supercell; below zero means unstable.",
+    ),
     Property("max_force", "Largest force", "eV/Å", "low", "Largest atomic force."),
     Property(
         "magnetic_moment_per_atom",
@@ -126,6 +135,9 @@ UNITS: dict[str, tuple[str, float]] = {
     "eV/Å": ("force", 1.0),
     "Ha/bohr": ("force", 27.211386245988 / 0.529177210903),
     "Ry/bohr": ("force", 13.605693122994 / 0.529177210903),
+    "THz": ("frequency", 1.0),
+    # 1 THz over the speed of light
+    "cm⁻¹": ("frequency", 0.0299792458),
     "g/cm³": ("density", 1.0),
     "kg/m³": ("density", 1e-3),
     "μB/atom": ("moment/atom", 1.0),

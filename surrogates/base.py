@@ -70,6 +70,26 @@ class Prediction:
         at = np.asarray(rows, dtype=np.int64)
         return Prediction(self.mean[at], self.factors[:, at], self.residual[at])
 
+    def given(self, rows: Sequence[int] | np.ndarray) -> Prediction:
+        """Return the prediction as if the answers of ``rows`` were their means.
+
+        Means stay, shared uncertainty shrinks: the belief to choose with while those
+        answers are awaited (T. Desautels et al., J. Mach. Learn. Res. 15, 3873
+        (2014)). Each row is one exact rank-one update of the factors:
+        ``I - v v^T / s`` with ``s = |v|^2 + residual^2`` has the symmetric square root
+        ``I - (1 - residual / sqrt(s)) u u^T``, ``u = v / |v|``.
+        """
+        factors = self.factors
+        for row in rows:
+            v = factors[:, row]
+            shared = float(v @ v)
+            if shared < 1e-24:
+                continue
+            u = v / np.sqrt(shared)
+            left = self.residual[row] / np.sqrt(shared + self.residual[row] ** 2)
+            factors = factors - (1.0 - left) * np.outer(u, u @ factors)
+        return Prediction(self.mean, factors, self.residual)
+
 
 @dataclass(frozen=True)
 class FitReport:

@@ -53,7 +53,7 @@ def run(
     """Run a campaign, or continue it where it stopped."""
     from campaigns.campaign import Campaign
     from campaigns.config import CampaignConfig
-    from campaigns.driver import Interrupted
+    from campaigns.interrupt import Interrupted
     from campaigns.plan import describe_first_round, describe_plan
     from campaigns.progress import Display
 
@@ -202,10 +202,10 @@ def _mount() -> None:
     from campaigns.cli.candidates import candidates
     from campaigns.cli.compare import compare
     from campaigns.cli.label import label
+    from campaigns.cli.people import proposals, tell
 
-    app.command()(compare)
-    app.command()(label)
-    app.command()(candidates)
+    for command in (candidates, compare, label, proposals, tell):
+        app.command()(command)
     app.add_typer(import_module("campaigns.cli.data").app, name="data")
     surrogate = typer.Typer(
         no_args_is_help=True,

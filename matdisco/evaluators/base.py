@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, runtime_checkable
 
 from matdisco.recipe import Recipe, digest
 
@@ -28,6 +28,7 @@ class FailureKind(StrEnum):
     OUT_OF_MEMORY = "out-of-memory"
     WORKER_LOST = "worker-lost"
     BACKEND_ERROR = "backend-error"
+    NOT_MADE = "not-made"
 
 
 TRANSIENT = frozenset({FailureKind.WORKER_LOST})
@@ -142,6 +143,9 @@ class Evaluator(Protocol):
 class EvaluatorRecipe(Recipe):
     """Base of the ``evaluator:`` blocks of a configuration."""
 
+    by_hand: ClassVar[bool] = False
+    """Whether people answer, outside any worker process."""
+
     def check(self, elements: frozenset[str]) -> None:
         """Refuse, before anything is spent, what this evaluator cannot do.
 
@@ -151,6 +155,14 @@ class EvaluatorRecipe(Recipe):
         Raises:
             SetupError: a package, executable or element is missing.
         """
+
+    def fixed_for(self, elements: frozenset[str]) -> Self:
+        """Return the recipe with everything settled that depends on the elements.
+
+        Args:
+            elements: all element symbols of the candidates; empty when not known yet.
+        """
+        return self
 
     def seconds_per_evaluation(self, n_atoms: float) -> float:
         """Estimate wall seconds of one evaluation on one core, for planning only."""

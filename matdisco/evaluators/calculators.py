@@ -1,105 +1,80 @@
-"""Simulators through ASE: one recipe, the calculator chosen by name."""
+"""Potentials through ASE: one recipe, the calculator chosen by name."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
-from importlib.metadata import version
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from typing_extensions import override
 
-from matdisco.elements import SYMBOLS
 from matdisco.errors import MissingExtra, SetupError
-from matdisco.evaluators.base import Evaluation, Evaluator, EvaluatorRecipe
-from matdisco.evaluators.relax import RelaxRecipe
+from matdisco.evaluators.backends import BACKENDS, load
+from matdisco.evaluators.base import EvaluationFailed
+from matdisco.evaluators.simulator import Changes, Engine, SimulatorRecipe
+from matdisco.recipe import nearest
 
 if TYPE_CHECKING:
-    from ase.calculators.calculator import Calculator
-
-    from matdisco.crystal import Crystal
-
-_EMT = frozenset({"Al", "Cu", "Ag", "Au", "Ni", "Pd", "Pt", "H", "C", "N", "O"})
-# CHGNet 0.3.0 was trained on MPtrj, 89 elements (B. Deng et al., Nat. Mach. Intell.
-# 5, 1031 (2023)): all up to Pu but Po, At, Rn, Fr and Ra.
-_CHGNET = frozenset(SYMBOLS[:94]) - {"Po", "At", "Rn", "Fr", "Ra"}
+    from ase import Atoms
 
 
-@dataclass(frozen=True, slots=True)
-class Backend:
-    """What is known of one calculator before it is loaded."""
-
-    package: str
-    """Distribution that brings it."""
-    extra: str | None
-    """matdisco extra that installs the package; None where it is always there."""
-    elements: frozenset[str]
-    """Elements it was made for."""
-    seconds: tuple[float, float]
-    """Relaxation cost on one core as (per cell, per atom), s; measured on 2020s
-    server cores with small metallic cells."""
-    factory: Callable[[str | None], Calculator]
-    """Loads it; the argument is the checkpoint's name."""
-    checkpoints: tuple[str, ...] = ()
-    """Names of the weights that ship with it, the default first."""
-
-
-def _emt(_: str | None) -> Calculator:
-    from ase.calculators.emt import EMT
-
-    calculator: Calculator = EMT()
-    return calculator
-
-
-def _chgnet(checkpoint: str | None) -> Calculator:
-    with warnings.catch_warnings():
-        # imported packages warn about torch and numpy versions they do not know
-        warnings.simplefilter("ignore")
-        from chgnet.model.dynamics import CHGNetCalculator
-        from chgnet.model.model import CHGNet
-
-        model = CHGNet.load(
-            model_name=checkpoint or "0.3.0", use_device="cpu", verbose=False
-        )
-        # Weights are constants here: without this every force call also
-        # accumulates gradients for 400,000 parameters.
-        model.requires_grad_(False)
-        calculator: Calculator = CHGNetCalculator(
-            model, use_device="cpu", on_isolated_atoms="error"
-        )
-    return calculator
-
-
-BACKENDS: dict[str, Backend] = {
-    "emt": Backend("ase", None, _EMT, (0.05, 0.005), _emt),
-    "chgnet": Backend(
-        "chgnet", "chgnet", _CHGNET, (0.4, 0.3), _chgnet, ("0.3.0", "r2scan", "0.2.0")
-    ),
-}
-
-
-class CalculatorRecipe(EvaluatorRecipe):
-    """An ASE calculator, with or without relaxation."""
+class CalculatorRecipe(SimulatorRecipe):
+    """A potential, with or without relaxation."""
 
     kind: Literal["calculator"] = "calculator"
-    calculator: Literal["chgnet", "emt"] = "chgnet"
-    """CHGNet (universal potential, 89 elements) or EMT (Al Cu Ag Au Ni Pd Pt)."""
+    calculator: str = "chgnet"
+    """emt, lennard-jones, chgnet, sevennet, diep, mace, matgl, orb, mattersim, lammps,
+    or the import path ``module:Class`` of any ASE calculator."""
     checkpoint: str | None = None
     """Which of the calculator's weights; its default when not given."""
-    relax: RelaxRecipe | None = Field(default_factory=RelaxRecipe)
-    """How to relax; null evaluates the structure as it stands."""
+    weights: str | None = None
+    """Path of a weights file; required by mace, matgl, orb and mattersim."""
+    settings: Mapping[str, Any] = Field(default_factory=dict)
+    """Further keyword arguments of the calculator."""
+
+    @field_validator("calculator")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        module, _, name = value.partition(":")
+        if value not in BACKENDS and not (module and name):
+            raise ValueError(
+                f"unknown calculator {value!r}{nearest(value, tuple(BACKENDS))} "
+                "(or an import path 'module:Class')"
+            )
+        return value
 
     @override
     def check(self, elements: frozenset[str]) -> None:
+        self.check_references(elements)
+        self._check_computed()
+        if self.calculator not in BACKENDS:
+            module = self.calculator.partition(":")[0]
+            if find_spec(module.partition(".")[0]) is None:
+                raise SetupError(
+                    f"evaluator.calculator: cannot import {module!r}; is its folder "
+                    "installed or on PYTHONPATH?"
+                )
+            return
         backend = BACKENDS[self.calculator]
-        if backend.extra and find_spec(backend.package) is None:
-            raise MissingExtra(backend.package, backend.extra)
+        if find_spec(backend.module) is None:
+            if backend.extra:
+                raise MissingExtra(backend.package, backend.extra)
+            raise SetupError(
+                f"{backend.package} is not installed; install it with: pip install "
+                f"{backend.package} (its pins may need an environment of their own)"
+            )
+        if backend.from_path and self.weights is None:
+            raise SetupError(
+                f"evaluator.weights: {self.calculator} ships no weights; fetch a "
+                "checkpoint from its authors and give its path"
+            )
+        if self.weights and not Path(self.weights).exists():
+            raise SetupError(f"evaluator.weights: no such file: {self.weights}")
         if self.checkpoint and self.checkpoint not in backend.checkpoints:
-            known = ", ".join(backend.checkpoints) or "none"
+            known = ", ".join(filter(None, backend.checkpoints)) or "none"
             raise SetupError(
                 f"evaluator.checkpoint: {self.calculator} has no checkpoint "
                 f"{self.checkpoint!r}; known: {known}"
@@ -116,70 +91,68 @@ class CalculatorRecipe(EvaluatorRecipe):
                 )
             )
 
+    def _check_computed(self) -> None:
+        if "band_gap" in self.compute:
+            raise SetupError(
+                "evaluator.compute: a potential has no electrons, so no band_gap; use "
+                "evaluator kind dft"
+            )
+        magnetic = ("chgnet",)
+        known = self.calculator in BACKENDS and self.calculator not in magnetic
+        if "magnetic_moment" in self.compute and known:
+            raise SetupError(
+                f"evaluator.compute: {self.calculator} gives no magnetic_moment; "
+                f"{', '.join(magnetic)} does, and so does kind dft"
+            )
+        if "phonons" in self.compute and find_spec("phonopy") is None:
+            raise MissingExtra("phonopy", "phonopy")
+
     @override
     def seconds_per_evaluation(self, n_atoms: float) -> float:
-        base, per_atom = BACKENDS[self.calculator].seconds
+        backend = BACKENDS.get(self.calculator)
+        base, per_atom = backend.seconds if backend else (1.0, 0.1)
         steps = 1.0 if self.relax else 0.05
+        # single points that a property takes, over those of a relaxation (about 12)
+        more = {"bulk_modulus": 1.0, "elasticity": 3.0, "phonons": 2.0}
+        steps += sum(more.get(c, 0.0) for c in self.compute)
         return steps * (base + per_atom * n_atoms)
 
     @override
-    def properties(self) -> tuple[str, ...]:
-        return ("energy_per_atom", "volume_per_atom", "max_force")
-
-    @override
-    def build(self) -> Evaluator:
-        return CalculatorEvaluator(self)
+    def engine(self) -> Engine:
+        return Potential(self)
 
 
-class CalculatorEvaluator:
-    """A loaded calculator, ready to evaluate one crystal after another."""
+class Potential:
+    """One loaded potential; see :class:`~matdisco.evaluators.simulator.Engine`."""
 
     def __init__(self, recipe: CalculatorRecipe) -> None:
-        self.recipe = recipe
-        backend = BACKENDS[recipe.calculator]
-        self.calculator = backend.factory(recipe.checkpoint)
-        checkpoint = recipe.checkpoint or next(iter(backend.checkpoints), "")
-        self.method = " ".join(
-            p for p in (recipe.calculator.upper(), checkpoint) if p
-        ) + (" relaxed" if recipe.relax else " single point")
-        self.versions = {p: version(p) for p in sorted({"ase", backend.package})}
-
-    def evaluate(self, crystal: Crystal, folder: Path) -> Evaluation:
-        """Evaluate one crystal; see :class:`~matdisco.evaluators.base.Evaluator`."""
-        from matdisco.crystal import Crystal, Label
-        from matdisco.evaluators.base import evaluation_key
-        from matdisco.evaluators.relax import check_contacts, finish, relax
-
-        atoms = crystal.to_atoms()
-        atoms.calc = self.calculator
-        outcome = (
-            relax(atoms, self.recipe.relax, folder)
-            if self.recipe.relax
-            else finish(atoms)
+        self._loaded = load(
+            recipe.calculator, recipe.checkpoint, recipe.weights, recipe.settings
         )
-        check_contacts(atoms)
-        n = len(atoms)
+        backend = BACKENDS.get(recipe.calculator)
+        if backend is None:
+            self.method = recipe.calculator
+            packages = {"ase", recipe.calculator.partition(".")[0].partition(":")[0]}
+        else:
+            default = next(iter(backend.checkpoints), "")
+            name = recipe.checkpoint or default
+            if recipe.weights:
+                name = Path(recipe.weights).name
+            self.method = " ".join(p for p in (recipe.calculator.upper(), name) if p)
+            packages = {"ase", backend.package}
+        self.versions = {p: v for p in sorted(packages) if (v := _version(p))}
 
-        def label(value: float, unit: str) -> Label:
-            return Label(float(value), unit, self.method)
+    def calculator(self, atoms: Atoms, folder: Path, changes: Changes) -> Any:
+        """Return the loaded calculator; potentials are the same for all crystals."""
+        return self._loaded
 
-        labels = {
-            "energy_per_atom": label(outcome.energy / n, "eV/atom"),
-            "volume_per_atom": label(atoms.get_volume() / n, "Å³/atom"),
-            "max_force": label(outcome.max_force, "eV/Å"),
-        }
-        provenance: dict[str, Any] = {
-            "calculator": self.recipe.calculator,
-            "versions": self.versions,
-            "steps": outcome.steps,
-        }
-        atoms.wrap()
-        return Evaluation(
-            key=evaluation_key(crystal, self.recipe),
-            crystal_id=crystal.id,
-            labels=labels,
-            relaxed=Crystal.from_atoms(
-                atoms, crystal.id, source={**crystal.source, "relaxed": self.method}
-            ),
-            provenance=provenance,
-        )
+    def recognise(self, error: Exception, folder: Path) -> EvaluationFailed | None:
+        """Return None: potentials raise nothing that is known by name."""
+        return None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

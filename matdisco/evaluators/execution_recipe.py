@@ -2,16 +2,70 @@
 
 from __future__ import annotations
 
+import shutil
+from importlib.util import find_spec
+from typing import Literal
+
 from pydantic import Field
 
+from matdisco.errors import MissingExtra, SetupError
 from matdisco.recipe import Recipe
+
+PROGRAMS = {"slurm": "sbatch", "pbs": "qsub", "lsf": "bsub", "flux": "flux"}
+"""The command by which each scheduler takes jobs."""
+
+
+class ClusterRecipe(Recipe):
+    """Pilot jobs of a scheduler, through Parsl (extra hpc)."""
+
+    kind: Literal["slurm", "pbs", "lsf", "flux", "kubernetes", "local"]
+    """Slurm, PBS Pro, LSF, Flux, Kubernetes, or processes of this machine. Slurm and
+    local were run by matdisco's makers; the others only pass their settings on."""
+    partition: str | None = None
+    """Partition (Slurm) or queue (PBS, LSF); namespace (Kubernetes)."""
+    account: str | None = None
+    """Account or project to charge."""
+    walltime: str = Field("01:00:00", pattern=r"^\d{1,3}:[0-5]\d:[0-5]\d$")
+    """Length of one job, hours:minutes:seconds."""
+    nodes: int = Field(1, ge=1)
+    """Nodes of one job."""
+    workers_per_node: int = Field(1, ge=1)
+    """Evaluations at a time on one node."""
+    jobs: int = Field(1, ge=1)
+    """Jobs at a time, at most."""
+    worker_init: str = ""
+    """Shell lines before the workers start, such as ``module load``. The environment
+    that runs the campaign is put on PATH already."""
+    options: str = ""
+    """Further lines for the job script, such as ``#SBATCH --mem=8G``."""
+    image: str | None = None
+    """Container with matdisco in it (Kubernetes)."""
+    address: str | None = None
+    """Address of this machine as the nodes see it; found out when not given."""
+    heartbeat: int = Field(30, ge=5)
+    """Seconds without a sign of life after which a job counts as lost."""
+
+    @property
+    def seconds(self) -> int:
+        """The walltime in seconds."""
+        hours, minutes, seconds = map(int, self.walltime.split(":"))
+        return 3600 * hours + 60 * minutes + seconds
 
 
 class ExecutionRecipe(Recipe):
     """How evaluations are run."""
 
     workers: int = Field(2, ge=1, le=1024)
-    """Worker processes on this machine."""
+    """Worker processes on this machine; with a cluster, evaluations on their way."""
+    cluster: ClusterRecipe | None = None
+    """Run evaluations as jobs of a cluster instead of on this machine."""
+    mode: Literal["rounds", "continuous"] = "rounds"
+    """rounds: propose when a whole batch is answered; the same seed gives the same
+    campaign. continuous: propose as results arrive, so that no worker waits for the
+    slowest of a batch; what is proposed then depends on the order of arrival."""
+    ahead: int = Field(2, ge=1)
+    """Continuous: proposals kept waiting beyond those that run, so that workers have
+    work while the surrogate learns."""
     timeout: float = Field(600.0, gt=0)
     """Seconds after which one evaluation is killed."""
     retries: int = Field(1, ge=0, le=10)
@@ -22,3 +76,29 @@ class ExecutionRecipe(Recipe):
     """Stop the campaign when more than this share of evaluations failed."""
     failures_before_stop: int = Field(10, ge=1)
     """Judge that rate only after this many evaluations."""
+
+    def check(self) -> None:
+        """Refuse a cluster that cannot be used from here.
+
+        Raises:
+            SetupError: Parsl or the scheduler is missing, or a job is too short.
+        """
+        cluster = self.cluster
+        if cluster is None:
+            return
+        if find_spec("parsl") is None:
+            raise MissingExtra("parsl", "hpc")
+        program = PROGRAMS.get(cluster.kind)
+        if program and shutil.which(program) is None:
+            raise SetupError(
+                f"execution.cluster: {program} is not on PATH; run the campaign on a "
+                f"login node of the {cluster.kind} cluster"
+            )
+        if cluster.kind == "kubernetes" and cluster.image is None:
+            raise SetupError("execution.cluster.image: required with kubernetes")
+        if cluster.kind != "local" and cluster.seconds <= self.timeout + 60:
+            raise SetupError(
+                f"execution.cluster.walltime: a job of {cluster.walltime} is too short "
+                f"for one evaluation of up to {self.timeout:g} s (execution.timeout) "
+                "and a minute to start"
+            )

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from ase import Atoms
 
+    from matdisco.crystal import Crystal
+
 LARGEST_VOLUME = 4.0
 """Cell volume over the sum of atomic volumes above which a crystal has flown apart
 (an fcc metal stretched this far has lost all bonding)."""
@@ -32,7 +34,10 @@ class RelaxRecipe(Recipe):
     """How a structure is relaxed."""
 
     cell: bool = True
-    """Relax the cell too (ASE's FrechetCellFilter), not only the positions."""
+    """Relax the cell too, not only the positions."""
+    by: Literal["stress", "equation_of_state"] = "stress"
+    """How the cell is relaxed: by the stress (ASE's FrechetCellFilter), or its volume
+    alone by energies at several volumes, which needs no stress and keeps the shape."""
     optimizer: Literal["LBFGS", "BFGS", "FIRE"] = "BFGS"
     """ASE optimizer. BFGS needs the fewest steps on cells of a few atoms."""
     fmax: float = Field(0.05, gt=0, le=1)
@@ -43,6 +48,9 @@ class RelaxRecipe(Recipe):
     """Keep the starting space group (ASE's FixSymmetry)."""
     trajectory: bool = False
     """Leave ``relax.traj`` in the evaluation's folder."""
+    must_stay: bool = False
+    """Fail (symmetry-changed) when the relaxed structure is no longer the candidate's;
+    otherwise that is only noted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +65,8 @@ class Relaxed:
     """Largest atomic force, eV/Å."""
     steps: int
     """Optimizer steps taken."""
+    bulk_modulus: float | None = None
+    """GPa, where an equation of state was fitted."""
 
 
 def relax(atoms: Atoms, recipe: RelaxRecipe, folder: Path) -> Relaxed:
@@ -68,6 +78,8 @@ def relax(atoms: Atoms, recipe: RelaxRecipe, folder: Path) -> Relaxed:
     import ase.optimize
     from ase.filters import FrechetCellFilter
 
+    if recipe.cell and recipe.by == "equation_of_state":
+        return _by_volume(atoms, recipe, folder)
     if recipe.keep_symmetry:
         from ase.constraints import FixSymmetry
 
@@ -90,6 +102,40 @@ def relax(atoms: Atoms, recipe: RelaxRecipe, folder: Path) -> Relaxed:
             f"(wanted {recipe.fmax} eV/Å)",
         )
     return outcome
+
+
+def _by_volume(atoms: Atoms, recipe: RelaxRecipe, folder: Path) -> Relaxed:
+    """Find the volume of lowest energy, positions relaxed at each volume."""
+    from matdisco.evaluators.equation_of_state import scan
+
+    inner, steps = recipe.model_copy(update={"cell": False}), 0
+
+    def energy(scaled: Atoms) -> float:
+        nonlocal steps
+        if len(scaled) == 1:
+            check_alive(scaled)
+            steps += 1
+            return float(scaled.get_potential_energy())
+        outcome = relax(scaled, inner, folder)
+        steps += outcome.steps + 1
+        return outcome.energy
+
+    minimum, final = scan(atoms, energy)
+    energy(final)
+    outcome = finish(final, steps)
+    return Relaxed(
+        final, outcome.energy, outcome.max_force, steps, minimum.bulk_modulus
+    )
+
+
+def same_crystal(before: Crystal, after: Crystal) -> bool:
+    """Tell whether two structures match up to volume and small displacements."""
+    from pymatgen.analysis.structure_matcher import StructureMatcher
+
+    # pymatgen's defaults: 20 % of lengths after scaling, 0.3 of the mean free length
+    # per atom for positions, 5 degrees
+    matcher = StructureMatcher(primitive_cell=False, attempt_supercell=False)
+    return bool(matcher.fit(before.structure, after.structure))
 
 
 def finish(atoms: Atoms, steps: int = 0) -> Relaxed:
@@ -117,7 +163,7 @@ def check_alive(atoms: Atoms) -> None:
     ratio = abs(atoms.cell.volume) / natural
     if not np.isfinite(ratio) or not np.isfinite(atoms.positions).all():
         raise EvaluationFailed(FailureKind.NOT_A_NUMBER, "cell or positions are NaN")
-    if ratio > LARGEST_VOLUME:
+    if ratio > LARGEST_VOLUME and not atoms.info.get("molecule"):
         raise EvaluationFailed(
             FailureKind.EXPLODED,
             f"volume grew to {ratio:.1f} times the sum of the atomic volumes",

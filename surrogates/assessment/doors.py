@@ -40,7 +40,7 @@ def open_subject(model: str) -> Subject:
     Raises:
         SurrogateError: nothing of that name, or of a kind that cannot be assessed.
     """
-    from matdisco.evaluators.calculators import BACKENDS
+    from matdisco.evaluators.backends import BACKENDS
 
     path = Path(model)
     if path.is_dir():
@@ -92,20 +92,21 @@ def open_potential(name: str, weights: str | None) -> Subject:
     from importlib.metadata import version
     from importlib.util import find_spec
 
-    from matdisco.evaluators.calculators import BACKENDS
+    from matdisco.evaluators.backends import BACKENDS, load
 
     backend = BACKENDS[name]
-    if backend.extra and find_spec(backend.package) is None:
+    if backend.extra and find_spec(backend.module) is None:
         raise MissingExtra(backend.package, backend.extra)
     chosen = weights or next(iter(backend.checkpoints), None)
-    if weights and weights not in backend.checkpoints:
+    path = weights if backend.from_path else None
+    if weights and not path and weights not in backend.checkpoints:
         raise SurrogateError(
             f"{name} has no weights {weights!r}; known: "
             f"{', '.join(backend.checkpoints) or 'none'}"
         )
     return potential(
         name if weights is None else f"{name}:{weights}",
-        lambda: backend.factory(chosen),
+        lambda: load(name, None if path else chosen, path, {}),
         {
             "calculator": name,
             "weights": chosen or "",

@@ -104,7 +104,7 @@ WRONG = {
     ),
     "unknown calculator": (
         {"evaluator": {"kind": "calculator", "calculator": "chgnett"}},
-        "evaluator.calculator: expected one of 'chgnet' or 'emt', got 'chgnett'; did",
+        "evaluator.calculator: unknown calculator 'chgnett'; did",
     ),
     "negative budget": (
         {"budget": {"evaluations": -5}},

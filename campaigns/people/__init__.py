@@ -1,0 +1,1 @@
+"""People in the loop: measurements, decisions, and the folder both arrive in."""

@@ -1,0 +1,262 @@
+"""Evaluations through any ``concurrent.futures.Executor``, Parsl's on clusters.
+
+A task is one call of :func:`run_job` in a remote worker. The simulator itself runs in
+a child process there, long-lived, killed at its time limit, surviving its parent: when
+the remote worker dies, the child finishes what it has begun and leaves the result on
+the shared file system, and the evaluation's lock makes whoever repeats it wait for
+that. So neither the death of a worker, nor of a job, nor of the campaign loses an
+answer or computes one twice. (Locks need a file system with ``flock`` between nodes;
+NFSv4, GPFS and Lustre mounted with ``flock`` have it.)
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+from collections.abc import Mapping
+from concurrent.futures import Executor, Future
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from matdisco.crystal import Crystal
+from matdisco.errors import MissingExtra, SetupError
+from matdisco.evaluators.base import Evaluation, EvaluatorRecipe, Failure, FailureKind
+from matdisco.evaluators.execution_recipe import ClusterRecipe, ExecutionRecipe
+from matdisco.evaluators.process import LAUNCHERS, ONE_THREAD, Job, WorkerProcess
+from matdisco.evaluators.results import read_result, write_result
+
+LOST = 5
+"""How often an evaluation whose worker or job was lost is submitted again: jobs end for
+reasons that have nothing to do with it."""
+
+_processes: dict[str, WorkerProcess] = {}
+
+
+def run_job(recipe: str, execution: str, job: str, logs: str) -> str:
+    """Evaluate in a child process of this remote worker; return the evaluation as JSON.
+
+    Args:
+        recipe: the evaluator, JSON.
+        execution: the limits, JSON.
+        job: crystal, key and folder, JSON.
+        logs: folder for the child's output, on the shared file system.
+    """
+    process = _processes.get(recipe)
+    if process is None:
+        limits = ExecutionRecipe.model_validate_json(execution)
+        log = Path(logs) / f"{os.uname().nodename}-{os.getpid()}.log"
+        process = _processes[recipe] = WorkerProcess(recipe, limits, log)
+    data = json.loads(job)
+    folder = Path(data["folder"])
+    crystal = Crystal.from_dict(data["crystal"])
+    return json.dumps(process.evaluate(Job(crystal, data["key"], folder)).to_dict())
+
+
+class ExecutorPool:
+    """Workers behind any executor whose processes share a file system with this one.
+
+    Args:
+        executor: where :func:`run_job` is called.
+        recipe: the evaluator.
+        execution: limits.
+        logs: folder for the workers' output.
+    """
+
+    def __init__(
+        self,
+        executor: Executor,
+        recipe: EvaluatorRecipe,
+        execution: ExecutionRecipe,
+        logs: Path,
+    ) -> None:
+        self._executor = executor
+        logs.mkdir(parents=True, exist_ok=True)
+        self._call = (recipe.model_dump_json(), execution.model_dump_json())
+        self._logs = str(logs.resolve())
+        self._stopping = threading.Event()
+
+    def submit(self, crystal: Crystal, key: str, folder: Path) -> Future[Evaluation]:
+        """Queue one evaluation, unless its result is there already."""
+        future: Future[Evaluation] = Future()
+        found = read_result(folder)
+        if found is not None:
+            future.set_result(found)
+            return future
+        self._send(Job(crystal, key, folder.resolve()), future, 1)
+        return future
+
+    def shutdown(self, *, kill: bool = False) -> None:
+        """End the executor; what still runs leaves its results in its folders."""
+        self._stopping.set()
+        self._executor.shutdown(wait=not kill)
+
+    def _send(self, job: Job, future: Future[Evaluation], attempt: int) -> None:
+        text = json.dumps(
+            {
+                "crystal": job.crystal.to_dict(),
+                "key": job.key,
+                "folder": str(job.folder),
+            }
+        )
+        inner = self._executor.submit(run_job, *self._call, text, self._logs)
+        inner.add_done_callback(lambda done: self._answer(done, job, future, attempt))
+
+    def _answer(
+        self, inner: Future[str], job: Job, future: Future[Evaluation], attempt: int
+    ) -> None:
+        """Pass an answer on; submit again where the worker or its job was lost."""
+        if self._stopping.is_set() or future.cancelled():
+            future.cancel()
+            return
+        error = inner.exception()
+        try:
+            if error is None:
+                answer = Evaluation.from_dict(json.loads(inner.result()))
+            else:
+                found = read_result(job.folder)
+                if found is None and isinstance(error, SetupError):
+                    future.set_exception(error)
+                    return
+                if found is None and attempt <= LOST:
+                    self._send(job, future, attempt + 1)
+                    return
+                answer = found or self._lost(job, error, attempt)
+            if not future.cancelled():
+                future.set_result(
+                    replace(answer, attempts=max(attempt, answer.attempts))
+                )
+        except BaseException as failure:
+            if not future.done():
+                future.set_exception(failure)
+
+    def _lost(self, job: Job, error: BaseException, attempt: int) -> Evaluation:
+        message = f"{type(error).__name__}: {error}".rstrip(": ")
+        evaluation = Evaluation(
+            job.key,
+            job.crystal.id,
+            failure=Failure(FailureKind.WORKER_LOST, message),
+            attempts=attempt,
+        )
+        write_result(job.folder, evaluation)
+        return evaluation
+
+
+def open_cluster(
+    recipe: EvaluatorRecipe,
+    execution: ExecutionRecipe,
+    cluster: ClusterRecipe,
+    logs: Path,
+) -> ExecutorPool:
+    """Start Parsl for ``cluster`` and return the workers behind it.
+
+    Raises:
+        SetupError: Parsl or the scheduler cannot be used.
+    """
+    execution.check()
+    try:
+        from parsl.concurrent import ParslPoolExecutor
+    except ImportError:
+        raise MissingExtra("parsl", "hpc") from None
+    logs.mkdir(parents=True, exist_ok=True)
+    # Parsl starts its interchange by name
+    here = str(Path(sys.executable).parent)
+    os.environ["PATH"] = os.pathsep.join([here, os.environ.get("PATH", "")])
+    executor = ParslPoolExecutor(parsl_config(execution, cluster, logs))
+    return ExecutorPool(executor, recipe, execution, logs)
+
+
+def parsl_config(execution: ExecutionRecipe, cluster: ClusterRecipe, logs: Path) -> Any:
+    """Return Parsl's configuration for a cluster."""
+    from parsl.config import Config
+    from parsl.executors import FluxExecutor, HighThroughputExecutor
+
+    provider = _provider(cluster)
+    if cluster.kind == "flux":
+        executors: list[Any] = [FluxExecutor(label="matdisco", provider=provider)]
+    else:
+        drain = None
+        if cluster.kind != "local":
+            # nothing begins that could not end within the job
+            drain = max(30, int(cluster.seconds - execution.timeout - 30))
+        executors = [
+            HighThroughputExecutor(
+                label="matdisco",
+                provider=provider,
+                address=cluster.address,
+                max_workers_per_node=cluster.workers_per_node,
+                cores_per_worker=1e-6,  # as many workers as asked, whatever the cores
+                heartbeat_period=max(1, cluster.heartbeat // 3),
+                heartbeat_threshold=cluster.heartbeat,
+                drain_period=drain,
+                # jobs that end early are replaced, as long as there is work
+                block_error_handler=False,
+                encrypted=cluster.kind != "local" and cluster.address != "127.0.0.1",
+            )
+        ]
+    return Config(
+        executors=executors,
+        run_dir=str((logs / "parsl").resolve()),
+        strategy_period=2,
+        max_idletime=60.0,
+        usage_tracking=0,
+    )
+
+
+def _provider(cluster: ClusterRecipe) -> Any:
+    from parsl import launchers
+    from parsl import providers as untyped
+
+    providers: Any = untyped
+
+    common: Mapping[str, Any] = {
+        "nodes_per_block": cluster.nodes,
+        "init_blocks": 1,
+        "min_blocks": 0,
+        "max_blocks": cluster.jobs,
+        "worker_init": worker_init(cluster),
+    }
+    launcher = (
+        launchers.SimpleLauncher() if cluster.nodes == 1 else launchers.SrunLauncher()
+    )
+    if cluster.kind == "slurm":
+        return providers.SlurmProvider(
+            partition=cluster.partition, account=cluster.account,
+            walltime=cluster.walltime, scheduler_options=cluster.options,
+            exclusive=False, cores_per_node=cluster.workers_per_node,
+            launcher=launcher, **common,
+        )  # fmt: skip
+    if cluster.kind == "pbs":
+        return providers.PBSProProvider(
+            queue=cluster.partition, account=cluster.account,
+            walltime=cluster.walltime, scheduler_options=cluster.options,
+            cpus_per_node=cluster.workers_per_node, **common,
+        )  # fmt: skip
+    if cluster.kind == "lsf":
+        return providers.LSFProvider(
+            queue=cluster.partition, project=cluster.account,
+            walltime=cluster.walltime, scheduler_options=cluster.options, **common,
+        )  # fmt: skip
+    if cluster.kind == "kubernetes":
+        return providers.KubernetesProvider(
+            image=cluster.image or "",
+            namespace=cluster.partition or "default",
+            **common,
+        )
+    return providers.LocalProvider(**common)
+
+
+def worker_init(cluster: ClusterRecipe) -> str:
+    """Return the shell lines that give the workers this process's environment."""
+    here = str(Path(sys.executable).parent)
+    paths = os.pathsep.join(p for p in sys.path if p and Path(p).is_dir())
+    lines = [
+        cluster.worker_init,
+        f"export PATH={here}:$PATH",
+        f"export PYTHONPATH={paths}",
+        "export " + " ".join(f"{k}={v}" for k, v in ONE_THREAD.items()),
+        "unset " + " ".join(f"${{!{p}*}}" for p in LAUNCHERS) + " 2>/dev/null || true",
+    ]
+    return "\n".join(line for line in lines if line)

@@ -1,0 +1,1 @@
+"""Density-functional codes: GPAW, Quantum ESPRESSO, VASP; presets that know traps."""

@@ -1,0 +1,205 @@
+"""VASP through pymatgen's input sets.
+
+The makers of matdisco have no VASP licence and cannot run it: the inputs it writes and
+the reading of ``vasprun.xml`` are tested, the run itself is not.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ase.calculators.calculator import Calculator, all_changes
+from typing_extensions import override
+
+from matdisco.errors import SetupError
+from matdisco.evaluators.base import EvaluationFailed, FailureKind
+from matdisco.evaluators.simulator import Changes
+
+if TYPE_CHECKING:
+    from ase import Atoms
+    from pymatgen.core import Structure
+
+    from matdisco.evaluators.dft.recipe import DftRecipe
+
+MESSAGES = {
+    # words in VASP's own output, and what they mean
+    "ZBRENT: fatal error": FailureKind.NOT_CONVERGED,
+    "EDDDAV: Call to ZHEGV failed": FailureKind.NOT_CONVERGED,
+    "BRMIX: very serious problems": FailureKind.NOT_CONVERGED,
+    "insufficient virtual memory": FailureKind.OUT_OF_MEMORY,
+    "DUE TO TIME LIMIT": FailureKind.TIMEOUT,
+    "VERY BAD NEWS": FailureKind.BACKEND_ERROR,
+}
+
+
+class Vasp:
+    """VASP as an :class:`~matdisco.evaluators.simulator.Engine`."""
+
+    def __init__(self, recipe: DftRecipe) -> None:
+        self.recipe = recipe
+        self.method = f"VASP {recipe.input_set}"
+        self.versions: dict[str, str] = {"vasp": "see vasprun.xml"}
+
+    @staticmethod
+    def check(recipe: DftRecipe, elements: frozenset[str]) -> None:
+        """Refuse before anything is spent.
+
+        Raises:
+            SetupError: the executable, the POTCAR library or the input set is missing.
+        """
+        _input_set(recipe.input_set)
+        program = shlex.split(recipe.command or "vasp_std")[0]
+        if shutil.which(program) is None:
+            raise SetupError(
+                f"evaluator.command: {program} is not on PATH; load VASP's module or "
+                "give its command"
+            )
+        library = os.environ.get("PMG_VASP_PSP_DIR") or _pymatgen_setting()
+        if not library or not Path(library).is_dir():
+            raise SetupError(
+                "VASP needs its POTCAR files: set PMG_VASP_PSP_DIR to the folder made "
+                "by pymatgen's 'pmg config -p'"
+            )
+
+    def calculator(self, atoms: Atoms, folder: Path, changes: Changes) -> Calculator:
+        """Return a calculator that runs VASP once for every geometry."""
+        return VaspFiles(self.recipe, folder, changes)
+
+    def recognise(self, error: Exception, folder: Path) -> EvaluationFailed | None:
+        """Read what VASP wrote before it stopped."""
+        logs = sorted(folder.glob("vasp-*/vasp.out"))
+        text = logs[-1].read_text(errors="replace") if logs else ""
+        for words, kind in MESSAGES.items():
+            if words in text:
+                return EvaluationFailed(kind, f"VASP: {words} ({logs[-1]})")
+        return None
+
+
+class VaspFiles(Calculator):
+    """Writes inputs, runs VASP, reads ``vasprun.xml``; one folder per geometry."""
+
+    implemented_properties: ClassVar[list[str]] = [  # type: ignore[misc]
+        "energy", "free_energy", "forces", "stress", "magmom",
+    ]  # fmt: skip
+
+    def __init__(self, recipe: DftRecipe, folder: Path, changes: Changes) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.recipe, self.folder, self.changes = recipe, folder, changes
+        self.runs = 0
+
+    @override
+    def calculate(
+        self,
+        atoms: Any = None,
+        properties: Any = ("energy",),
+        system_changes: Any = all_changes,
+    ) -> None:
+        from pymatgen.io.ase import AseAtomsAdaptor
+
+        super().calculate(  # type: ignore[no-untyped-call]
+            atoms, properties, system_changes
+        )
+        folder = self.folder / f"vasp-{self.runs:03d}"
+        self.runs += 1
+        write_inputs(
+            AseAtomsAdaptor.get_structure(atoms), folder, self.recipe, self.changes
+        )
+        with (folder / "vasp.out").open("w") as log:
+            subprocess.run(
+                shlex.split(self.recipe.command or "vasp_std"),
+                cwd=folder, stdout=log, stderr=subprocess.STDOUT, check=True,
+            )  # fmt: skip
+        self.results = read_outputs(folder)
+
+
+def write_inputs(
+    structure: Structure,
+    folder: Path,
+    recipe: DftRecipe,
+    changes: Changes,
+    *,
+    potcars: bool = True,
+) -> None:
+    """Write INCAR, KPOINTS, POSCAR and POTCAR.
+
+    Args:
+        structure: the geometry.
+        folder: where to.
+        recipe: input set and INCAR tags.
+        changes: of a further try.
+        potcars: False writes the names of the POTCARs instead of the files.
+    """
+    incar: dict[str, Any] = {"LWAVE": False, "LCHARG": False, "NSW": 0, "ISIF": 2}
+    if recipe.cutoff is not None:
+        incar["ENCUT"] = recipe.cutoff
+    if recipe.spin != "auto":
+        incar["ISPIN"] = 2 if recipe.spin == "on" else 1
+    for key, tag in (("mixing", "AMIX"), ("iterations", "NELM"), ("smearing", "SIGMA")):
+        if key in changes:
+            incar[tag] = changes[key]
+    chosen = _input_set(recipe.input_set)(
+        structure, user_incar_settings={**incar, **recipe.settings}
+    )
+    chosen.write_input(str(folder), make_dir_if_not_present=True,
+                       potcar_spec=not potcars)  # fmt: skip
+
+
+def read_outputs(folder: Path) -> dict[str, Any]:
+    """Return ASE results from ``vasprun.xml``: eV, eV/Å, eV/Å³ in ASE's sign.
+
+    Raises:
+        EvaluationFailed: VASP stopped early or did not converge.
+    """
+    import numpy as np
+    from pymatgen.io.vasp import Vasprun
+
+    try:
+        run = Vasprun(str(folder / "vasprun.xml"), parse_potcar_file=False,
+                      parse_dos=False)  # fmt: skip
+    except Exception as error:
+        # pymatgen raises whatever its XML parser meets at the end of a cut file
+        raise EvaluationFailed(
+            FailureKind.BACKEND_ERROR,
+            f"VASP left no complete vasprun.xml in {folder} ({type(error).__name__})",
+        ) from error
+    if not run.converged_electronic:
+        raise EvaluationFailed(
+            FailureKind.NOT_CONVERGED,
+            f"VASP: the self-consistency cycle did not converge ({folder})",
+        )
+    last = run.ionic_steps[-1]
+    stress = -np.array(last["stress"]) / 1602.1766339999999  # kbar to eV/Å³
+    voigt = stress[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
+    return {
+        "energy": float(last["e_0_energy"]),
+        "free_energy": float(last["e_fr_energy"]),
+        "forces": np.array(last["forces"]),
+        "stress": voigt,
+    }
+
+
+def _input_set(name: str) -> Any:
+    from pymatgen.io.vasp import sets
+
+    from matdisco.recipe import nearest
+
+    found = getattr(sets, name, None)
+    known = [n for n in dir(sets) if n.endswith("Set") and not n.startswith("_")]
+    if found is None or name not in known:
+        raise SetupError(
+            f"evaluator.input_set: pymatgen has no input set {name!r}"
+            f"{nearest(name, known)}"
+        )
+    return found
+
+
+def _pymatgen_setting() -> str | None:
+    from pymatgen.core import SETTINGS
+
+    value = SETTINGS.get("PMG_VASP_PSP_DIR")
+    return str(value) if value else None

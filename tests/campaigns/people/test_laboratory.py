@@ -1,0 +1,280 @@
+"""A laboratory campaign of three rounds, driven by CSV files as people write them."""
+
+import csv
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from campaign_files import small_campaign
+
+from campaigns import Campaign, CampaignConfig
+from campaigns.ledger import Ledger
+from campaigns.people.inbox import Inbox
+from campaigns.progress import Display
+from matdisco.crystal import Crystal
+
+QUIET = Display(quiet=True)
+
+
+def config(**evaluator):
+    return CampaignConfig.model_validate(
+        small_campaign(
+            name="bench",
+            evaluator={"kind": "laboratory", "returns": ["band_gap"], **evaluator},
+            objective={"kind": "property", "property": "band_gap", "goal": "maximise"},
+            start={"per_element": 0, "random": 4},
+            acquisition={"kind": "log_expected_improvement", "batch_size": 3},
+            budget={"evaluations": 10},
+        )
+    )
+
+
+def command(*arguments, cwd):
+    return subprocess.run(
+        [sys.executable, "-c", "from campaigns.cli import main; main()", *arguments],
+        capture_output=True, text=True, cwd=cwd,
+    )  # fmt: skip
+
+
+def run(folder, settings=None):
+    with Campaign.start(settings or config(), folder) as campaign:
+        return campaign.run(display=QUIET)
+
+
+def drop(folder, path, **options):
+    """What ``matdisco tell`` does, in this process; returns the told event."""
+    from campaigns.people.inbox import put, results_item
+
+    put(folder, results_item(path, by="ada", **options))
+    with Campaign.open(folder) as c:
+        assert Inbox(c.config, c.folder, c.ledger, c.pool).drain_if_free()
+        events = c.ledger.events("told", "refused")
+    return events[-1].payload
+
+
+def answer(path, number, gaps, unit="meV"):
+    """Fill a round's template the way a laboratory does, in its own unit."""
+    with path.open() as file:
+        rows = list(csv.DictReader(file))
+    with path.with_name("mine.csv").open("w") as file:
+        writer = csv.writer(file, delimiter=";")
+        writer.writerow(
+            ["candidate", "band_gap [" + unit + "]", "band_gap sigma", "by"]
+        )
+        for row, gap in zip(rows, gaps, strict=True):
+            writer.writerow([row["candidate"], gap, 20, "ada"])
+    return path.with_name("mine.csv")
+
+
+def test_three_rounds_driven_by_files(tmp_path):
+    folder = tmp_path / "run"
+    for number, n in enumerate((4, 3, 3)):
+        reason = run(folder)
+        assert f"round {number} waits for {n} of {n} measurements" in reason
+        orders = folder / "laboratory" / f"round-{number:03d}"
+        assert len(list(orders.glob("*.cif"))) == n == len(list(orders.glob("*.md")))
+        protocol = next(orders.glob("*.md")).read_text()
+        assert "Band gap (eV):" in protocol and "{" not in protocol
+        filled = answer(
+            orders / "results.csv", number, [1000 + 37 * i for i in range(n)]
+        )
+        payload = drop(folder, filled)
+        assert len(payload["rows"]) == n and not payload["refused"]
+        again = drop(folder, filled)  # the same file twice does nothing
+        assert again["rows"] == payload["rows"]
+    assert run(folder) == "budget: 10 evaluations are spent"
+    with Campaign.open(folder) as campaign:
+        assert campaign.verify()
+        told = campaign.ledger.events("told")
+        assert len(told) == 3 and {e.payload["by"] for e in told} == {"ada"}
+        labels = [e.labels["band_gap"] for e in campaign.state.evaluations.values()]
+        assert {x.unit for x in labels} == {"eV"}
+        assert [x.sigma for x in labels] == pytest.approx([0.02] * 10)
+        assert campaign.state.best == pytest.approx(1.111)
+        assert (campaign.proposals()["status"] == "answered").all()
+
+
+@pytest.fixture
+def waiting(tmp_path):
+    """A campaign that waits for the first round, and the names it asked for."""
+    run(tmp_path / "run")
+    with Campaign.open(tmp_path / "run") as campaign:
+        names = list(campaign.proposals()["candidate"])
+        others = [c for c in campaign.pool.ids if c not in names]
+    return tmp_path / "run", names, others
+
+
+def write(folder, text):
+    path = folder.parent / "r.csv"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        ("candidate,band_gap [GPa]", "cannot convert 'GPa'"),
+        ("candidate,band_gap [parsec]", "unknown unit 'parsec'"),
+        ("candidate,band_gap", "has no unit; write it as 'band_gap [eV]'"),
+        (
+            "candidate,bandgap [eV]",
+            "unknown column 'bandgap [eV]'; did you mean band_g",
+        ),
+        ("band_gap [eV]", "no column 'candidate'"),
+        ("", "empty; expected a header line"),
+    ],
+)
+def test_a_wrong_header_takes_nothing(waiting, header, message):
+    folder, names, _ = waiting
+    path = write(folder, f"{header}\n{names[0]},1.0\n" if header else "")
+    done = command("tell", str(folder), str(path), cwd=folder.parent)
+    assert done.returncode == 2 and message in done.stderr, done.stderr
+    with Ledger.open(folder) as ledger:
+        assert not ledger.events("told", "evaluated")
+
+
+def test_every_wrong_row_is_refused_with_its_reason_and_kept(waiting):
+    folder, (a, b, c, d), _ = waiting
+    path = write(
+        folder,
+        "candidate,replicate,band_gap [eV],band_gap sigma [eV],made,failure\n"
+        f"{a},1,1.5,0.1,,\n"
+        f"{a},1,1.5,0.1,,\n"  # the same row again
+        "Unobtainium,1,1.0,,,\n"
+        f"{b},1,,,,\n"  # not measured yet
+        f"{b},1,1.0,,,\n"
+        f"{b},1,1.2,,,\n"  # contradicts the line before
+        f"{c},1,abc,,,\n"
+        f"{c},2,nan,,,\n"
+        f"{c},3,1.0,-1,,\n"
+        f"{c},4,1.0,,,broken crucible\n"
+        f"{d},1,,,,would not crystallise\n"
+        f'{a},2,"1,5",,,\n',
+    )
+    payload = drop(folder, path)
+    assert [(r["line"], r["credited"]) for r in payload["rows"]] == [(2, a), (12, d)]
+    reasons = {r["line"]: r["reason"] for r in payload["refused"]}
+    assert set(reasons) == {3, 4, 5, 6, 7, 8, 9, 10, 11, 13}  # nothing is lost
+    for line, words in {
+        3: "the same as line 2", 4: "no candidate 'Unobtainium'",
+        5: "still waited for", 6: "lines 6, 7 give different values",
+        7: "lines 6, 7 give different values", 8: "expected a number in eV, got 'abc'",
+        9: "expected a finite number", 10: "sigma: expected more than 0",
+        11: "has both a value and the failure", 13: "a number in eV, got '1,5'",
+    }.items():  # fmt: skip
+        assert words in reasons[line]
+    with Campaign.open(folder) as campaign:
+        assert campaign.state.evaluations[a].ok
+        failure = campaign.state.evaluations[d].failure
+        assert (str(failure.kind), failure.message) == (
+            "not-made", "would not crystallise",
+        )  # fmt: skip
+        assert set(campaign.state.evaluations) == {a, d}
+    # a later file: a changed value is refused, unless it is a correction
+    later = write(folder, f"candidate,band_gap [meV]\n{a},1600\n")
+    assert "1.6 here, 1.5 in r.csv:2" in drop(folder, later)["refused"][0]["reason"]
+    drop(folder, later, replace=True)
+    drop(folder, write(folder, f"candidate,replicate,band_gap [eV]\n{a},2,1.8\n"))
+    with Campaign.open(folder) as campaign:
+        label = campaign.state.evaluations[a].labels["band_gap"]
+        assert label.value == pytest.approx(1.7)
+        assert label.sigma == pytest.approx(0.1)  # standard error of 1.6 and 1.8
+        assert label.method == "measured, 2 replicates"
+
+
+def test_swapped_samples_other_products_and_new_structures(waiting):
+    folder, (a, b, c, d), others = waiting
+    with Campaign.open(folder) as campaign:
+        pool = {x.id: x for x in campaign.pool}
+        other = next(
+            o for o in others
+            if pool[o].formula != pool[b].formula
+            and len(pool[o].elements) == 2
+        )  # fmt: skip
+    (folder.parent / "really.cif").write_text(pool[other].to_cif())
+    (folder.parent / "nova.cif").write_text(
+        Crystal.from_arrays(
+            "n",
+            np.diag([3.0, 4.0, 7.0]),
+            ["Cu", "Cu", "Cu", "Au", "Au"],
+            np.random.default_rng(0).random((5, 3)),
+        ).to_cif()
+    )
+    drop(
+        folder,
+        write(
+            folder,
+            "candidate,band_gap [eV],made\n"
+            f"{a},1.0,{b}\n{b},2.0,{a}\n"  # two samples were swapped
+            f"{c},3.0,really.cif\n"  # diffraction shows another candidate
+            f"{d},4.0,Cu17Au\n",  # a product outside the pool, structure unknown
+        ),
+    )
+    with Campaign.open(folder) as campaign:
+        gaps = {
+            k: e.labels["band_gap"].value for k, e in campaign.state.evaluations.items()
+        }
+        assert {k: gaps[k] for k in (a, b)} == {a: 2.0, b: 1.0}
+        credited = next(k for k in gaps if k not in (a, b))
+        assert pool[credited].formula == pool[other].formula and gaps[credited] == 3.0
+        assert c not in gaps and d not in gaps
+        remark = campaign.ledger.events("told")[0].payload["rows"][3]["remark"]
+        assert "made Cu17Au instead of" in remark or "made" in remark
+    assert "waits for 2 of 4" in run(folder)
+    drop(folder, write(folder, f"candidate,band_gap [eV],made\n{c},5.0,nova.cif\n"))
+    with Campaign.open(folder) as campaign:
+        assert campaign.state.evaluations["nova"].labels["band_gap"].value == 5.0
+        assert campaign.state.pool.ids[-1] == "nova"
+
+
+def test_partial_results_are_enough_when_the_configuration_says_so(waiting):
+    folder, (a, b, c, d), _ = waiting
+    drop(folder, write(folder, f"candidate,band_gap [eV]\n{a},1.0\n{b},2.0\n{c},1.5\n"))
+    assert "round 0 waits for 1 of 4" in run(folder)
+    assert "round 1 waits for 3 of 3" in run(folder, config(enough=0.7))
+    with Campaign.open(folder) as campaign:
+        asked = set(campaign.proposals()["candidate"])
+        assert len(asked) == 7  # the missing one is awaited, not proposed again
+    drop(folder, write(folder, f"candidate,band_gap [eV]\n{d},9.0\n"))  # late
+    with Campaign.open(folder) as campaign:
+        assert campaign.state.rounds[d] == 0 and campaign.state.best == 9.0
+
+
+def test_a_watched_folder_is_taken_while_the_campaign_waits(tmp_path):
+    drops = tmp_path / "instrument"
+    drops.mkdir()
+    settings = config(watch=str(drops), poll=0.1)
+    with Campaign.start(settings, tmp_path / "run") as campaign:
+        inbox = Inbox(settings, campaign.folder, campaign.ledger, campaign.pool)
+        from campaigns.driver import Driver
+        from campaigns.interrupt import Interrupt
+
+        driver = Driver(
+            settings,
+            campaign.folder,
+            campaign.ledger,
+            campaign.pool,
+            QUIET,
+            Interrupt(),
+        )
+        driver._propose(campaign.state, campaign.events)
+        name = campaign.proposals()["candidate"][0]
+        file = drops / "xrd.csv"
+        file.write_text(f"candidate,band_gap [eV]\n{name},1.25\n")
+        inbox.drain()
+        assert not campaign.state.evaluations  # it may still be being written
+        import os
+        import time
+
+        os.utime(file, (time.time() - 60, time.time() - 60))
+        inbox.drain()
+        inbox.drain()
+        assert campaign.state.evaluations[name].labels["band_gap"].value == 1.25
+        assert len(campaign.ledger.events("told")) == 1
+        (drops / "broken.csv").write_text("who knows\n1\n")
+        os.utime(drops / "broken.csv", (time.time() - 60, time.time() - 60))
+        inbox.drain()
+        inbox.drain()
+        assert len(campaign.ledger.events("refused")) == 1
+        assert file.exists()  # what belongs to the instrument stays where it is

@@ -1,0 +1,166 @@
+"""Density-functional evaluators: traps caught, one real calculation, stored outputs."""
+
+import pytest
+from ase.build import bulk
+
+from matdisco.crystal import Crystal
+from matdisco.errors import SetupError
+from matdisco.evaluators.base import EvaluationFailed, FailureKind
+from matdisco.evaluators.dft.recipe import DftRecipe
+
+SI = frozenset({"Si"})
+
+
+def recipe(**settings):
+    return DftRecipe.model_validate(settings)
+
+
+@pytest.fixture(scope="module")
+def gpaw_answer(tmp_path_factory):
+    """One small GPAW calculation: silicon, gap included."""
+    pytest.importorskip("gpaw", reason="GPAW is not installed: make gpaw")
+    coarse = recipe(
+        preset="screen", cutoff=250, kpoint_density=1.6, compute=["band_gap"]
+    )
+    coarse.check(SI)
+    folder = tmp_path_factory.mktemp("run") / "evaluations" / "si"
+    thing = Crystal.from_atoms(bulk("Si", a=5.43), "si")
+    return coarse.build().evaluate(thing, folder), folder
+
+
+def test_gpaw_silicon(gpaw_answer):
+    answer, folder = gpaw_answer
+    # converged -5.38 eV, less at 250 eV; eV/atom; PBE gap 0.6 eV, experiment 1.17
+    assert answer.labels["energy_per_atom"].value == pytest.approx(-5.26, abs=0.1)
+    assert 0.2 < answer.labels["band_gap"].value < 1.0
+    assert answer.labels["max_force"].value < 1e-3
+    assert answer.labels["band_gap"].method == "GPAW PBE 250 eV single point"
+    assert answer.provenance["versions"]["gpaw"]
+    assert (folder / "gpaw.txt").exists()
+
+
+def test_gpaws_silent_convergence_error_is_recognised(tmp_path):
+    gpaw = pytest.importorskip("gpaw", reason="GPAW is not installed: make gpaw")
+    engine = recipe(preset="screen", cutoff=250).engine()
+    failure = engine.recognise(gpaw.KohnShamConvergenceError(), tmp_path)
+    assert failure.kind is FailureKind.NOT_CONVERGED
+    assert "gpaw.txt" in str(failure)
+    assert engine.recognise(MemoryError(), tmp_path).kind is FailureKind.OUT_OF_MEMORY
+    assert engine.recognise(RuntimeError("x"), tmp_path) is None
+
+
+@pytest.mark.slow
+def test_a_real_convergence_failure_climbs_the_ladder(tmp_path):
+    pytest.importorskip("gpaw", reason="GPAW is not installed: make gpaw")
+    stopped = recipe(
+        preset="screen", cutoff=250, kpoint_density=1.6, settings={"maxiter": 3},
+        retries=[{"smearing": 0.2}],
+    )  # fmt: skip
+    thing = Crystal.from_atoms(bulk("Si"), "si")
+    with pytest.raises(EvaluationFailed) as caught:
+        stopped.build().evaluate(thing, tmp_path / "a" / "b")
+    assert caught.value.kind is FailureKind.NOT_CONVERGED
+    assert (tmp_path / "a" / "b" / "retry-1" / "gpaw.txt").exists()
+
+
+def test_the_oxide_stress_trap_is_caught():
+    by_stress = {"relax": {"by": "stress"}, "cutoff": 500}
+    with pytest.raises(SetupError, match="too little to relax a cell with O by stress"):
+        recipe(**by_stress).check(frozenset({"Mg", "O"}))
+    with pytest.raises(SetupError, match="with O by an equation of state"):
+        recipe(cutoff=400).check(frozenset({"Mg", "O"}))
+    # left to the preset, an oxide gets what it needs, and one cutoff for all
+    oxide = frozenset({"Sr", "Ti", "O"})
+    assert recipe().fixed_for(oxide).cutoff == 600
+    assert recipe(relax={"by": "stress"}).fixed_for(oxide).cutoff == 800
+    assert recipe().fixed_for(SI).cutoff == 300
+    assert recipe(preset="accurate").fixed_for(oxide).cutoff == 840
+    assert recipe(cutoff=900).fixed_for(oxide).cutoff == 900
+
+
+def test_presets_say_how_to_relax():
+    assert recipe(preset="screen").relax is None
+    assert recipe(preset="relax").relax.by == "equation_of_state"
+    assert recipe(preset="relax", static=True).relax is None
+    with pytest.raises(ValueError, match="expected no relax block"):
+        recipe(static=True, relax={"by": "stress"})
+    again = DftRecipe.model_validate(recipe(preset="relax").model_dump(mode="json"))
+    assert again.digest() == recipe(preset="relax").digest()
+
+
+@pytest.mark.parametrize(
+    ("settings", "elements", "message"),
+    [
+        ({}, {"Si"}, "evaluator.cutoff: give it in eV"),
+        ({"cutoff": 400, "functional": "SCAN"}, {"Si"}, "without libxc and knows PBE"),
+        ({"cutoff": 400}, {"Si", "Pu"}, "no PBE PAW dataset of Pu"),
+        ({"code": "espresso", "cutoff": 500, "command": "pw-nowhere.x"}, {"Si"},
+         "pw-nowhere.x is not on PATH"),
+        ({"code": "espresso", "cutoff": 500, "command": "true"}, {"Si", "Sr"},
+         "checked for Cl, Na, Si only; for Sr give a folder"),
+        ({"code": "vasp", "command": "vasp-nowhere"}, {"Si"},
+         "vasp-nowhere is not on PATH"),
+        ({"code": "vasp", "input_set": "MPStaticSett"}, {"Si"}, "did you mean MPStati"),
+        ({"code": "vasp", "command": "true"}, {"Si"}, "set PMG_VASP_PSP_DIR"),
+    ],
+)  # fmt: skip
+def test_what_is_missing_is_said_before_anything_is_spent(
+    settings, elements, message, monkeypatch
+):
+    monkeypatch.delenv("PMG_VASP_PSP_DIR", raising=False)
+    if settings.get("code") is None and "give it" not in message:
+        pytest.importorskip("gpaw", reason="GPAW is not installed: make gpaw")
+    with pytest.raises(SetupError, match=message):
+        recipe(**settings).check(frozenset(elements))
+
+
+def test_a_pseudopotential_folder_in_any_librarys_naming(tmp_path):
+    from matdisco.evaluators.dft.espresso import _find
+
+    for name in ("Si.pbe-n-rrkjus_psl.1.0.0.UPF", "O_ONCV_PBE-1.2.upf", "cl_pbe.UPF"):
+        (tmp_path / name).touch()
+    assert _find(tmp_path, "Si").startswith("Si.pbe")
+    assert _find(tmp_path, "O").startswith("O_ONCV")
+    assert _find(tmp_path, "Cl") == "cl_pbe.UPF"
+    assert _find(tmp_path, "S") is None and _find(tmp_path, "C") is None
+
+
+def test_espresso_errors_are_read_from_its_output(tmp_path):
+    from matdisco.evaluators.dft.espresso import Espresso
+
+    engine = object.__new__(Espresso)
+    for text, kind, words in (
+        ("     convergence NOT achieved after 100 iterations: stopping",
+         FailureKind.NOT_CONVERGED, "did not converge"),
+        (" %%%%\n     Error in routine readpp (1):\n     file X.UPF not found\n %%%",
+         FailureKind.BACKEND_ERROR, "file X.UPF not found"),
+        ("   bands (ev):\n  *************** 1.0", FailureKind.BACKEND_ERROR, "ghost"),
+    ):  # fmt: skip
+        (tmp_path / "espresso.pwo").write_text(text)
+        failure = engine.recognise(RuntimeError("x"), tmp_path)
+        assert failure.kind is kind and words in str(failure)
+
+
+def test_vasp_inputs_and_stored_outputs(tmp_path):
+    """Nobody here can run VASP: what it is given and what it leaves are tested."""
+    import numpy as np
+
+    from matdisco.evaluators.dft.vasp import read_outputs, write_inputs
+
+    silicon = Crystal.from_atoms(bulk("Si"), "si")
+    write_inputs(
+        silicon.structure, tmp_path / "in",
+        recipe(code="vasp", cutoff=520, settings={"EDIFF": 1e-7}),
+        {"mixing": 0.02, "smearing": 0.2}, potcars=False,
+    )  # fmt: skip
+    incar = (tmp_path / "in" / "INCAR").read_text()
+    for line in ("ENCUT = 520", "EDIFF = 1e-07", "AMIX = 0.02", "SIGMA = 0.2",
+                 "NSW = 0"):  # fmt: skip
+        assert line in incar
+    assert "Si" in (tmp_path / "in" / "POSCAR").read_text()
+    with pytest.raises(EvaluationFailed, match=r"no complete vasprun\.xml"):
+        read_outputs(tmp_path)
+    (tmp_path / "vasprun.xml").write_text("<modeling><calc")
+    with pytest.raises(EvaluationFailed, match=r"no complete vasprun\.xml"):
+        read_outputs(tmp_path)
+    assert np.isfinite(silicon.structure.volume)
