@@ -62,7 +62,7 @@ def arm(kill: dict) -> None:
 
     import campaigns.acquisition.select as select
     import campaigns.campaign as campaign
-    import campaigns.driver as driver
+    import campaigns.feeding as feeding
     import campaigns.propose as propose
     import matdisco.evaluators.results as results
     from campaigns.ledger import Ledger
@@ -105,7 +105,7 @@ def arm(kill: dict) -> None:
     elif where == "submitting":
         after(WorkerPool, "submit")
     elif where == "answer":
-        before(driver, "write_evaluation")
+        before(feeding, "write_evaluation")
     elif where == "report":
         before(campaign.Campaign, "report")
     elif where == "seconds":
