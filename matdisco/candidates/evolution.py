@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from matdisco.recipe import Recipe
 
@@ -29,6 +29,12 @@ class Weights(Recipe):
     """Atoms of two elements swapped."""
     strain: float = Field(2.0, ge=0)
     """Cell deformed, atoms shaken."""
+
+    @model_validator(mode="after")
+    def _some(self) -> Weights:
+        if not any(getattr(self, name) for name in type(self).model_fields):
+            raise ValueError("expected at least one weight above zero, got only zeros")
+        return self
 
 
 class EvolutionRecipe(Recipe):

@@ -71,14 +71,12 @@ def test_prototypes_with_conditions():
         elements=("Al", "Ti", "O", "Na"), components=(2, 3), max_atoms=8,
         volume="bonds", where=where,
     )  # fmt: skip
-    made = check_candidates(recipe)
-    assert recipe.estimate().exact and {c.formula for c in made} == {"TiO3"} | {
-        c.formula for c in made
-    }
-    assert all("O" in c.elements for c in made)
+    made = check_candidates(recipe, limit=60)
+    assert recipe.estimate().exact
     free = recipe.model_copy(update={"where": None})
     kept = [c.id for c in free.stream() if where.allows(counts_of(c))]
-    assert kept == [c.id for c in recipe.stream()]
+    assert kept == [c.id for c in made]
+    assert 0 < len(kept) < free.estimate().count / 4
 
 
 def test_datasets_files_and_unions(known, generated):
@@ -87,12 +85,18 @@ def test_datasets_files_and_unions(known, generated):
     frames = ReadCandidates(
         path=str(generated / "generated_crystals.extxyz"), volume="bonds"
     )
-    for recipe in (archive, frames):
-        made = check_candidates(recipe)
+    # reading starts a guarded process each time: the zip is streamed once only
+    for recipe, made in (
+        (archive, list(archive.stream())),
+        (frames, check_candidates(frames)),
+    ):
         assert [c.formula for c in made] == ["MgO", "SrTiO3"]
         assert recipe.estimate().count == 2 and recipe.estimate().mean_atoms == 3.5
     union = UnionCandidates(
-        parts=(archive, PrototypeCandidates(elements=("Mg", "O"), max_atoms=2)),
+        parts=(
+            FileCandidates(path=str(known)),
+            PrototypeCandidates(elements=("Mg", "O"), max_atoms=2),
+        ),
         where=Where(elements=("Mg", "O")),
     )
     assert {c.formula for c in check_candidates(union)} >= {"MgO", "Mg"}
