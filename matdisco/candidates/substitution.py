@@ -177,7 +177,9 @@ def _options(
     table = _probabilities()
     ion = Species(element, charge)
     found = []
-    for other in sorted(table.species, key=str):
+    # An ion that the table does not know (As-) may only stay.
+    known = table.species if ion in table.species else ()
+    for other in sorted(known, key=str):
         symbol, q = other.symbol, int(other.oxi_state or 0)
         if symbol in space and q * charge > 0:
             p = 1.0 if other == ion else float(table.cond_prob(other, ion))
