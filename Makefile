@@ -10,7 +10,7 @@ export OPENBLAS_NUM_THREADS = 1
 export MLFLOW_DISABLE_TELEMETRY = true
 export DO_NOT_TRACK = true
 
-.PHONY: gpaw help demo test test-slow check format bench schema dataset truth clean
+.PHONY: gpaw slurm-demo help demo test test-slow check format bench schema dataset truth clean
 
 help:
 	@echo "make demo       find the stable phases of Al-Ni-Ti (minutes)"
@@ -19,6 +19,7 @@ help:
 	@echo "make check      formatting, lint, types, layers, tests"
 	@echo "make test-slow  full crash, fault and replay tests"
 	@echo "make bench      measure speed; tables in bench-results/"
+	@echo "make slurm-demo a campaign as Slurm jobs, killed in three ways (minutes, root)"
 	@echo "make dataset    compute the shipped training set anew (hours)"
 	@echo "make truth      compute the full answer of the quickstart anew (an hour)"
 
@@ -60,6 +61,16 @@ check: $(STAMP)
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# Real Slurm jobs on this machine; needs Debian or Ubuntu and root for the daemons
+slurm-demo: $(STAMP)
+	command -v sbatch || apt-get install -y --no-install-recommends slurm-wlm munge
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt parsl
+	tests/slurm/slurm.sh start runs/.slurm
+	SLURM_CONF=$(CURDIR)/runs/.slurm/slurm.conf PATH=$(CURDIR)/$(BIN):$$PATH \
+		$(BIN)/python -m pytest -q -m slurm tests/slurm; code=$$?; \
+		tests/slurm/slurm.sh stop runs/.slurm; exit $$code
 
 bench: $(STAMP)
 	$(BIN)/python -m pytest -q -m benchmark --timeout 3600 -s

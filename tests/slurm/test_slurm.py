@@ -1,0 +1,114 @@
+"""Evaluations as Slurm jobs: whatever is killed, none is lost, none is made twice.
+
+Run with `make slurm-demo`, which installs and starts a one-node Slurm.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+
+import psutil
+import pytest
+import yaml
+from campaign_files import small_campaign
+from evaluators import log_lines
+
+from campaigns import Campaign
+
+pytestmark = [pytest.mark.slurm, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(autouse=True)
+def running_slurm():
+    if not shutil.which("sinfo") or subprocess.run(["sinfo", "-h"]).returncode:
+        pytest.fail("no Slurm answers here; run: make slurm-demo")
+    yield
+    subprocess.run(["scancel", "--me"], check=False)
+
+
+def config(folder):
+    path = folder / "campaign.yaml"
+    settings = small_campaign(
+        evaluator={
+            "kind": "function",
+            "function": "evaluators:emt_energy",
+            "returns": ["energy_per_atom"],
+            "settings": {"log": str(folder / "log"), "delay": 1.5},
+        },
+        execution={
+            "timeout": 60,
+            "cluster": {
+                "kind": "slurm", "partition": "debug", "walltime": "00:10:00",
+                "workers_per_node": 2, "heartbeat": 10, "address": "127.0.0.1",
+            },
+        },
+    )  # fmt: skip
+    path.write_text(yaml.safe_dump(settings))
+    return path
+
+
+def start(folder, path):
+    return subprocess.Popen(
+        [sys.executable, "-c", "from campaigns.cli import main; main()", "run",
+         str(path), "--to", str(folder / "run"), "--quiet"],
+        cwd=folder, start_new_session=True, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+
+
+def wait_for(folder, n, process):
+    deadline = time.monotonic() + 240
+    while len(log_lines(folder / "log")) < n:
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline, "no answers came"
+        time.sleep(0.1)
+
+
+def kill_worker(process):
+    """kill -9 one process that holds a remote worker, inside the Slurm job."""
+    workers = [
+        p for p in psutil.process_iter(["name", "cmdline"])
+        if "HTEX-Worker" in p.info["name"] or "process_worker_pool.py" in " ".join(
+            p.info["cmdline"] or [])
+    ]  # fmt: skip
+    children = [c for p in workers for c in p.children() if "worker" in c.name().lower()
+                or "python" in c.name().lower()]  # fmt: skip
+    assert children
+    os.kill(children[-1].pid, signal.SIGKILL)
+
+
+def cancel_job(process):
+    subprocess.run(["scancel", "--me"], check=True)
+
+
+def kill_driver(process):
+    os.killpg(process.pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("strike", [kill_worker, cancel_job, kill_driver])
+def test_whatever_is_killed_the_campaign_ends_complete(tmp_path, strike):
+    path = config(tmp_path)
+    process = start(tmp_path, path)
+    wait_for(tmp_path, 3, process)
+    strike(process)
+    if strike is kill_driver:
+        process.communicate()
+        process = start(tmp_path, path)
+    output, _ = process.communicate(timeout=400)
+    assert process.returncode == 0, output
+    with Campaign.open(tmp_path / "run") as campaign:
+        assert campaign.verify()
+        assert campaign.finished == "budget: 20 evaluations are spent"
+        assert len(campaign.state.answered) == 20
+        evaluated = [
+            e.payload["evaluation"]["crystal_id"]
+            for e in campaign.ledger.events("evaluated")
+        ]
+    assert len(evaluated) == len(set(evaluated)) == 20  # none lost
+    calls = Counter(log_lines(tmp_path / "log"))
+    assert set(calls) == set(evaluated)
+    assert set(calls.values()) == {1}  # none made twice
