@@ -14,6 +14,7 @@ import torch
 
 from matdisco.crystal import Crystal, Label
 from matdisco.data.dataset import Dataset
+from matdisco.errors import SurrogateError
 from surrogates.base import Prediction, Surrogate
 from surrogates.checkpoint import load
 from surrogates.graphs import pack
@@ -172,6 +173,16 @@ def check_surrogate(
                 f"{crystal.id}: {name}",
             )  # fmt: skip
     assert len(surrogate.predict([])) == 0, "no crystals should give no predictions"
+    fresh = factory(1)
+    for refused in (
+        lambda: fresh.predict(crystals),
+        lambda: fresh.fit(data[:0], target),
+    ):
+        try:
+            refused()
+        except SurrogateError:
+            continue
+        raise AssertionError("unfitted use, or no records, is not refused")
     assert all(isinstance(v, str) for v in surrogate.describe().values())
 
 

@@ -9,6 +9,7 @@ not depend on how the cell is written.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from itertools import product
 
@@ -123,6 +124,8 @@ def _primitive(crystal: Crystal) -> tuple[np.ndarray, np.ndarray]:
     given = moyopy.Cell(
         structure.lattice.matrix.tolist(), structure.frac_coords.tolist(), numbers
     )
+    # it warns about operations of supercells, which only the translations matter for
+    logging.getLogger("moyo").setLevel(logging.ERROR)
     try:
         found = moyopy.MoyoDataset(given, symprec=_SYMPREC).prim_std_cell
     except ValueError:  # too distorted for any symmetry: it is primitive

@@ -85,7 +85,7 @@ class DeepKernel(Tabular[DeepKernelRecipe]):
     def _answer(self, x: np.ndarray) -> Prediction:
         centre, spread = self._centre_spread()
         rows = torch.from_numpy(self._standard(x))
-        noise = math.sqrt(float(self._likelihood.noise)) * spread
+        noise = math.sqrt(float(self._likelihood.noise.detach())) * spread
         self._process.eval()
         with threads(self.recipe.threads), torch.no_grad():
             if len(x) <= JOINT_LIMIT:
@@ -178,21 +178,20 @@ class DeepKernel(Tabular[DeepKernelRecipe]):
         objective = gpytorch.mlls.VariationalELBO(likelihood, process, len(z))
         parameters = [*process.parameters(), *likelihood.parameters()]
         optimiser = torch.optim.Adam(parameters, lr=recipe.learning_rate)
-        n_batches = math.ceil(len(z) / recipe.batch_size)
-        cosine = torch.optim.lr_scheduler.CosineAnnealingLR(
-            optimiser, recipe.epochs * n_batches
-        )
+        cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, recipe.steps)
         draw = np.random.default_rng(np.random.SeedSequence([self.seed, 3]))
         process.train()
-        for epoch in range(recipe.epochs):
-            total = 0.0
-            for batch in np.array_split(draw.permutation(len(z)), n_batches):
-                loss = -objective(process(x[batch]), z[batch])
-                optimiser.zero_grad()
-                loss.backward()
-                torch.nn.utils.clip_grad_norm_(parameters, 10.0)
-                optimiser.step()
-                cosine.step()
-                total += loss.item() / n_batches
-            if progress is not None:
-                progress({"stage": "fit", "epoch": epoch, "loss": total})
+        size = min(recipe.batch_size, len(z))
+        queue = np.zeros(0, dtype=int)
+        for step in range(recipe.steps):
+            if len(queue) < size:
+                queue = draw.permutation(len(z))
+            batch, queue = queue[:size], queue[size:]
+            loss = -objective(process(x[batch]), z[batch])
+            optimiser.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(parameters, 10.0)
+            optimiser.step()
+            cosine.step()
+            if progress is not None and step % 100 == 0:
+                progress({"stage": "fit", "epoch": step, "loss": loss.item()})

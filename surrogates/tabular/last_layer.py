@@ -1,8 +1,8 @@
 """Small networks on fixed features with a Bayesian linear last layer.
 
 Snoek et al., ICML 2015 (arXiv:1502.05700). One network per fold learns the other folds;
-its last hidden layer feeds an exact Bayesian linear regression. Their posteriors are
-mixed by moments: what they disagree on is shared uncertainty too.
+its last hidden layer feeds an exact Bayesian linear regression. Means and covariances
+of the networks are averaged; the records that each missed calibrate them.
 """
 
 from __future__ import annotations
@@ -87,7 +87,9 @@ class LastLayer(Tabular[LastLayerRecipe]):
         means = np.stack([h.mean(p) for h, p in zip(self._heads, phi, strict=True)])
         mean = means.mean(axis=0)
         own = [h.factors(p) for h, p in zip(self._heads, phi, strict=True)]
-        factors = np.concatenate([*own, means - mean]) / math.sqrt(k)
+        # what members disagree on is left out: the one that misses a record, by which
+        # sigma is calibrated, has nobody to disagree with
+        factors = np.concatenate(own) / math.sqrt(k)
         noise = math.sqrt(float(np.mean([h.noise**2 for h in self._heads])))
         return Prediction(mean, factors, np.full(len(x), noise))
 

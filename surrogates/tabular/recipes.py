@@ -239,8 +239,8 @@ class DeepKernelRecipe(OnFeatures):
     """Hidden layers; 0 is a plain variational process on the features."""
     latent: int = Field(32, ge=2, le=512)
     """Dimensions that the kernel sees."""
-    epochs: int = Field(60, ge=1)
-    """Passes over the records."""
+    steps: int = Field(1500, ge=1)
+    """Training steps, whatever the number of records."""
     learning_rate: float = Field(1e-2, gt=0, le=0.1)
     """Of Adam, falling to nothing along a cosine."""
     batch_size: int = Field(256, ge=1)

@@ -41,7 +41,7 @@ SURROGATES = [
             RandomForestRecipe(trees=10, threads=1),
         ),
     ),
-    DeepKernelRecipe(inducing=16, width=16, latent=4, epochs=5, threads=1),
+    DeepKernelRecipe(inducing=16, width=16, latent=4, steps=20, threads=1),
 ]
 
 
