@@ -13,7 +13,9 @@ from typing_extensions import override
 from campaigns.acquisition.recipes import (
     AnyAcquisition,
     HullProbability,
+    LevelSet,
     LogExpectedImprovement,
+    UpperConfidenceBound,
 )
 from campaigns.assessment import AssessmentRecipe, check_card
 from campaigns.objectives import AnyObjective, HullObjective
@@ -150,6 +152,19 @@ class CampaignConfig(Recipe):
                 f"evaluator gives {', '.join(given)}"
             )
         hull = isinstance(self.objective, HullObjective)
+        plain = not hull and getattr(self.objective, "goal", "") != "target"
+        if isinstance(self.acquisition, LevelSet) and not plain:
+            raise ValueError(
+                "acquisition: kind level_set needs an objective of kind property with "
+                "goal minimise or maximise"
+            )
+        exact = getattr(self.acquisition, "scorer", "") == "exact"
+        bound = isinstance(self.acquisition, UpperConfidenceBound)
+        if exact and bound and getattr(self.objective, "goal", "") == "target":
+            raise ValueError(
+                "acquisition.scorer: upper_confidence_bound has no closed form for a "
+                "target range; use monte_carlo or kind log_expected_improvement"
+            )
         if isinstance(self.acquisition, HullProbability) and not hull:
             raise ValueError(
                 "acquisition: kind hull_probability needs objective energy_above_hull, "

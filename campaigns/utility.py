@@ -30,6 +30,8 @@ class Utility:
     wanted: tuple[float, float] | None = None
     """The wanted range of the belief's quantity, where the goal is one; the merit of a
     value is then minus its distance to the range."""
+    sign: float = 1.0
+    """The belief's quantity is this times the property."""
     known: Hull | None = None
     """The hull of all answers, where the objective is one."""
     x: np.ndarray | None = None
@@ -80,4 +82,4 @@ def utility(state: State, prediction: Prediction, rows: np.ndarray) -> Utility:
     belief = Prediction(
         sign * prediction.mean, sign * prediction.factors, prediction.residual
     )
-    return Utility(belief, best)
+    return Utility(belief, best, sign=sign)

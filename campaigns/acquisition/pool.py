@@ -100,11 +100,6 @@ class Process(Protocol):
     """What is asked of an exact Gaussian process (:mod:`surrogates.exact_gp`)."""
 
     @property
-    def x(self) -> np.ndarray:
-        """Features of the records it was fitted on, shape (records, d)."""
-        ...
-
-    @property
     def noise(self) -> float:
         """Variance of the noise, in the target's unit squared."""
         ...
@@ -117,8 +112,8 @@ class Process(Protocol):
         """Return prior covariances, (len(a), len(b)), target's unit squared."""
         ...
 
-    def whiten(self, cross: np.ndarray) -> np.ndarray:
-        """Return ``L⁻¹ cross`` for (records, n), L the factor of the records."""
+    def whiten(self, b: np.ndarray) -> np.ndarray:
+        """Return ``L⁻¹ k(records, b)``, (records, len(b)), L their Cholesky factor."""
         ...
 
 
@@ -155,11 +150,11 @@ class ProcessBelief:
     def columns(self, rows: np.ndarray, picked: np.ndarray) -> np.ndarray:
         """See :class:`Belief`."""
         process, there = self.process, self.x[picked]
-        own = process.whiten(process.kernel(process.x, there))
+        own = process.whiten(there)
         out = np.empty((len(rows), len(picked)))
         for start in range(0, len(rows), CHUNK):
             here = self.x[rows[start : start + CHUNK]]
-            v = process.whiten(process.kernel(process.x, here))
+            v = process.whiten(here)
             out[start : start + len(here)] = process.kernel(here, there) - v.T @ own
         same = rows[:, None] == picked[None, :]
         return np.where(same, self.variance[rows][:, None], out)
@@ -167,7 +162,7 @@ class ProcessBelief:
     def restricted(self, rows: np.ndarray) -> Belief:
         """See :class:`Belief`; keeps ``L⁻¹ k`` of the rows, (records, rows)."""
         process, x = self.process, self.x[rows]
-        whitened = process.whiten(process.kernel(process.x, x))
+        whitened = process.whiten(x)
         return _Kept(process, x, whitened, self.mean[rows], self.variance[rows])
 
 
@@ -260,6 +255,10 @@ class Conditioned:
         pivot = max(float(self.variance[row]), 0.0) + self.noise
         known = pivot <= _KNOWN * float(self.base.variance.max())
         step = np.zeros_like(column) if known else column / np.sqrt(pivot)
+        # |covariance| <= sigma sigma' holds in exact arithmetic; single precision
+        # breaks it where little is left to know, and the error would grow
+        reach = np.sqrt(np.maximum(self.variance, 0.0))
+        step = np.clip(step, -reach, reach)
         left = np.maximum(self.variance - step**2, 0.0)
         updates = np.vstack([self.updates, step])
         return Conditioned(self.base, (*self.rows_given, row), updates, left)
@@ -284,8 +283,8 @@ def greedy_batch(
     score: Score,
     q: int,
     *,
-    pending: Sequence[int] = (),
-    barred: Sequence[int] = (),
+    pending: Sequence[int] | np.ndarray = (),
+    barred: Sequence[int] | np.ndarray = (),
     offset: np.ndarray | None = None,
     groups: np.ndarray | None = None,
     per_group: int | None = None,
@@ -310,7 +309,8 @@ def greedy_batch(
     for row in pending:
         score = score.after(float(belief.mean[row]))
     free = np.ones(n, dtype=bool)
-    free[list(pending)] = free[list(barred)] = False
+    free[np.asarray(pending, dtype=int)] = False
+    free[np.asarray(barred, dtype=int)] = False
     extra = np.zeros(n) if offset is None else offset
     std = np.sqrt(np.maximum(believed.variance, 0.0))
     bound = np.where(free, score.bound(believed.mean, std) + extra, -np.inf)

@@ -23,6 +23,10 @@ _LEAST = 1e-12
 """Standard deviations below this count as this: a value that is known."""
 
 
+_FLOOR = -1e6
+"""Logarithms of probabilities end here: hopeless candidates are all alike."""
+
+
 class Score(Protocol):
     """What a candidate is worth; higher is better."""
 
@@ -169,14 +173,14 @@ class LogWindow(_Monotone):
         top, bottom = log_ndtr(upper), log_ndtr(lower)
         with np.errstate(divide="ignore"):
             share = np.log1p(-np.exp(np.minimum(bottom - top, 0.0)))
-        result: np.ndarray = np.maximum(top + share, -1e6)
+        result: np.ndarray = np.maximum(top + share, _FLOOR)
         return result
 
     @override
     def bound(self, mean: np.ndarray, std: np.ndarray) -> np.ndarray:
         outside = np.maximum(np.maximum(self.low - mean, mean - self.high), 0.0)
         beyond: np.ndarray = log_ndtr(-outside / np.maximum(std, _LEAST))
-        return np.where(outside > 0, beyond, 0.0)
+        return np.where(outside > 0, np.maximum(beyond, _FLOOR), 0.0)
 
 
 @dataclass(frozen=True, slots=True)

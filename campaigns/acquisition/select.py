@@ -21,7 +21,9 @@ from botorch.acquisition.objective import GenericMCObjective, MCAcquisitionObjec
 from botorch.optim import optimize_acqf_discrete
 from botorch.sampling.normal import SobolQMCNormalSampler
 
+from campaigns.acquisition.batch import Aim, choose, scored
 from campaigns.acquisition.hull import probability_on_hull
+from campaigns.acquisition.pool import FactorBelief
 from campaigns.acquisition.recipes import (
     AnyAcquisition,
     Greedy,
@@ -88,6 +90,11 @@ def _informed(
         return stable(utility, recipe, rng, q)
     if isinstance(recipe, ThompsonSampling):
         return thompson(utility, rng, q)
+    if _exactly(utility, recipe):
+        aim = Aim(utility.best, utility.wanted, utility.sign)
+        belief = FactorBelief(utility.belief)
+        batch = choose(belief, recipe, aim, rng, q)
+        return [Choice(p.row, p.value, recipe.kind) for p in batch]
     assert isinstance(recipe, LogExpectedImprovement | UpperConfidenceBound)
     seed = int(rng.integers(2**31))
     rows = _prefiltered(utility)
@@ -114,6 +121,15 @@ def _informed(
         Choice(int(rows[int(p)]), float(v), recipe.kind)
         for p, v in zip(picks[:, 0], values.reshape(-1), strict=True)
     ]
+
+
+def _exactly(utility: Utility, recipe: AnyAcquisition) -> bool:
+    """Say whether the exact pool scorer is to choose."""
+    how = getattr(recipe, "scorer", "exact")
+    if how == "auto":
+        closed = scored(recipe, Aim(utility.best, utility.wanted)) is not None
+        return closed and len(utility.belief) > PREFILTER
+    return bool(how == "exact")
 
 
 def thompson(utility: Utility, rng: np.random.Generator, q: int) -> list[Choice]:

@@ -203,8 +203,9 @@ def _mount() -> None:
     from campaigns.cli.compare import compare
     from campaigns.cli.label import label
     from campaigns.cli.people import proposals, tell
+    from campaigns.cli.replay import replay
 
-    for command in (candidates, compare, label, proposals, tell):
+    for command in (candidates, compare, label, proposals, replay, tell):
         app.command()(command)
     app.add_typer(import_module("campaigns.cli.data").app, name="data")
     surrogate = typer.Typer(

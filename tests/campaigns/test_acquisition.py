@@ -12,7 +12,10 @@ from campaigns.acquisition.hull import MARGIN, probability_on_hull
 from campaigns.acquisition.recipes import (
     Greedy,
     HullProbability,
+    LevelSet,
     LogExpectedImprovement,
+    MaxVariance,
+    ProbabilityOfImprovement,
     RandomChoice,
     ThompsonSampling,
     UpperConfidenceBound,
@@ -41,10 +44,17 @@ ALL = [
     ThompsonSampling(),
     Greedy(),
     RandomChoice(),
+    LogExpectedImprovement(scorer="exact"),
+    UpperConfidenceBound(scorer="exact"),
+    ProbabilityOfImprovement(),
+    MaxVariance(),
+    LevelSet(level=0.2),
 ]
 
 
-@pytest.mark.parametrize("recipe", ALL, ids=lambda r: r.kind)
+@pytest.mark.parametrize(
+    "recipe", ALL, ids=lambda r: f"{r.kind}-{getattr(r, 'scorer', '')}"
+)
 def test_a_batch_has_no_duplicates_and_the_same_seed_gives_the_same(recipe):
     u = Utility(belief(), best=1.0)
     first = select(u, recipe, rng(3), batch_size=12)

@@ -58,12 +58,12 @@ class Gaussian:
     def kernel(self, a, b):
         return np.exp(-0.5 * cdist(a, b, "sqeuclidean")).astype(a.dtype)
 
-    def whiten(self, cross):
-        return solve_triangular(self.factor, cross, lower=True)
+    def whiten(self, b):
+        return solve_triangular(self.factor, self.kernel(self.x, b), lower=True)
 
     def moments(self, x):
-        cross = self.kernel(self.x, x)
-        return cross.T @ self.alpha, 1 - (self.whiten(cross) ** 2).sum(axis=0)
+        mean = self.kernel(x, self.x) @ self.alpha
+        return mean, 1 - (self.whiten(x) ** 2).sum(axis=0)
 
 
 def process(seed=0, n=200, records=12, d=2, dtype=float):
@@ -74,7 +74,7 @@ def process(seed=0, n=200, records=12, d=2, dtype=float):
 
 
 def dense(gp, pool):
-    v = gp.whiten(gp.kernel(gp.x, pool))
+    v = gp.whiten(pool)
     return gp.kernel(pool, pool) - v.T @ v
 
 

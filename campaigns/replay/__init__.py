@@ -1,0 +1,1 @@
+"""Replays: simulated campaigns on labelled data, strategies x seeds, with baselines."""

@@ -1,0 +1,293 @@
+"""The result card of a replay: what was measured, and how to run it again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from campaigns.replay.metrics import (
+    Estimate,
+    Measure,
+    counts,
+    difference,
+    estimate,
+    hit_rates,
+    random_recall,
+    recall_curve,
+    regret_curve,
+    resamples,
+    volume_curve,
+)
+from campaigns.replay.pools import Pool
+from campaigns.replay.recipes import ReplayConfig
+from campaigns.replay.runner import protocol, strategies
+from campaigns.replay.simulate import Trace
+from matdisco.recipe import digest
+
+RANDOM = "random (exact)"
+"""Name of the baseline that needs no simulation."""
+
+
+def judge(config: ReplayConfig, pool: Pool, traces: Sequence[Trace]) -> dict[str, Any]:
+    """Return the card as plain data.
+
+    Args:
+        config: the replay.
+        pool: its pool.
+        traces: of all strategies and seeds.
+    """
+    spent = counts(config.initial, config.batch_size, config.rounds, len(pool))
+    draws = resamples(config.seeds, config.resamples)
+    names = list(dict.fromkeys(t.strategy for t in traces))
+    by_name = {n: [t for t in traces if t.strategy == n] for n in names}
+    curves = {
+        n: np.array(
+            [recall_curve(np.array(t.order), pool.wanted, spent) for t in group]
+        )
+        for n, group in by_name.items()
+    }
+    rows = {
+        n: _row(config, pool, by_name[n], curves[n], spent, draws[:, : len(curves[n])])
+        for n in names
+    }
+    own = [n for n in names if n in config.strategies]
+    others = [n for n in names if n not in config.strategies]
+    mean, low, high = random_recall(spent, len(pool), int(pool.wanted.sum()))
+    card = {
+        "replay": config.name,
+        "description": " ".join(config.description.split()),
+        "pool": {
+            "candidates": len(pool),
+            "wanted": int(pool.wanted.sum()),
+            "hash": pool.content_hash,
+            "targets": [t.model_dump(mode="json") for t in config.targets],
+            "rule": config.wanted.model_dump(mode="json"),
+        },
+        "protocol": {
+            "initial": config.initial,
+            "batch_size": config.batch_size,
+            "rounds": config.rounds,
+            "seeds": config.seeds,
+            "labels": spent.tolist(),
+            "hash": protocol(config, pool),
+            "highest_possible_af50": _limit(config, pool),
+        },
+        "random": {
+            "recall": mean.tolist(),
+            "low": low.tolist(),
+            "high": high.tolist(),
+        },
+        "strategies": rows,
+        "verdict": _verdicts(curves, own, others, spent, draws, len(pool)),
+        "recipes": {
+            n: s.model_dump(mode="json") for n, s in strategies(config, pool).items()
+        },
+        "config": config.model_dump(mode="json"),
+        "versions": _versions(),
+    }
+    orders = {n: [list(t.order) for t in by_name[n]] for n in names}
+    card["hash"] = digest({"orders": orders, "protocol": card["protocol"]})
+    return card
+
+
+def _row(
+    config: ReplayConfig,
+    pool: Pool,
+    group: Sequence[Trace],
+    curves: np.ndarray,
+    spent: np.ndarray,
+    draws: np.ndarray,
+) -> dict[str, Any]:
+    n, last = len(pool), int(spent[-1])
+    half = int(spent[len(spent) // 2])
+    measures = {
+        "af50": Measure(spent, n, recall=0.5),
+        "af80": Measure(spent, n, recall=0.8),
+        "af100": Measure(spent, n, recall=1.0),
+        "recall_half": Measure(spent, n, at=half),
+        "recall": Measure(spent, n, at=last),
+        "audc": Measure(spent, n),
+    }
+    found: dict[str, Any] = {
+        k: _plain(estimate(curves, draws[: len(draws)] % len(curves), m))
+        for k, m in measures.items()
+    }
+    orders = [np.array(t.order) for t in group]
+    found["enhancement"] = found["recall"]["value"] * n / last
+    found["curve"] = curves.mean(axis=0).round(5).tolist()
+    found["curves"] = curves.round(5).tolist()
+    found["hit_rate"] = (
+        np.mean([hit_rates(o, pool.wanted, spent.tolist()) for o in orders], axis=0)
+        .round(4)
+        .tolist()
+    )
+    if len(config.targets) == 1:
+        regret = [regret_curve(o, pool.merit[:, 0], spent)[-1] for o in orders]
+        found["regret"] = float(np.mean(regret))
+        wide = _top(pool, 0.05)
+        found["recall_top5"] = float(
+            np.mean([recall_curve(o, wide, spent)[-1] for o in orders])
+        )
+    if pool.reference is not None:
+        volumes = np.array(
+            [volume_curve(o, pool.merit, pool.reference, spent) for o in orders]
+        )
+        found["hypervolume"] = _plain(
+            estimate(volumes, draws % len(volumes), Measure(spent, n, at=last))
+        )
+        found["hypervolume_area"] = _plain(
+            estimate(volumes, draws % len(volumes), Measure(spent, n))
+        )
+        found["hypervolume_curve"] = volumes.mean(axis=0).round(5).tolist()
+    seconds = {
+        k: float(np.mean([t.seconds[k] for t in group])) for k in group[0].seconds
+    }
+    found["cpu_seconds"] = {k: round(v, 3) for k, v in seconds.items()}
+    found["cpu_seconds_per_label"] = round(
+        sum(seconds.values()) / (last - config.initial), 5
+    )
+    judged = [row for t in group for row in t.calibration if row]
+    if judged:
+        keys = judged[0].keys()
+        found["calibration"] = {
+            k: round(float(np.median([r[k] for r in judged if k in r])), 4)
+            for k in keys
+        }
+        found["calibration_by_round"] = {
+            k: [
+                round(float(np.mean([t.calibration[i][k] for t in group])), 4)
+                for i in range(min(len(t.calibration) for t in group))
+                if all(k in t.calibration[i] for t in group)
+            ]
+            for k in ("coverage_90", "ence", "miscalibration_area", "mae")
+        }
+    return found
+
+
+def _top(pool: Pool, fraction: float) -> np.ndarray:
+    count = max(1, round(fraction * len(pool)))
+    chosen = np.zeros(len(pool), dtype=bool)
+    chosen[np.argsort(-pool.merit[:, 0], kind="stable")[:count]] = True
+    return chosen
+
+
+def _limit(config: ReplayConfig, pool: Pool) -> float:
+    """AF50 of a strategy that finds nothing but wanted candidates after the start."""
+    first = config.initial * float(pool.wanted.mean())
+    half = pool.wanted.sum() / 2
+    labels = config.initial + max(half - first, 0.0)
+    return round(float(0.5 * len(pool) / labels), 1)
+
+
+def _verdicts(
+    curves: Mapping[str, np.ndarray],
+    own: Sequence[str],
+    others: Sequence[str],
+    spent: np.ndarray,
+    draws: np.ndarray,
+    pool: int,
+) -> dict[str, Any]:
+    """Compare by the area under the discovery curve, paired by seed."""
+    areas = {
+        n: np.array([Measure(spent, pool)(c) or 0.0 for c in group])
+        for n, group in curves.items()
+    }
+    chance = float(Measure(spent, pool)(spent / pool) or 0.0)
+    best = max(others, key=lambda n: areas[n].mean()) if others else None
+    found: dict[str, Any] = {}
+    for name in own:
+        mine = areas[name]
+        against = {"random": difference(mine, np.full(len(mine), chance), draws)}
+        if best is not None:
+            against["best_baseline"] = difference(mine, areas[best], draws)
+        words = [_words(name, "random choice", against["random"])]
+        if best is not None:
+            words.append(_words(name, best, against["best_baseline"]))
+        found[name] = {
+            "best_baseline": best,
+            "difference": {k: _plain(v) for k, v in against.items()},
+            "beats_random": _sign(against["random"]),
+            "beats_best_baseline": _sign(against["best_baseline"]) if best else None,
+            "words": "; ".join(words),
+        }
+    return found
+
+
+def _sign(gap: Estimate) -> str:
+    if gap.low is not None and gap.low > 0:
+        return "yes"
+    if gap.high is not None and gap.high < 0:
+        return "no, worse"
+    return "level"
+
+
+def _words(name: str, other: str, gap: Estimate) -> str:
+    verb = {
+        "yes": "beats", "no, worse": "is worse than", "level": "is level with"
+    }[_sign(gap)]  # fmt: skip
+    return (
+        f"{name} {verb} {other} at 95 % (area under the discovery curve "
+        f"{gap.value:+.3f}, {gap.low:+.3f} to {gap.high:+.3f})"
+    )
+
+
+def _plain(found: Estimate) -> dict[str, float | None]:
+    return {
+        k: None if v is None else round(float(v), 5)
+        for k, v in (("value", found.value), ("low", found.low), ("high", found.high))
+    }
+
+
+def _versions() -> dict[str, str]:
+    from campaigns.environment import versions
+
+    return versions()
+
+
+def text(card: Mapping[str, Any]) -> str:
+    """Return the card as a table for a terminal."""
+    pool, rules = card["pool"], card["protocol"]
+    last = rules["labels"][-1]
+    lines = [
+        f"replay {card['replay']}: {pool['wanted']} wanted of {pool['candidates']:,}, "
+        f"{rules['seeds']} seeds, {rules['initial']} + {rules['rounds']} x "
+        f"{rules['batch_size']} labels",
+        f"{'strategy':28s} {'AF50':>24s} {'AF80':>24s} {'recall at ' + str(last):>24s} "
+        f"{'regret':>8s} {'CPU s':>7s}",
+    ]
+    order = sorted(
+        card["strategies"], key=lambda n: -(card["strategies"][n]["audc"]["value"])
+    )
+    for name in order:
+        row = card["strategies"][name]
+        cells = [_cell(row[k]) for k in ("af50", "af80", "recall")]
+        regret = f"{row['regret']:8.3g}" if "regret" in row else f"{'':8s}"
+        cpu = sum(row["cpu_seconds"].values())
+        lines.append(
+            f"{name:28s} {cells[0]:>24s} {cells[1]:>24s} {cells[2]:>24s} {regret} "
+            f"{cpu:7.1f}"
+        )
+        if "hypervolume" in row:
+            lines[-1] += f"  hypervolume {_cell(row['hypervolume'])}"
+    chance = card["random"]["recall"][-1]
+    lines.append(f"{RANDOM:28s} {'1':>24s} {'1':>24s} {chance:24.3f}")
+    lines += [f"  {v['words']}" for v in card["verdict"].values()]
+    return "\n".join(lines)
+
+
+def _cell(found: Mapping[str, float | None]) -> str:
+    return Estimate(found["value"], found["low"], found["high"]).text()
+
+
+def write(card: Mapping[str, Any], folder: Path) -> str:
+    """Write ``card.json`` and ``card.html``; return the table and where they are."""
+    from campaigns.replay.page import page
+
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "card.json").write_text(json.dumps(card, indent=1, ensure_ascii=False))
+    (folder / "card.html").write_text(page(card), encoding="utf-8")
+    return f"{text(card)}\n{folder}/card.json and card.html, hash {card['hash'][:16]}"

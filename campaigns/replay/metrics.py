@@ -1,0 +1,217 @@
+"""What a replay is judged by, from the order in which candidates were evaluated.
+
+Definitions: top-x recall r(n), acceleration factor AF(r) = r N / n(r) against random
+choice, and enhancement factor EF(n) = r(n) N / n, as in Q. Liang et al., npj Comput.
+Mater. 7, 188 (2021); area under the discovery curve, MADE (2026); n counts the initial
+labels. Intervals resample the seeds (B. Efron, 1979), all strategies with the same
+draws, so that differences are paired.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from scipy.stats import hypergeom
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A mean over seeds with its 95 % bootstrap interval; None is "not reached"."""
+
+    value: float | None
+    """Of the mean curve."""
+    low: float | None
+    """2.5 % quantile of the resampled means."""
+    high: float | None
+    """97.5 % quantile."""
+
+    def text(self, digits: int = 3) -> str:
+        """Write as ``0.97 (0.95 to 0.98)``."""
+        if self.value is None:
+            return "not reached"
+        ends = [
+            "not reached" if v is None else f"{v:.{digits}g}"
+            for v in (self.low, self.high)
+        ]
+        return f"{self.value:.{digits}g} ({ends[0]} to {ends[1]})"
+
+
+def counts(initial: int, batch: int, rounds: int, pool: int) -> np.ndarray:
+    """Return the number of labels after the start and after every round."""
+    spent: np.ndarray = np.minimum(initial + batch * np.arange(rounds + 1), pool)
+    return spent
+
+
+def recall_curve(
+    order: np.ndarray, wanted: np.ndarray, spent: np.ndarray
+) -> np.ndarray:
+    """Return the share of the wanted found after each count of ``spent``.
+
+    Args:
+        order: pool rows in the order of evaluation, shape (labels,).
+        wanted: which pool rows count, shape (n,), bool.
+        spent: label counts, shape (rounds + 1,).
+    """
+    found = np.concatenate([[0], np.cumsum(wanted[order])])
+    curve: np.ndarray = found[np.minimum(spent, len(order))] / wanted.sum()
+    return curve
+
+
+def regret_curve(order: np.ndarray, merit: np.ndarray, spent: np.ndarray) -> np.ndarray:
+    """Return best of the pool minus best found so far, in the target's unit."""
+    best = np.maximum.accumulate(merit[order])
+    curve: np.ndarray = merit.max() - best[np.minimum(spent, len(order)) - 1]
+    return curve
+
+
+def labels_for(curve: np.ndarray, spent: np.ndarray, recall: float) -> float:
+    """Return the labels at which a curve reaches ``recall``; inf where it does not.
+
+    Linear between rounds.
+
+    >>> labels_for(np.array([0.0, 0.4, 0.8]), np.array([10, 20, 30]), 0.6)
+    25.0
+    """
+    reached = np.flatnonzero(curve >= recall - 1e-12)
+    if len(reached) == 0:
+        return float("inf")
+    i = int(reached[0])
+    if i == 0 or curve[i] == curve[i - 1]:
+        return float(spent[i])
+    share = (recall - curve[i - 1]) / (curve[i] - curve[i - 1])
+    return float(spent[i - 1] + share * (spent[i] - spent[i - 1]))
+
+
+def acceleration(
+    curve: np.ndarray, spent: np.ndarray, recall: float, pool: int
+) -> float | None:
+    """Return AF(r); None where the recall is not reached."""
+    labels = labels_for(curve, spent, recall)
+    return None if labels == float("inf") else recall * pool / labels
+
+
+def area(curve: np.ndarray, spent: np.ndarray) -> float:
+    """Return the area under the discovery curve over its largest possible value."""
+    return float(np.trapezoid(curve, spent) / (spent[-1] - spent[0]))
+
+
+def random_recall(
+    spent: np.ndarray, pool: int, wanted: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return mean, 2.5 % and 97.5 % quantile of random choice, exactly."""
+    law = hypergeom(pool, wanted, spent)
+    mean = spent / pool
+    low, high = (np.asarray(law.ppf(p)) / wanted for p in (0.025, 0.975))
+    return mean, low, high
+
+
+def resamples(seeds: int, n: int, seed: int = 0) -> np.ndarray:
+    """Return bootstrap draws of seed positions, shape (n, seeds)."""
+    return np.random.default_rng(seed).integers(seeds, size=(n, seeds))
+
+
+def interval(values: np.ndarray) -> tuple[float | None, float | None]:
+    """Return the 95 % percentile interval of resampled values; NaN is worst.
+
+    "Not reached" counts as the lowest value there is.
+    """
+    worst = np.where(np.isfinite(values), values, -np.inf)
+    low, high = np.quantile(worst, [0.025, 0.975], method="nearest")
+    return (
+        float(low) if np.isfinite(low) else None,
+        float(high) if np.isfinite(high) else None,
+    )
+
+
+def estimate(
+    curves: np.ndarray,
+    draws: np.ndarray,
+    measure: Callable[[np.ndarray], float | None],
+) -> Estimate:
+    """Apply a measure to the mean curve and to the resampled mean curves.
+
+    Args:
+        curves: one row per seed, shape (seeds, rounds + 1).
+        draws: from :func:`resamples`.
+        measure: turns one mean curve into a number or None.
+    """
+    means = curves[draws].mean(axis=1)
+    resampled = np.array([np.nan if (v := measure(m)) is None else v for m in means])
+    return Estimate(measure(curves.mean(axis=0)), *interval(resampled))
+
+
+def difference(a: np.ndarray, b: np.ndarray, draws: np.ndarray) -> Estimate:
+    """Return the paired mean difference a - b of per-seed numbers, shape (seeds,)."""
+    gap = a - b
+    return Estimate(float(gap.mean()), *interval(gap[draws].mean(axis=1)))
+
+
+@dataclass(frozen=True, eq=False)
+class Measure:
+    """A number of a mean curve: AF, recall at a count, or the area under it."""
+
+    spent: np.ndarray
+    """Label counts of the curve."""
+    pool: int
+    """Candidates in the pool."""
+    recall: float | None = None
+    """AF at this recall."""
+    at: float | None = None
+    """Recall at this many labels."""
+
+    def __call__(self, curve: np.ndarray) -> float | None:
+        """Return the number; None is "not reached"."""
+        if self.recall is not None:
+            return acceleration(curve, self.spent, self.recall, self.pool)
+        if self.at is not None:
+            return float(np.interp(self.at, self.spent, curve))
+        return area(curve, self.spent)
+
+
+def hypervolume(merit: np.ndarray, reference: np.ndarray) -> float:
+    """Return the volume that rows dominate above a reference point, two targets.
+
+    Args:
+        merit: higher is better, shape (n, 2).
+        reference: shape (2,).
+
+    >>> hypervolume(np.array([[1.0, 2.0], [2.0, 1.0]]), np.zeros(2))
+    3.0
+    """
+    inside = merit[(merit > reference).all(axis=1)]
+    order = np.lexsort((-inside[:, 1], -inside[:, 0]))
+    total, top = 0.0, float(reference[1])
+    for x, y in inside[order]:
+        if y > top:
+            total += float((x - reference[0]) * (y - top))
+            top = float(y)
+    return total
+
+
+def volume_curve(
+    order: np.ndarray, merit: np.ndarray, reference: np.ndarray, spent: np.ndarray
+) -> np.ndarray:
+    """Return the share of the pool's hypervolume found after each count."""
+    if merit.shape[1] == 2:
+        volume = hypervolume
+    else:
+        from botorch.utils.multi_objective.hypervolume import Hypervolume
+        from torch import from_numpy
+
+        def volume(merit: np.ndarray, reference: np.ndarray) -> float:
+            return float(Hypervolume(from_numpy(reference)).compute(from_numpy(merit)))
+
+    whole = volume(merit, reference)
+    return np.array([volume(merit[order[:n]], reference) / whole for n in spent])
+
+
+def hit_rates(
+    order: np.ndarray, wanted: np.ndarray, spent: Sequence[int]
+) -> list[float]:
+    """Return the share of wanted candidates in every batch after the start."""
+    return [
+        float(wanted[order[a:b]].mean()) if b > a else 0.0 for a, b in pairwise(spent)
+    ]

@@ -1,0 +1,271 @@
+"""What a replay file may say (no heavy imports)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from campaigns.acquisition.recipes import AnyAcquisition, HullProbability
+from matdisco.errors import ConfigError
+from matdisco.recipe import Recipe
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+
+
+class SitesRecipe(Recipe):
+    """Cubic cells built by putting named elements on ideal positions.
+
+    What a candidate looks like before anything is computed: positions are those of
+    the prototype, not the relaxed ones of the source.
+    """
+
+    edge: str
+    """Column with the cell edge, Å."""
+    positions: Mapping[str, tuple[tuple[float, float, float], ...]]
+    """Column with the element (or several, one per position) to fractional
+    positions."""
+
+
+class TablePool(Recipe):
+    """A Parquet or CSV table: one row per candidate, with its answer."""
+
+    kind: Literal["table"] = "table"
+    path: str
+    """The file, relative to where the command runs."""
+    id: str | None = None
+    """Column with a unique id; the row number when not given."""
+    structure: Literal["columns", "sites", "none"] = "columns"
+    """``columns``: lattice (9), species, frac_coords (3N); ``sites``: built from
+    ``sites``; ``none``: the pool has no structures."""
+    sites: SitesRecipe | None = None
+    """How cells are built, with ``structure: sites``."""
+    formula: str | None = None
+    """Column with a chemical formula, for composition features without structures."""
+    columns: tuple[str, ...] = ()
+    """Numeric columns that are features as they stand (feature ``columns``)."""
+    where: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Column to the values of the rows that are kept."""
+    average_repeats: bool = False
+    """Average rows whose ``columns`` are all equal: repeated experiments."""
+
+    @model_validator(mode="after")
+    def _sites_given(self) -> Self:
+        if (self.structure == "sites") != (self.sites is not None):
+            raise ValueError("sites: expected with structure: sites, and only then")
+        return self
+
+
+class DatasetPool(Recipe):
+    """A dataset that matdisco wrote, or ``shipped:NAME``."""
+
+    kind: Literal["dataset"] = "dataset"
+    path: str
+    """Folder, Parquet file or ``shipped:NAME``."""
+
+
+AnyPool = Annotated[TablePool | DatasetPool, Field(discriminator="kind")]
+
+
+class Target(Recipe):
+    """One property that is wanted low or high."""
+
+    column: str
+    """Column, or label of the dataset."""
+    goal: Literal["minimise", "maximise"]
+    """Which end is wanted."""
+    unit: str = ""
+    """Unit, for tables."""
+    log: bool = False
+    """Learn and rank the base-10 logarithm."""
+    censored: Literal["drop", "at_limit"] = "drop"
+    """Values such as ``<1E-10``: left out of the pool, or taken as the limit."""
+
+
+class Top(Recipe):
+    """The best share of the pool counts as found or not."""
+
+    kind: Literal["top"] = "top"
+    fraction: float = Field(0.01, gt=0, lt=0.5)
+    """Share of the pool by true value."""
+
+
+class Threshold(Recipe):
+    """Everything beyond a value counts."""
+
+    kind: Literal["threshold"] = "threshold"
+    value: float
+    """In the target's unit: above it when maximised, below it when minimised."""
+
+
+class Front(Recipe):
+    """The Pareto front of all targets, and the hypervolume it dominates."""
+
+    kind: Literal["front"] = "front"
+    reference: tuple[float, ...] | None = None
+    """Reference point, one per target in its unit; the median of the pool when not
+    given."""
+
+
+class Stable(Recipe):
+    """The phases on the convex hull of the whole pool (target: energy per atom)."""
+
+    kind: Literal["stable"] = "stable"
+
+
+AnyWanted = Annotated[Top | Threshold | Front | Stable, Field(discriminator="kind")]
+
+Features = Literal[
+    "columns", "composition", "sites", "chgnet", "sevennet", "network", "zero_shot"
+]
+
+
+class Exact(Recipe):
+    """Exact Gaussian process: a Matérn-5/2 on each standardised feature table."""
+
+    kind: Literal["gaussian_process"] = "gaussian_process"
+    features: tuple[Features, ...] = Field(min_length=1)
+    """Feature tables; several get a kernel each, with its own length and weight."""
+    prior: Literal["constant", "zero_shot", "network"] = "constant"
+    """What the process corrects: a constant; an energy of a pretrained potential with
+    elemental references fitted to the labels; or the pretrained network's prediction.
+    """
+    tuned_on: int = Field(300, ge=20)
+    """Latest-spread records that choose length scale and noise; all condition."""
+
+
+class Additive(Recipe):
+    """Exact Gaussian process, sum of products of kernels of the sites.
+
+    One kernel per site over elemental properties with a length scale each and a part
+    for the element itself; learned weights of every interaction (D. Duvenaud et al.,
+    NeurIPS 2011). Needs a pool with ``structure: sites``.
+    """
+
+    kind: Literal["additive_process"] = "additive_process"
+    features: tuple[Features, ...] = ()
+    """Feature tables that get one kernel more, for example ``chgnet``."""
+    steps: int = Field(80, ge=1)
+    """Gradient steps on the marginal likelihood at the start."""
+    refit_steps: int = Field(12, ge=0)
+    """Steps in each later round, from where the last ended."""
+
+
+class Forest(Recipe):
+    """Random forest; the spread of its trees is the uncertainty."""
+
+    kind: Literal["random_forest"] = "random_forest"
+    features: tuple[Features, ...] = Field(min_length=1)
+    """Feature tables put side by side."""
+    trees: int = Field(100, ge=10)
+    """Trees."""
+
+
+class ZeroShot(Recipe):
+    """Energy of a pretrained potential with elemental references fitted to labels."""
+
+    kind: Literal["zero_shot"] = "zero_shot"
+
+
+class Nothing(Recipe):
+    """Learns nothing; for random choice."""
+
+    kind: Literal["nothing"] = "nothing"
+
+
+AnyLearner = Annotated[
+    Exact | Additive | Forest | ZeroShot | Nothing, Field(discriminator="kind")
+]
+
+
+class Strategy(Recipe):
+    """One way of choosing, under its own name."""
+
+    learner: AnyLearner
+    """What learns from the answers."""
+    acquisition: AnyAcquisition
+    """What chooses; its batch size is that of the replay."""
+
+
+class Peer(Recipe):
+    """Another package on the same pool, in an environment of its own."""
+
+    package: Literal["baybe", "ax"]
+    """Which."""
+    python: str
+    """The Python that has it, for example ``peers/bin/python``."""
+    features: tuple[Features, ...] = Field(min_length=1)
+    """Feature tables it sees, put side by side."""
+    components: int = Field(8, ge=1)
+    """Principal components of the features that it is given."""
+    seeds: int = Field(2, ge=1)
+    """Seeds it runs with, the first ones: peers are slow."""
+
+
+class ReplayConfig(Recipe):
+    """Strategies x seeds on one labelled pool."""
+
+    name: Name
+    """Name of the replay."""
+    description: str = ""
+    """What is asked."""
+    pool: AnyPool
+    """The labelled candidates."""
+    targets: tuple[Target, ...] = Field(min_length=1, max_length=4)
+    """What is wanted; one, or several for a front."""
+    wanted: AnyWanted = Field(default_factory=Top)
+    """What counts as found."""
+    initial: int = Field(50, ge=2)
+    """Random labels at the start, the same for every strategy of a seed; counted."""
+    batch_size: int = Field(20, ge=1)
+    """Candidates per round."""
+    rounds: int = Field(25, ge=1)
+    """Rounds after the start."""
+    seeds: int = Field(10, ge=1)
+    """Paired seeds: 0, 1, 2, ..."""
+    strategies: Mapping[Name, Strategy]
+    """What is compared."""
+    baselines: bool = True
+    """Whether the standard baselines run too; only leave them out of a quick look."""
+    peers: Mapping[Name, Peer] = Field(default_factory=dict)
+    """Other packages on the same pool."""
+    resamples: int = Field(2000, ge=100)
+    """Bootstrap resamples of the seeds."""
+    version: Literal[1] = 1
+    """Version of this file's format."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        front, several = isinstance(self.wanted, Front), len(self.targets) > 1
+        if front != several:
+            raise ValueError(
+                "wanted: kind front needs two or more targets, and several targets "
+                f"need kind front; got {self.wanted.kind} and {len(self.targets)}"
+            )
+        for name, strategy in self.strategies.items():
+            hull = isinstance(strategy.acquisition, HullProbability)
+            if hull and not isinstance(self.wanted, Stable):
+                raise ValueError(
+                    f"strategies.{name}: acquisition hull_probability needs wanted: "
+                    "{kind: stable}"
+                )
+        return self
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read and validate a YAML file.
+
+        Raises:
+            ConfigError: one line per mistake.
+        """
+        import yaml
+
+        try:
+            data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise ConfigError(f"{path}: cannot be read: {error}") from error
+        if not isinstance(data, dict):
+            raise ConfigError(f"{path}: expected keys such as 'name:', got {data!r}")
+        return cls.from_mapping(data, source=str(path))

@@ -1,0 +1,170 @@
+"""One replay: one strategy with one seed, from the first labels to the last round."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+
+from campaigns.acquisition.batch import Aim, choose
+from campaigns.acquisition.recipes import Greedy, RandomChoice
+from campaigns.replay.learners import Fitted, Learner, learner
+from campaigns.replay.pools import Pool
+from campaigns.replay.recipes import ReplayConfig, Strategy
+from surrogates.metrics import evaluate
+
+_T = TypeVar("_T")
+
+DIRECTIONS = 5
+"""Random directions per round where there are several targets."""
+AUGMENTED = 0.05
+"""Weight of the plain sum beside the worst target (Knowles 2006)."""
+JUDGED = 1000
+"""Unlabelled candidates on which calibration is judged each round."""
+_CALIBRATION = (
+    "mae", "nll", "ence", "miscalibration_area", "coverage_90", "spearman",
+    "spearman_error_std",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What one replay did."""
+
+    strategy: str
+    """Name of the strategy."""
+    seed: int
+    """The seed."""
+    order: tuple[int, ...]
+    """Pool rows in the order of evaluation."""
+    seconds: Mapping[str, float]
+    """CPU seconds spent on fit, predict and choose."""
+    calibration: tuple[Mapping[str, float], ...]
+    """One row per round, on candidates that were not labelled yet."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Trace:
+        """Read what :meth:`to_dict` wrote."""
+        return cls(**{**data, "order": tuple(data["order"]),
+                      "calibration": tuple(data["calibration"])})  # fmt: skip
+
+
+def start(config: ReplayConfig, n: int, seed: int) -> np.ndarray:
+    """Return the first rows: the same for every strategy of a seed."""
+    rng = np.random.default_rng(np.random.SeedSequence([seed, 0]))
+    return rng.choice(n, size=config.initial, replace=False)
+
+
+def simulate(
+    config: ReplayConfig, pool: Pool, name: str, strategy: Strategy, seed: int
+) -> Trace:
+    """Replay one strategy with one seed.
+
+    Args:
+        config: the protocol.
+        pool: the labelled pool.
+        name: of the strategy.
+        strategy: what learns and chooses.
+        seed: decides the first labels, and everything random after.
+    """
+    order = [int(i) for i in start(config, len(pool), seed)]
+    rng = np.random.default_rng(np.random.SeedSequence([seed, 1]))
+    chooser = _Chooser(pool, strategy, seed, rng)
+    calibration: list[Mapping[str, float]] = []
+    for _ in range(config.rounds):
+        q = min(config.batch_size, len(pool) - len(order))
+        if q == 0:
+            break
+        picked, judged = chooser.batch(np.array(order), q)
+        order += picked
+        calibration.append(judged)
+    return Trace(name, seed, tuple(order), chooser.spent, tuple(calibration))
+
+
+class _Chooser:
+    """A strategy at work: keeps its learners and the time they took."""
+
+    def __init__(
+        self, pool: Pool, strategy: Strategy, seed: int, rng: np.random.Generator
+    ) -> None:
+        self.pool, self.recipe, self.rng = pool, strategy.acquisition, rng
+        self.seed, self.spent = seed, {"fit": 0.0, "predict": 0.0, "choose": 0.0}
+        self.learners: list[Learner] = []
+        if not isinstance(self.recipe, RandomChoice):
+            copies = 1 if pool.merit.shape[1] == 1 else DIRECTIONS
+            self.learners = [
+                learner(strategy.learner, pool, seed) for _ in range(copies)
+            ]
+
+    def batch(self, rows: np.ndarray, q: int) -> tuple[list[int], Mapping[str, float]]:
+        """Return the next ``q`` rows and how calibrated the beliefs were."""
+        free = np.ones(len(self.pool), dtype=bool)
+        free[rows] = False
+        if not self.learners:
+            picked = self.rng.choice(np.flatnonzero(free), size=q, replace=False)
+            return [int(i) for i in picked], {}
+        chosen: list[int] = []
+        judged: Mapping[str, float] = {}
+        shares = np.array_split(np.arange(q), len(self.learners))
+        for learn, share in zip(self.learners, shares, strict=True):
+            if len(share) == 0:
+                continue
+            y = self._merit(rows)
+            fitted = self._timed("fit", lambda: learn.fit(rows, y[rows]))  # noqa: B023
+            belief = self._timed(
+                "predict",
+                lambda: fitted.belief(needs_std=not isinstance(self.recipe, Greedy)),  # noqa: B023
+            )
+            picks = self._timed(
+                "choose",
+                lambda: choose(
+                    belief, self.recipe, Aim(float(y[rows].max())), self.rng,  # noqa: B023
+                    len(share), barred=np.concatenate([rows, chosen]).astype(int),  # noqa: B023
+                ),
+            )  # fmt: skip
+            if not judged:
+                judged = _judged(fitted, y, free, self.seed)
+            chosen += [p.row for p in picks]
+        return chosen, judged
+
+    def _merit(self, rows: np.ndarray) -> np.ndarray:
+        """Return what is learned; for several targets in a random direction.
+
+        Augmented Chebyshev scalarisation of the targets scaled by the labels so far
+        (ParEGO: J. Knowles, IEEE Trans. Evol. Comput. 10, 50 (2006)).
+        """
+        merit = self.pool.merit
+        if merit.shape[1] == 1:
+            return merit[:, 0]
+        low, high = merit[rows].min(axis=0), merit[rows].max(axis=0)
+        scaled = (merit - low) / np.maximum(high - low, 1e-12)
+        weights = self.rng.dirichlet(np.ones(merit.shape[1]))
+        weighed = weights * scaled
+        total: np.ndarray = weighed.min(axis=1) + AUGMENTED * weighed.sum(axis=1)
+        return total
+
+    def _timed(self, phase: str, action: Callable[[], _T]) -> _T:
+        clock = time.process_time()
+        result = action()
+        self.spent[phase] += time.process_time() - clock
+        return result
+
+
+def _judged(
+    fitted: Fitted, y: np.ndarray, free: np.ndarray, seed: int
+) -> dict[str, float]:
+    """Return calibration on a fixed sample of what is not labelled yet."""
+    rng = np.random.default_rng(np.random.SeedSequence([seed, 2]))
+    sample = rng.permutation(len(free))
+    rows = sample[free[sample]][:JUDGED]
+    if len(rows) < 10:
+        return {}
+    found = evaluate(y[rows], fitted.predict(rows))
+    return {k: round(found[k], 6) for k in _CALIBRATION if k in found}
