@@ -62,6 +62,7 @@ class LastLayer(Tabular[LastLayerRecipe]):
     _standard: Standardizer
     _networks: Perceptrons
     _heads: list[BayesianLinear]
+    _noise: float  # root mean square error of records left out, learnt unit
 
     @override
     def _learn(self, x: np.ndarray, y: np.ndarray, progress: Progress | None) -> Held:
@@ -75,8 +76,8 @@ class LastLayer(Tabular[LastLayerRecipe]):
         for k, head in enumerate(self._heads):
             rows = np.flatnonzero(fold == k)
             mean[rows] = head.mean(phi[k, rows])
-            shared = (head.factors(phi[k, rows]) ** 2).sum(axis=0)
-            std[rows] = np.sqrt(shared + head.noise**2)
+            shared = (self._factors(head, phi[k, rows]) ** 2).sum(axis=0)
+            std[rows] = np.sqrt(shared + self._noise**2)
         return Held(np.arange(len(y)), Prediction(mean, np.zeros((0, len(y))), std))
 
     @override
@@ -86,12 +87,11 @@ class LastLayer(Tabular[LastLayerRecipe]):
         k = len(self._heads)
         means = np.stack([h.mean(p) for h, p in zip(self._heads, phi, strict=True)])
         mean = means.mean(axis=0)
-        own = [h.factors(p) for h, p in zip(self._heads, phi, strict=True)]
+        own = [self._factors(h, p) for h, p in zip(self._heads, phi, strict=True)]
         # what members disagree on is left out: the one that misses a record, by which
         # sigma is calibrated, has nobody to disagree with
         factors = np.concatenate(own) / math.sqrt(k)
-        noise = math.sqrt(float(np.mean([h.noise**2 for h in self._heads])))
-        return Prediction(mean, factors, np.full(len(x), noise))
+        return Prediction(mean, factors, np.full(len(x), self._noise))
 
     @override
     def _state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -172,3 +172,17 @@ class LastLayer(Tabular[LastLayerRecipe]):
             BayesianLinear.fit(phi[k, fold != k], self._y[fold != k])
             for k in range(self._n_folds())
         ]
+        # A network that fits its own records leaves no noise in them, so the evidence
+        # of the last layer would be sure of everything; its left-out fold knows better.
+        errors = [
+            self._y[fold == k] - head.mean(phi[k, fold == k])
+            for k, head in enumerate(self._heads)
+        ]
+        floor = 1e-6 * (float(self._y.std()) or 1.0)
+        squared = np.concatenate(errors) ** 2
+        self._noise = max(math.sqrt(float(squared.mean())), floor)
+
+    def _factors(self, head: BayesianLinear, phi: np.ndarray) -> np.ndarray:
+        """Return the root of a last layer's covariance under the honest noise."""
+        scaled: np.ndarray = head.factors(phi) * (self._noise / max(head.noise, 1e-12))
+        return scaled
