@@ -136,10 +136,19 @@ def atomic_numbers(crystal: Crystal) -> np.ndarray:
     """Return atomic numbers, shape (n_atoms,); refuse what no surrogate can take.
 
     Raises:
-        SurrogateError: no atoms, a shared site, or an element beyond lawrencium.
+        SurrogateError: no atoms, a cell or position that is not a number, a shared
+            site, or an element beyond lawrencium.
     """
     if crystal.n_atoms == 0:
         raise SurrogateError(f"crystal {crystal.id}: has no atoms")
+    structure = crystal.structure
+    if not (
+        np.isfinite(structure.frac_coords).all()
+        and np.isfinite(structure.lattice.matrix).all()
+    ):
+        raise SurrogateError(
+            f"crystal {crystal.id}: a cell vector or an atom's position is not a number"
+        )
     try:
         numbers = crystal.atomic_numbers
     except DataError as error:

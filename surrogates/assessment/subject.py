@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
@@ -79,13 +82,19 @@ class Subject:
 
 
 def trained_on(recipe: Any) -> Refit:
-    """Return how to fit one of our surrogate recipes anew."""
+    """Return how to fit one of our surrogate recipes anew.
+
+    A pretrained base is trained once, kept in a folder that lives as long as the
+    returned function, and shared by all refits.
+    """
+    shelf = mkdtemp(prefix="matdisco-assess-")
 
     def refit(data: Dataset, target: str, seed: int) -> Predict:
-        surrogate = recipe.build(seed)
+        surrogate = recipe.build(seed, Path(shelf))
         surrogate.fit(data, target)
         return predictor(surrogate)
 
+    weakref.finalize(refit, shutil.rmtree, shelf, ignore_errors=True)
     return refit
 
 

@@ -118,3 +118,17 @@ def test_what_cannot_be_a_graph_is_refused_by_name() -> None:
         with pytest.raises(SurrogateError, match=crystal.id):
             pack([crystal], neighbours=4, cutoff=5.0)
     assert len(pack([], neighbours=4, cutoff=5.0)) == 0
+
+
+def test_positions_that_are_no_numbers_are_refused():
+    import numpy as np
+    import pytest
+
+    from matdisco.crystal import Crystal
+    from matdisco.errors import SurrogateError
+    from surrogates.graphs import atomic_numbers
+
+    spots = np.array([[0.0, np.nan, 0.0]])
+    broken = Crystal.from_arrays("broken", 3 * np.eye(3), ["Al"], spots)
+    with pytest.raises(SurrogateError, match="broken: a cell vector or an atom's"):
+        atomic_numbers(broken)
