@@ -42,6 +42,7 @@ from surrogates.pretraining import (
     split_by_system,
 )
 from surrogates.training import Examples, Schedule, evaluate, threads, train
+from surrogates.training_state import Resume
 
 _LEAST = 8
 """Records below which a network from scratch is not worth its name."""
@@ -116,6 +117,8 @@ class NetworkEnsemble:
     def save(self, folder: Path) -> None:
         """Write a checkpoint folder, in one step."""
         write(Path(folder), self._fitted().checkpoint(self.recipe, self.seed))
+        for stage in ("fit", "round"):
+            self._forget(stage)
 
     def describe(self) -> Mapping[str, str]:
         """Return name → text for cards and MLflow tags."""
@@ -161,9 +164,9 @@ class NetworkEnsemble:
         z = (labels - centre) / spread
         graphs = self._store().get(records.crystals)
         network = self._fresh(seed)
-        weights = np.random.default_rng([seed, 0]).poisson(
-            1.0, (recipe.members, len(learn))
-        )
+        weights = np.ones((recipe.members, len(learn)), dtype=np.int64)
+        if recipe.diversity == "bootstrap":
+            weights = np.random.default_rng([seed, 0]).poisson(1.0, weights.shape)
         history = train(
             network,
             Examples(graphs.take(learn), z[learn], weights),
@@ -172,12 +175,16 @@ class NetworkEnsemble:
                 recipe.learning_rate,
                 recipe.batch_size,
                 weight_decay=recipe.weight_decay,
+                average=recipe.average,
                 patience=recipe.patience,
+                loss=recipe.loss,
+                shape=recipe.schedule,
             ),
             seed=seed,
             stage="base" if recipe.pretrain else "fit",
             held_out=(graphs.take(judge), z[judge]),
             progress=progress,
+            resume=self._resume("base" if recipe.pretrain else "fit"),
         )
         state = State(
             target, centre, spread, Scale(), records.elements, records.content_hash,
@@ -213,6 +220,7 @@ class NetworkEnsemble:
         state = replace(state, base=print_)
         if home is not None:
             write(home, state.checkpoint(recipe, recipe.base_seed))
+            self._forget("base")
         self._base = state
         return state, history
 
@@ -259,10 +267,13 @@ class NetworkEnsemble:
                 recipe.batch_size,
                 weight_decay=recipe.weight_decay,
                 average=0.95,
+                loss=recipe.loss,
+                shape=recipe.schedule,
             ),
             seed=self.seed,
             stage="round",
             progress=progress,
+            resume=self._resume("round"),
         )
         state = State(
             base.target, base.centre, base.spread, base.scale,
@@ -289,6 +300,14 @@ class NetworkEnsemble:
         return shared_store(
             neighbours=self.recipe.neighbours, cutoff=self.recipe.cutoff
         )
+
+    def _resume(self, stage: str) -> Resume | None:
+        return None if self.folder is None else Resume(self.folder / f".{stage}")
+
+    def _forget(self, stage: str) -> None:
+        """Remove what only served to go on after a kill: the result is on disk."""
+        if (resume := self._resume(stage)) is not None:
+            resume.clear()
 
     def _fresh(self, seed: int) -> nn.Module:
         recipe = self.recipe

@@ -52,7 +52,7 @@ class State:
             logs: log variances, shape (S, n).
         """
         centre = means.mean(axis=0)
-        factors = (means - centre) / np.sqrt(len(means) - 1)
+        factors = (means - centre) / np.sqrt(max(len(means) - 1, 1))
         residual = np.sqrt(np.exp(logs).mean(axis=0))
         return Prediction(
             self.centre + self.spread * centre,

@@ -1,13 +1,14 @@
 """One training loop for all members of an ensemble at once.
 
 AdamW (Loshchilov and Hutter, ICLR 2019), one-cycle learning rate (Smith and Topin,
-arXiv:1708.07120), clipped gradients, an exponential moving average of the weights, and
-the β-NLL loss (Seitzer et al., ICLR 2022, arXiv:2203.09168). Randomness comes from the
-seed alone: the same seed, data and thread count give the same bits.
+arXiv:1708.07120) or cosine, clipped gradients and an exponential moving average of the
+weights. Randomness comes from the seed alone: the same seed, data and thread count give
+the same bits, also when the process was killed on the way.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,11 +21,11 @@ from torch import Tensor, nn
 from matdisco.errors import SurrogateError
 from surrogates.base import HistoryRow, Progress
 from surrogates.graphs import PackedGraphs
+from surrogates.losses import LOSSES
+from surrogates.networks.recipes import LossName, RateShape
 from surrogates.networks.segments import GraphBatch
+from surrogates.training_state import Resume, Running
 
-BETA = 0.5
-"""Exponent of the variance weight in the β-NLL: between the likelihood (0), which
-gives up on hard crystals, and squared error (1); the value its authors recommend."""
 _WARM = 0.2  # fraction of the steps in which the learning rate rises
 _CLIP = 1.0  # largest gradient norm of one member
 _CHUNK = 512  # graphs in one prediction batch
@@ -47,6 +48,10 @@ class Schedule:
     """Decay of the moving average of the weights, per step."""
     patience: float = 1.0
     """Stop after this fraction of the epochs without a better held-out loss."""
+    loss: LossName = "beta_nll"
+    """What is minimised (:mod:`surrogates.losses`)."""
+    shape: RateShape = "one_cycle"
+    """How the learning rate rises and falls."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +86,7 @@ def train(
     stage: str,
     held_out: tuple[PackedGraphs, np.ndarray] | None = None,
     progress: Progress | None = None,
+    resume: Resume | None = None,
 ) -> tuple[HistoryRow, ...]:
     """Train ``network`` in place; it ends with its averaged weights.
 
@@ -91,7 +97,8 @@ def train(
         seed: of the order of the records.
         stage: a word for the history, ``base`` or ``round``.
         held_out: graphs and standardised labels for early stopping; no gradient.
-        progress: called with each history row.
+        progress: called with each history row, those of a former life included.
+        resume: where states are left, to go on from after a kill.
 
     Returns:
         One row per epoch.
@@ -105,50 +112,90 @@ def train(
     optimizer = torch.optim.AdamW(
         parameters, lr=1.0, weight_decay=schedule.weight_decay, fused=True
     )
-    average = [p.detach().clone() for p in parameters]
-    history: list[HistoryRow] = []
-    best, best_epoch, best_weights = math.inf, 0, None
+    now = Running(parameters, optimizer, [p.detach().clone() for p in parameters])
+    print_ = "" if resume is None else _fingerprint(now, data, schedule, seed, held_out)
+    if resume is not None:
+        resume.load(now, print_)
+        for former in now.history:
+            _tell(progress, former)
     every = max(1, schedule.epochs // (4 * _PATIENCE_ROWS))
-    step = 0
-    for epoch in range(1, schedule.epochs + 1):
-        order = np.random.default_rng([seed, epoch]).permutation(n)
+    shape = RATES[schedule.shape]
+    while now.epoch < schedule.epochs and not _tired(now, schedule, held_out):
+        order = np.random.default_rng([seed, now.epoch + 1]).permutation(n)
         losses = []
         network.train()
         for rows in np.array_split(order, per_epoch):
-            rate = one_cycle(step / (per_epoch * schedule.epochs))
+            rate = shape(now.step / (per_epoch * schedule.epochs))
             optimizer.param_groups[0]["lr"] = rate * schedule.learning_rate
-            losses.append(_step(network, parameters, optimizer, data, np.sort(rows)))
-            step += 1
-            decay = min(schedule.average, step / (step + 10))
-            with torch.no_grad():
-                torch._foreach_lerp_(average, parameters, 1 - decay)
+            losses.append(_step(network, now, data, np.sort(rows), schedule))
+        now.epoch += 1
         row: dict[str, float | str] = {
             "stage": stage,
-            "epoch": epoch,
+            "epoch": now.epoch,
             "epochs": schedule.epochs,
             "loss": float(np.mean(losses)),
         }
         if not math.isfinite(float(row["loss"])):
             raise SurrogateError(
-                f"training diverged in epoch {epoch} (loss {row['loss']}); "
+                f"training diverged in epoch {now.epoch} (loss {row['loss']}); "
                 "lower learning_rate or look for broken labels"
             )
-        if held_out is not None and (epoch % every == 0 or epoch == schedule.epochs):
-            with _swapped(parameters, average):
-                mean, _ = evaluate(network, held_out[0], members)
-            error = float(np.abs(mean.mean(axis=0) - held_out[1]).mean())
-            row["held_out_mae"] = error
-            if error < best:
-                best, best_epoch = error, epoch
-                best_weights = [w.clone() for w in average]
-        history.append(row)
-        if progress is not None:
-            progress(row)
-        if held_out and epoch - best_epoch >= schedule.patience * schedule.epochs:
-            break
+        last = now.epoch == schedule.epochs
+        if held_out is not None and (now.epoch % every == 0 or last):
+            row["held_out_mae"] = _judge(network, now, held_out, members)
+        now.history.append(row)
+        if resume is not None:
+            resume.save(now, print_)
+        _tell(progress, row)
     with torch.no_grad():
-        torch._foreach_copy_(parameters, best_weights or average)
-    return tuple(history)
+        torch._foreach_copy_(parameters, now.best_weights or now.average)
+    return tuple(now.history)
+
+
+def _tell(progress: Progress | None, row: HistoryRow) -> None:
+    if progress is not None:
+        progress(row)
+
+
+def _tired(now: Running, schedule: Schedule, held_out: object) -> bool:
+    """Say whether the held-out error has not improved for too long."""
+    waited = now.epoch - now.best_epoch
+    return held_out is not None and waited >= schedule.patience * schedule.epochs
+
+
+def _judge(
+    network: nn.Module,
+    now: Running,
+    held_out: tuple[PackedGraphs, np.ndarray],
+    members: int,
+) -> float:
+    """Return the held-out error of the averaged weights; remember the best ones."""
+    with _swapped(now.parameters, now.average):
+        mean, _ = evaluate(network, held_out[0], members)
+    error = float(np.abs(mean.mean(axis=0) - held_out[1]).mean())
+    if error < now.best:
+        now.best, now.best_epoch = error, now.epoch
+        now.best_weights = [w.clone() for w in now.average]
+    return error
+
+
+def _fingerprint(
+    now: Running,
+    data: Examples,
+    schedule: Schedule,
+    seed: int,
+    held_out: tuple[PackedGraphs, np.ndarray] | None,
+) -> str:
+    """Hash all that a training's result depends on."""
+    seal = hashlib.sha256(repr((schedule, seed, torch.__version__)).encode())
+    packs = [data.graphs, *([held_out[0]] if held_out else [])]
+    arrays = [data.labels, data.weights, *([held_out[1]] if held_out else [])]
+    arrays += [a for p in packs for a in vars(p).values() if isinstance(a, np.ndarray)]
+    arrays += [p.detach().cpu().numpy() for p in now.parameters]
+    for array in arrays:
+        seal.update(repr((array.shape, array.dtype)).encode())
+        seal.update(np.ascontiguousarray(array).data)
+    return seal.hexdigest()
 
 
 def one_cycle(progress: float) -> float:
@@ -157,26 +204,25 @@ def one_cycle(progress: float) -> float:
     >>> [round(one_cycle(p), 3) for p in (0.0, 0.1, 0.2, 0.6, 1.0)]
     [0.05, 0.525, 1.0, 0.5, 0.0]
     """
-    if progress < _WARM:
-        return 0.05 + 0.95 * progress / _WARM
-    return 0.5 * (1 + math.cos(math.pi * (progress - _WARM) / (1 - _WARM)))
+    return _rise_and_fall(progress, _WARM)
 
 
-def beta_nll(
-    mean: Tensor, log_variance: Tensor, labels: Tensor, weights: Tensor
-) -> Tensor:
-    """Return the weighted β-NLL: mean over records, sum over members.
+def cosine(progress: float) -> float:
+    """Return the rate as a fraction of its peak: a short rise, then half a cosine.
 
-    Args:
-        mean: [S, g].
-        log_variance: [S, g].
-        labels: [g].
-        weights: [S, g].
+    >>> [round(cosine(p), 3) for p in (0.0, 0.01, 0.02, 0.51, 1.0)]
+    [0.05, 0.525, 1.0, 0.5, 0.0]
     """
-    variance = log_variance.exp()
-    nll = 0.5 * (log_variance + (labels - mean) ** 2 / variance)
-    weighted = weights * variance.detach() ** BETA * nll
-    return weighted.sum() / labels.shape[0]
+    return _rise_and_fall(progress, 0.02)
+
+
+def _rise_and_fall(progress: float, warm: float) -> float:
+    if progress < warm:
+        return 0.05 + 0.95 * progress / warm
+    return 0.5 * (1 + math.cos(math.pi * (progress - warm) / (1 - warm)))
+
+
+RATES = {"one_cycle": one_cycle, "cosine": cosine}
 
 
 def evaluate(
@@ -184,33 +230,39 @@ def evaluate(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and log variance of every member, each (S, n), float64."""
     network.eval()
+    device = next(network.parameters()).device
     means, logs = [np.zeros((members, 0))], [np.zeros((members, 0))]
     with torch.inference_mode():
         for first in range(0, len(graphs), _CHUNK):
             rows = np.arange(first, min(first + _CHUNK, len(graphs)))
-            mean, log = network(GraphBatch.of(graphs.take(rows), members))
-            means.append(mean.double().numpy())
-            logs.append(log.double().numpy())
+            mean, log = network(GraphBatch.of(graphs.take(rows), members, device))
+            means.append(mean.double().cpu().numpy())
+            logs.append(log.double().cpu().numpy())
     return np.concatenate(means, axis=1), np.concatenate(logs, axis=1)
 
 
 def _step(
     network: nn.Module,
-    parameters: list[Tensor],
-    optimizer: torch.optim.Optimizer,
+    now: Running,
     data: Examples,
     rows: np.ndarray,
+    schedule: Schedule,
 ) -> float:
     members = int(data.weights.shape[0])
-    batch = GraphBatch.of(data.graphs.take(rows), members)
+    device = now.parameters[0].device
+    batch = GraphBatch.of(data.graphs.take(rows), members, device)
+    labels = torch.from_numpy(data.labels[rows].astype(np.float32)).to(device)
+    weights = torch.from_numpy(data.weights[:, rows].astype(np.float32)).to(device)
     mean, log_variance = network(batch)
-    labels = torch.from_numpy(data.labels[rows].astype(np.float32))
-    weights = torch.from_numpy(data.weights[:, rows].astype(np.float32))
-    loss = beta_nll(mean, log_variance, labels, weights)
-    optimizer.zero_grad(set_to_none=True)
+    loss = LOSSES[schedule.loss](mean, log_variance, labels, weights)
+    now.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
-    _clip_members(parameters)
-    optimizer.step()
+    _clip_members(now.parameters)
+    now.optimizer.step()
+    now.step += 1
+    decay = min(schedule.average, now.step / (now.step + 10))
+    with torch.no_grad():
+        torch._foreach_lerp_(now.average, now.parameters, 1 - decay)
     return loss.item() / members
 
 

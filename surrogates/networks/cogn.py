@@ -15,6 +15,7 @@ from torch.nn.functional import silu
 from typing_extensions import override
 
 from surrogates.networks.layers import (
+    SILU_GAIN,
     Atoms,
     Distances,
     MeanVarianceHead,
@@ -28,20 +29,30 @@ class CoGNBlock(MemberPassing):
     r"""One update of edges, then of nodes.
 
     .. math::
-        e'_{ij} &= e_{ij} + D\,\mathrm{silu}(A h_i + B h_j + C e_{ij}) \\
+        e'_{ij} &= e_{ij} + D\,\mathrm{silu}(\ldots\mathrm{silu}(A h_i + B h_j
+                   + C e_{ij})) \\
         h'_i &= h_i + V\,\mathrm{silu}(U [h_i, \tfrac1k \sum_j w_{ij} e'_{ij}])
 
     Shapes: h [S, n, F], e [S, edges, F].
     """
 
     def __init__(
-        self, members: int, width: int, bonds: float, generator: torch.Generator
+        self,
+        members: int,
+        width: int,
+        edge_layers: int,
+        bonds: float,
+        generator: torch.Generator,
     ) -> None:
         super().__init__()
         self.bonds = bonds
         self.receiver = MemberLinear(members, width, width, generator)
         self.sender = MemberLinear(members, width, width, generator)
         self.edge = MemberLinear(members, width, width, generator)
+        self.edge_inner = nn.ModuleList(
+            MemberLinear(members, width, width, generator, gain=SILU_GAIN)
+            for _ in range(edge_layers - 2)
+        )
         self.edge_out = MemberLinear(members, width, width, generator, gain=0.7)
         self.node = MemberLinear(members, 2 * width, width, generator)
         self.node_out = MemberLinear(members, width, width, generator, gain=0.7)
@@ -50,7 +61,10 @@ class CoGNBlock(MemberPassing):
     def forward(self, h: Tensor, e: Tensor, batch: GraphBatch) -> tuple[Tensor, Tensor]:
         near = batch.receivers.gather(self.receiver(h))  # [S, edges, F]
         far = batch.senders.gather(self.sender(h))  # [S, edges, F]
-        e = e + self.edge_out(silu(near + far + self.edge(e)))  # [S, edges, F]
+        inner = silu(near + far + self.edge(e))  # [S, edges, F]
+        for layer in self.edge_inner:
+            inner = silu(layer(inner))
+        e = e + self.edge_out(inner)
         summed = self.pass_messages(batch, edge=e) / self.bonds  # [S, n, F]
         update = self.node(torch.cat([h, summed], dim=-1))
         return h + self.node_out(silu(update)), e
@@ -67,6 +81,7 @@ class CoGN(nn.Module):
         members: S.
         width: F, channels of nodes and edges.
         blocks: number of updates.
+        edge_layers: layers of each block's edge map, 2 or more.
         bins: distance Gaussians of each kind.
         cutoff: last distance Gaussian, Å.
         bonds: typical number of neighbours; divides the sums.
@@ -79,6 +94,7 @@ class CoGN(nn.Module):
         members: int,
         width: int,
         blocks: int,
+        edge_layers: int,
         bins: int,
         cutoff: float,
         bonds: float,
@@ -89,7 +105,8 @@ class CoGN(nn.Module):
         self.distances = Distances(bins, cutoff)
         self.bond = MemberLinear(members, self.distances.width, width, generator)
         self.blocks = nn.ModuleList(
-            CoGNBlock(members, width, bonds, generator) for _ in range(blocks)
+            CoGNBlock(members, width, edge_layers, bonds, generator)
+            for _ in range(blocks)
         )
         self.head = MeanVarianceHead(members, width, generator)
 

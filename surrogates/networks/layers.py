@@ -20,6 +20,10 @@ from surrogates.featurizers.elements import radii, standard_table
 from surrogates.graphs import MAX_Z
 from surrogates.networks.segments import GraphBatch, Segments
 
+SILU_GAIN = 1.68
+"""Keeps the variance through a deep stack: silu of a unit normal has mean square
+0.356, and 1.68 is one over its root."""
+
 
 class MemberLinear(nn.Module):
     """S affine maps at once: [S, n, inputs] → [S, n, outputs].

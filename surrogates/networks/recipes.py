@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from surrogates.base import Surrogate
 
 
+LossName = Literal["beta_nll", "laplace"]
+"""What training minimises (:mod:`surrogates.losses`)."""
+RateShape = Literal["one_cycle", "cosine"]
+"""How the learning rate rises and falls (:mod:`surrogates.training`)."""
+
+
 class _Network(Recipe):
     width: int = Field(32, ge=4, le=512)
     """Channels of each node and edge."""
@@ -30,6 +36,8 @@ class CoGNRecipe(_Network):
 
     kind: Literal["cogn"] = "cogn"
     """Selects this network."""
+    edge_layers: int = Field(2, ge=2, le=8)
+    """Layers of the map that updates an edge; the paper has 5."""
 
     def build(
         self, *, members: int, cutoff: float, bonds: float, generator: torch.Generator
@@ -39,7 +47,8 @@ class CoGNRecipe(_Network):
 
         return CoGN(
             members=members, width=self.width, blocks=self.blocks,
-            bins=self.distance_bins, cutoff=cutoff, bonds=bonds, generator=generator,
+            edge_layers=self.edge_layers, bins=self.distance_bins, cutoff=cutoff,
+            bonds=bonds, generator=generator,
         )  # fmt: skip
 
 
@@ -78,8 +87,11 @@ class NetworkEnsembleRecipe(Recipe):
     """Selects this surrogate."""
     network: AnyNetwork = Field(default_factory=CoGNRecipe)
     """The architecture of every member."""
-    members: int = Field(8, ge=2, le=64)
-    """Networks in the ensemble."""
+    members: int = Field(8, ge=1, le=64)
+    """Networks in the ensemble; one alone has no disagreement to show."""
+    diversity: Literal["bootstrap", "seed"] = "bootstrap"
+    """What tells the members apart: initial weights and resampled records, or initial
+    weights alone (each member learns from every record: more accurate, less spread)."""
     neighbours: int | None = Field(12, ge=1, le=64)
     """k of the nearest-neighbour graph; null takes all atoms within ``cutoff``."""
     cutoff: float = Field(8.0, gt=1.5, le=15.0)
@@ -87,7 +99,15 @@ class NetworkEnsembleRecipe(Recipe):
     epochs: int = Field(60, ge=1)
     """Passes over the pretraining data, or over all data without pretraining."""
     learning_rate: float = Field(5e-3, gt=0, le=0.1)
-    """Peak of the one-cycle schedule."""
+    """Peak of the schedule."""
+    schedule: RateShape = "one_cycle"
+    """Rise over a fifth of the steps and fall over the rest, or a short rise and half a
+    cosine."""
+    loss: LossName = "beta_nll"
+    """Likelihood weighted towards squared error, or absolute error with a Laplace
+    scale: the latter where the mean absolute error is what counts."""
+    average: float = Field(0.99, ge=0, lt=1)
+    """Decay of the moving average of the weights, per step."""
     batch_size: int = Field(64, ge=1)
     """Crystals in a step."""
     weight_decay: float = Field(1e-3, ge=0, le=1)
@@ -119,6 +139,8 @@ class NetworkEnsembleRecipe(Recipe):
     @model_validator(mode="after")
     def _members_left(self) -> Self:
         out = round(self.left_out * self.members)
+        if self.pretrain is None:
+            return self
         if not 1 <= out < self.members:
             raise ValueError(
                 f"left_out {self.left_out} of {self.members} members is {out}; "

@@ -33,7 +33,13 @@ class Segments:
     """Number of segments per member."""
 
     @classmethod
-    def of(cls, index: np.ndarray, n_segments: int, members: int) -> Segments:
+    def of(
+        cls,
+        index: np.ndarray,
+        n_segments: int,
+        members: int,
+        device: torch.device | str = "cpu",
+    ) -> Segments:
         """Group rows by ``index`` (shape (rows,), any order)."""
         n = len(index)
         order = np.argsort(index, kind="stable")
@@ -41,9 +47,9 @@ class Segments:
         member = np.arange(members)[:, None]
         ends = np.append((starts[None] + n * member).reshape(-1), n * members)
         return cls(
-            torch.from_numpy((order[None] + n * member).reshape(-1)),
-            torch.from_numpy(ends),
-            torch.from_numpy(index),
+            torch.from_numpy((order[None] + n * member).reshape(-1)).to(device),
+            torch.from_numpy(ends).to(device),
+            torch.from_numpy(index).to(device),
             n_segments,
         )
 
@@ -128,21 +134,21 @@ class GraphBatch:
     """Nodes by graph."""
 
     @classmethod
-    def of(cls, pack: PackedGraphs, members: int) -> GraphBatch:
-        """Turn packed graphs into tensors."""
+    def of(
+        cls, pack: PackedGraphs, members: int, device: torch.device | str = "cpu"
+    ) -> GraphBatch:
+        """Turn packed graphs into tensors on ``device``."""
         n = len(pack.numbers)
-        graph = np.arange(len(pack))
+        owner = np.repeat(np.arange(len(pack)), np.diff(pack.node_offsets))
         first = np.repeat(pack.node_offsets[:-1], np.diff(pack.edge_offsets))
         return cls(
-            torch.from_numpy(pack.numbers),
-            torch.from_numpy(pack.distance),
-            torch.from_numpy(pack.weight),
-            torch.from_numpy(pack.share),
-            Segments.of(pack.source + first, n, members),
-            Segments.of(pack.target + first, n, members),
-            Segments.of(
-                np.repeat(graph, np.diff(pack.node_offsets)), len(pack), members
-            ),
+            torch.from_numpy(pack.numbers).to(device),
+            torch.from_numpy(pack.distance).to(device),
+            torch.from_numpy(pack.weight).to(device),
+            torch.from_numpy(pack.share).to(device),
+            Segments.of(pack.source + first, n, members, device),
+            Segments.of(pack.target + first, n, members, device),
+            Segments.of(owner, len(pack), members, device),
         )
 
     @property
