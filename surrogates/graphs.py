@@ -18,14 +18,15 @@ import numpy as np
 
 from matdisco.crystal import Crystal
 from matdisco.errors import DataError, SurrogateError
-from surrogates.neighbors import nearest, within
+from surrogates.neighbors import NeighborLists, has_kernels, nearest, within
 
 SAME_DISTANCE = 1e-4
 """Å. Distances closer than this count as one shell: above the noise of coordinates
 with five decimals, below anything that a prediction feels."""
 MAX_Z = 103
 """Heaviest element that has descriptors (lawrencium)."""
-_DEPTH = 12  # refinement steps at most; a network with fewer layers sees less
+DEPTH = 12
+"""Refinement steps at most; a network with fewer layers sees less."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +49,9 @@ class PackedGraphs:
     """Where each graph's nodes start, shape (g + 1,), int64."""
     edge_offsets: np.ndarray
     """Where each graph's edges start, shape (g + 1,), int64."""
+    vector: np.ndarray | None = None
+    """From receiver to sender, Å, shape (e, 3), float32; None in merged graphs, whose
+    edges stand for bonds of several directions."""
 
     def __len__(self) -> int:
         return len(self.node_offsets) - 1
@@ -66,6 +70,7 @@ class PackedGraphs:
             self.weight[edges],
             node_offsets,
             edge_offsets,
+            None if self.vector is None else self.vector[edges],
         )
 
     @classmethod
@@ -84,11 +89,16 @@ class PackedGraphs:
             joined("weight"),
             _joined([p.node_offsets for p in packs]),
             _joined([p.edge_offsets for p in packs]),
+            None if packs[0].vector is None else joined("vector"),
         )
 
 
 def pack(
-    crystals: Sequence[Crystal], *, neighbours: int | None, cutoff: float
+    crystals: Sequence[Crystal],
+    *,
+    neighbours: int | None,
+    cutoff: float,
+    vectors: bool = False,
 ) -> PackedGraphs:
     """Build the graphs of ``crystals``.
 
@@ -96,40 +106,19 @@ def pack(
         crystals: ordered crystals; any number, also none.
         neighbours: k of the k-nearest list, or None for all within ``cutoff``.
         cutoff: radius in Å where ``neighbours`` is None.
+        vectors: keep every atom and bond, and each bond's vector.
 
     Raises:
         SurrogateError: a crystal is disordered, broken or holds an unknown element.
     """
-    sizes, counts = [], []
-    columns: list[list[np.ndarray]] = [[], [], [], [], []]
-    first = 0
-    for crystal in crystals:
-        numbers = atomic_numbers(crystal)
-        found = (
-            within(crystal, cutoff)
-            if neighbours is None
-            else nearest(crystal, neighbours)
-        )
-        sizes.append(len(numbers))
-        counts.append(len(found.distances))
-        arrays = (
-            numbers,
-            found.neighbors + first,
-            found.centers + first,
-            found.distances,
-            found.weights,
-        )
-        for column, array in zip(columns, arrays, strict=True):
-            column.append(array)
-        first += len(numbers)
-    if not sizes:
-        empty, start = np.zeros(0), np.zeros(1, dtype=np.int64)
-        none, single = empty.astype(np.int64), empty.astype(np.float32)
-        return PackedGraphs(none, single, none, none, single, single, start, start)
-    numbers, source, target, distance, weight = (np.concatenate(c) for c in columns)
-    return _merged(
-        numbers, source, target, distance, weight, np.array(sizes), np.array(counts)
+    numbers = [atomic_numbers(c) for c in crystals]
+    flat = np.concatenate([np.zeros(0, np.int64), *numbers])
+    lists = (
+        within(crystals, cutoff)
+        if neighbours is None
+        else nearest(crystals, neighbours)
     )
+    return _separate(crystals, flat, lists) if vectors else merged(flat, lists)
 
 
 def atomic_numbers(crystal: Crystal) -> np.ndarray:
@@ -158,7 +147,7 @@ def atomic_numbers(crystal: Crystal) -> np.ndarray:
             f"crystal {crystal.id}: holds a species that is no element "
             f"({crystal.formula})"
         ) from error
-    if not ((numbers >= 1) & (numbers <= MAX_Z)).all():
+    if not 1 <= numbers.min() <= numbers.max() <= MAX_Z:
         odd = int(numbers[(numbers < 1) | (numbers > MAX_Z)][0])
         raise SurrogateError(
             f"crystal {crystal.id}: element with atomic number {odd} is unknown here; "
@@ -167,80 +156,65 @@ def atomic_numbers(crystal: Crystal) -> np.ndarray:
     return numbers
 
 
-def _merged(
-    numbers: np.ndarray,
-    source: np.ndarray,
-    target: np.ndarray,
-    distance: np.ndarray,
-    weight: np.ndarray,
-    sizes: np.ndarray,
-    counts: np.ndarray,
+def merged(
+    numbers: np.ndarray, lists: NeighborLists, *, compiled: bool | None = None
 ) -> PackedGraphs:
-    """Merge equivalent atoms and parallel bonds; edges come sorted by target."""
-    n_graphs = len(sizes)
-    atom_graph = np.repeat(np.arange(n_graphs), sizes)
-    shell, shell_distance = _shells(np.repeat(np.arange(n_graphs), counts), distance)
-    ends = np.searchsorted(target, np.arange(len(numbers) + 1))
-    colour = _mix(numbers.astype(np.uint64))
-    n_classes = 0
-    for _ in range(_DEPTH):
-        token = _mix(colour[source] ^ _mix(shell + np.uint64(1 << 32)))
-        total = np.concatenate([np.zeros(1, np.uint64), np.cumsum(token)])[ends]
-        colour = _mix(colour + _mix(total[1:] - total[:-1]))
-        _, first, inverse, size = np.unique(
-            np.stack([atom_graph.astype(np.uint64), colour]),
-            axis=1, return_index=True, return_inverse=True, return_counts=True,
-        )  # fmt: skip
-        if len(first) == n_classes:
-            break
-        n_classes = len(first)
-    class_of = inverse.reshape(-1)
-    chosen = np.zeros(len(numbers), dtype=bool)
-    chosen[first] = True
-    kept = chosen[target]
-    keys = np.stack([class_of[target[kept]], class_of[source[kept]], shell[kept]])
-    keys, at, back = np.unique(
-        keys.astype(np.int64), axis=1, return_index=True, return_inverse=True
-    )
-    bonds = np.bincount(back.reshape(-1), weights=weight[kept], minlength=keys.shape[1])
-    class_graph = atom_graph[first]
-    node_offsets = np.searchsorted(class_graph, np.arange(n_graphs + 1))
-    edge_graph = class_graph[keys[0]]
+    """Merge equivalent atoms and parallel bonds.
+
+    Args:
+        numbers: atomic number of every atom of every crystal.
+        lists: their bonds.
+        compiled: whether numba is used; None asks
+            :func:`surrogates.neighbors.has_kernels`.
+    """
+    if not (has_kernels() if compiled is None else compiled):
+        from surrogates.plain_merge import merge as plain
+
+        return plain(numbers, lists)
+    from surrogates.kernels import merge
+
+    n, e, g = len(numbers), len(lists.distances), len(lists)
+    nodes = np.empty(n, np.int64), np.empty(n, np.float32)
+    edges = (
+        np.empty(e, np.int64), np.empty(e, np.int64), np.empty(e, np.float32),
+        np.empty(e, np.float32),
+    )  # fmt: skip
+    offsets = np.zeros(g + 1, np.int64), np.zeros(g + 1, np.int64)
+    merge(
+        numbers, lists.atom_offsets, lists.centers, lists.neighbors, lists.distances,
+        lists.weights, lists.edge_offsets, SAME_DISTANCE, DEPTH, *nodes, *edges,
+        *offsets,
+    )  # fmt: skip
+    # copies: a few merged edges should not keep the room of all
     return PackedGraphs(
-        numbers[first],
-        (size / sizes[class_graph]).astype(np.float32),
-        keys[1] - node_offsets[edge_graph],
-        keys[0] - node_offsets[edge_graph],
-        shell_distance[kept][at].astype(np.float32),
-        bonds.astype(np.float32),
-        node_offsets,
-        np.searchsorted(edge_graph, np.arange(n_graphs + 1)),
+        *(a[: offsets[0][-1]].copy() for a in nodes),
+        *(a[: offsets[1][-1]].copy() for a in edges),
+        *offsets,
     )
 
 
-def _shells(graph: np.ndarray, distance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return each edge's shell number within its graph and that shell's distance."""
-    order = np.lexsort((distance, graph))
-    sorted_graph, sorted_distance = graph[order], distance[order]
-    new = np.ones(len(order), dtype=bool)
-    new[1:] = (np.diff(sorted_graph) > 0) | (np.diff(sorted_distance) > SAME_DISTANCE)
-    number = np.cumsum(new) - 1  # over all graphs
-    mean = np.bincount(number, weights=sorted_distance) / np.bincount(number)
-    starts = number[np.searchsorted(sorted_graph, sorted_graph)]
-    shell = np.empty(len(order), dtype=np.uint64)
-    value = np.empty(len(order))
-    shell[order] = (number - starts).astype(np.uint64)
-    value[order] = mean[number]
-    return shell, value
-
-
-def _mix(x: np.ndarray) -> np.ndarray:
-    """Scramble 64-bit integers (the finaliser of SplitMix64, Steele et al. 2014)."""
-    x = x.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    mixed: np.ndarray = x ^ (x >> np.uint64(31))
-    return mixed
+def _separate(
+    crystals: Sequence[Crystal], numbers: np.ndarray, lists: NeighborLists
+) -> PackedGraphs:
+    """Return unmerged graphs with bond vectors, edges sorted by target."""
+    edges = np.diff(lists.edge_offsets)
+    cells = np.array([c.structure.lattice.matrix for c in crystals]).reshape(-1, 3, 3)
+    spots = np.array([s.coords for c in crystals for s in c.structure.sites])
+    shift = np.einsum("ex,exy->ey", lists.images, np.repeat(cells, edges, axis=0))
+    first = np.repeat(lists.atom_offsets[:-1], edges)
+    vector = spots[lists.neighbors + first] - spots[lists.centers + first] + shift
+    sizes = np.diff(lists.atom_offsets)
+    return PackedGraphs(
+        numbers,
+        np.repeat((1.0 / np.maximum(sizes, 1)).astype(np.float32), sizes),
+        lists.neighbors.astype(np.int64),
+        lists.centers.astype(np.int64),
+        lists.distances.astype(np.float32),
+        lists.weights.astype(np.float32),
+        lists.atom_offsets,
+        lists.edge_offsets,
+        vector.astype(np.float32),
+    )
 
 
 def _spans(offsets: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

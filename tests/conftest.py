@@ -10,6 +10,10 @@ import pytest
 import yaml
 from campaign_files import small_campaign
 
+# compiled loops are tested where they are asked for; elsewhere they would cost each of
+# the many short processes a second
+os.environ.setdefault("MATDISCO_COMPILED", "0")
+
 ROOT = Path(__file__).resolve().parents[1]
 SUPPORT = ROOT / "tests" / "support"
 os.environ["PYTHONPATH"] = os.pathsep.join(

@@ -31,7 +31,7 @@ PUBLISHED = {
 
 
 def records(data: Path) -> tuple[Dataset, np.ndarray]:
-    """Return all crystals with label ``e_form`` and the fold in which each is tested."""
+    """Return all crystals with label ``e_form`` and the fold that tests each."""
     frame = pd.read_parquet(data / "perovskites" / "data.parquet")
     crystals = tuple(
         Crystal.from_arrays(

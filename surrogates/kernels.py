@@ -1,0 +1,404 @@
+"""Compiled loops over packed arrays; importing this file imports numba.
+
+The periodic search enumerates lattice points in a sphere exactly (Fincke and Pohst,
+Math. Comp. 44, 463 (1985)): with the cell in triangular form the condition
+|r + n L| ≤ R is three nested intervals for the integers n, so the innermost loop visits
+true neighbours and nothing else. Rows run along the shortest cell vector, which makes
+them few and long. No neighbour is missed in a cell of any shape, and there are no bins
+to tune.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numba
+import numpy as np
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def _jit(function: _F) -> _F:
+    try:
+        compiled: _F = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+    except (
+        RuntimeError
+    ):  # no folder can hold the compiled code: compile in each process
+        compiled = numba.njit(nogil=True, error_model="numpy")(function)
+    return compiled
+
+
+@_jit
+def _triangular(cell: np.ndarray, axes: np.ndarray, out: np.ndarray) -> None:
+    """Order the axes by length and write the cell as a lower triangle to ``out``."""
+    length = np.empty(3)
+    for a in range(3):
+        x, y, z = cell[a, 0], cell[a, 1], cell[a, 2]
+        length[a] = x * x + y * y + z * z
+        axes[a] = a
+    for a in range(2):
+        for b in range(2 - a):
+            if length[axes[b]] > length[axes[b + 1]]:
+                axes[b], axes[b + 1] = axes[b + 1], axes[b]
+    unit = np.zeros((3, 3))
+    for a in range(3):
+        x, y, z = cell[axes[a], 0], cell[axes[a], 1], cell[axes[a], 2]
+        for b in range(a):
+            along = x * unit[b, 0] + y * unit[b, 1] + z * unit[b, 2]
+            x -= along * unit[b, 0]
+            y -= along * unit[b, 1]
+            z -= along * unit[b, 2]
+            out[a, b] = along
+        height = math.sqrt(x * x + y * y + z * z)
+        unit[a, 0], unit[a, 1], unit[a, 2] = x / height, y / height, z / height
+        out[a, a] = height
+
+
+@_jit
+def _half(
+    low: np.ndarray,
+    axes: np.ndarray,
+    spots: np.ndarray,
+    radius: float,
+    pairs: np.ndarray,
+    far: np.ndarray,
+) -> int:
+    """List each pair within ``radius`` once: i, j, n0, n1, n2 and the distance.
+
+    Returns the number found, which may exceed the room in ``pairs`` and ``far``: then
+    the first ones are there and the caller asks again with more room.
+    """
+    n_atoms, room, found = len(spots), len(far), 0
+    r2 = radius * radius
+    ax, bx, by = low[0, 0], low[1, 0], low[1, 1]
+    cx, cy, cz = low[2, 0], low[2, 1], low[2, 2]
+    for i in range(n_atoms):
+        for j in range(i, n_atoms):
+            fa = spots[j, axes[0]] - spots[i, axes[0]]
+            fb = spots[j, axes[1]] - spots[i, axes[1]]
+            fc = spots[j, axes[2]] - spots[i, axes[2]]
+            first = math.ceil(-radius / cz - fc)
+            if i == j:
+                first = 0
+            for nc in range(first, math.floor(radius / cz - fc) + 1):
+                c = fc + nc
+                z2 = c * cz * c * cz
+                if z2 > r2:
+                    continue
+                span = math.sqrt(r2 - z2) / by
+                mid = -fb - c * cy / by
+                first_b = math.ceil(mid - span)
+                if i == j and nc == 0:
+                    first_b = 0
+                for nb in range(first_b, math.floor(mid + span) + 1):
+                    b = fb + nb
+                    y = b * by + c * cy
+                    yz2 = z2 + y * y
+                    if yz2 > r2:
+                        continue
+                    span_a = math.sqrt(r2 - yz2) / ax
+                    shift = b * bx + c * cx
+                    mid_a = -fa - shift / ax
+                    first_a = math.ceil(mid_a - span_a)
+                    if i == j and nc == 0 and nb == 0:
+                        first_a = 1
+                    for na in range(first_a, math.floor(mid_a + span_a) + 1):
+                        if found < room:
+                            x = (fa + na) * ax + shift
+                            far[found] = math.sqrt(x * x + yz2)
+                            pairs[found, 0] = i
+                            pairs[found, 1] = j
+                            pairs[found, 2 + axes[0]] = na
+                            pairs[found, 2 + axes[1]] = nb
+                            pairs[found, 2 + axes[2]] = nc
+                        found += 1
+    return found
+
+
+@_jit
+def _kth(values: np.ndarray, low: int, high: int, k: int) -> float:
+    """Return the k-th smallest in [low, high); reorders (Hoare's selection)."""
+    at = low + k - 1
+    high -= 1
+    while low < high:
+        pivot = values[(low + high) // 2]
+        i, j = low, high
+        while i <= j:
+            while values[i] < pivot:
+                i += 1
+            while values[j] > pivot:
+                j -= 1
+            if i <= j:
+                values[i], values[j] = values[j], values[i]
+                i += 1
+                j -= 1
+        if at <= j:
+            high = j
+        elif at >= i:
+            low = i
+        else:
+            break
+    return values[at]  # type: ignore[no-any-return]
+
+
+@_jit
+def _limits(
+    pairs: np.ndarray, far: np.ndarray, found: int, n_atoms: int, k: int,
+    kth: np.ndarray,
+) -> float:  # fmt: skip
+    """Write each atom's k-th distance; return the largest, or 0 if one has fewer."""
+    start = np.zeros(n_atoms + 1, np.int64)
+    for p in range(found):
+        start[pairs[p, 0] + 1] += 1
+        start[pairs[p, 1] + 1] += 1
+    for i in range(n_atoms):
+        if start[i + 1] < k:
+            return 0.0
+        start[i + 1] += start[i]
+    values = np.empty(2 * found)
+    for p in range(found):  # start[i] moves to the end of i's distances
+        for side in range(2):
+            i = pairs[p, side]
+            values[start[i]] = far[p]
+            start[i] += 1
+    largest, low = 0.0, 0
+    for i in range(n_atoms):
+        kth[i] = _kth(values, low, start[i], k)
+        low = start[i]
+        largest = max(largest, kth[i])
+    return largest
+
+
+@_jit
+def search(
+    cells: np.ndarray, spots: np.ndarray, atoms: np.ndarray, radius: float, k: int,
+    fade: float, grow: float, largest: float, close: float, first: int,
+    edges: np.ndarray, images: np.ndarray, distances: np.ndarray,
+    rims: np.ndarray, ends: np.ndarray,
+) -> tuple[int, int, int]:  # fmt: skip
+    """Fill the output arrays with both directions of all edges, crystal by crystal.
+
+    With ``k`` = 0 all pairs within ``radius``; else, for every atom, all neighbours up
+    to ``fade`` times its k-th distance, which goes to ``rims``.
+
+    Returns:
+        The next crystal, the number of edges written, and a state: 0 done, 1 the output
+        is full, 2 two atoms of the next crystal are closer than ``close``, 3 the next
+        crystal has fewer than k neighbours within ``largest``.
+    """
+    begin = 0
+    axes, low = np.empty(3, np.int64), np.empty((3, 3))
+    pairs, far = np.empty((4096, 5), np.int32), np.empty(4096)
+    for g in range(first, len(cells)):
+        here = spots[atoms[g] : atoms[g + 1]]
+        n_atoms = len(here)
+        _triangular(cells[g], axes, low)
+        reach = radius
+        if k > 0:
+            volume = low[0, 0] * low[1, 1] * low[2, 2]
+            reach = (
+                1.12
+                * fade
+                * (3 * (k + 1) * volume / (4 * math.pi * n_atoms)) ** (1 / 3)
+            )
+        kth = rims[atoms[g] : atoms[g + 1]]
+        while True:
+            found = _half(low, axes, here, reach, pairs, far)
+            if found > len(far):
+                pairs, far = np.empty((2 * found, 5), np.int32), np.empty(2 * found)
+                continue
+            if k == 0:
+                break
+            limit = fade * _limits(pairs, far, found, n_atoms, k, kth)
+            if limit == 0.0:
+                reach *= grow
+                if reach > largest:
+                    return g, begin, 3
+            elif limit <= reach:
+                break
+            else:
+                reach = limit + 1e-6
+        cursor = np.zeros(n_atoms + 1, np.int64)
+        for p in range(found):
+            if far[p] < close:
+                return g, begin, 2
+            i, j = pairs[p, 0], pairs[p, 1]
+            if k == 0 or far[p] < fade * kth[i]:
+                cursor[i + 1] += 1
+            if k == 0 or far[p] < fade * kth[j]:
+                cursor[j + 1] += 1
+        cursor[0] = begin
+        for i in range(n_atoms):
+            cursor[i + 1] += cursor[i]
+        begin = cursor[n_atoms]
+        if begin > len(distances):
+            return g, cursor[0], 1
+        for p in range(found):
+            i, j = pairs[p, 0], pairs[p, 1]
+            if k == 0 or far[p] < fade * kth[i]:
+                e = cursor[i]
+                cursor[i] += 1
+                edges[0, e], edges[1, e], distances[e] = i, j, far[p]
+                for x in range(3):
+                    images[e, x] = pairs[p, 2 + x]
+            if k == 0 or far[p] < fade * kth[j]:
+                e = cursor[j]
+                cursor[j] += 1
+                edges[0, e], edges[1, e], distances[e] = j, i, far[p]
+                for x in range(3):
+                    images[e, x] = -pairs[p, 2 + x]
+        ends[g + 1] = begin
+    return len(cells), begin, 0
+
+
+@_jit
+def _mixed(x: np.uint64) -> np.uint64:
+    """Scramble 64 bits (the finaliser of SplitMix64, Steele et al. 2014)."""
+    x = x + np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+@_jit
+def _sorted(keys: np.ndarray, order: np.ndarray, n: int) -> None:
+    """Order the first n numbers of ``order`` by their keys, stably (merge sort).
+
+    NumPy's sorts would triple the time that this file takes to compile.
+    """
+    other = np.empty(n, np.int64)
+    for at in range(n):
+        order[at] = at
+    step = 1
+    while step < n:
+        for low in range(0, n, 2 * step):
+            middle, high = min(low + step, n), min(low + 2 * step, n)
+            i, j = low, middle
+            for at in range(low, high):
+                if i < middle and (j >= high or keys[order[i]] <= keys[order[j]]):
+                    other[at] = order[i]
+                    i += 1
+                else:
+                    other[at] = order[j]
+                    j += 1
+        for at in range(n):
+            order[at] = other[at]
+        step *= 2
+
+
+@_jit
+def _shells(
+    far: np.ndarray, begin: int, end: int, same: float, order: np.ndarray,
+    shell: np.ndarray, means: np.ndarray,
+) -> int:  # fmt: skip
+    """Sort distances into shells no wider than ``same`` apart; return how many."""
+    s, members, last = -1, 0, -math.inf
+    keys = far[begin:end]
+    _sorted(keys, order, end - begin)
+    for at in range(end - begin):
+        e = order[at]
+        if keys[e] - last > same:
+            if s >= 0:
+                means[s] /= members
+            s, members = s + 1, 0
+            means[s] = 0.0
+        last = keys[e]
+        means[s] += last
+        members += 1
+        shell[e] = s
+    if s >= 0:
+        means[s] /= members
+    return s + 1
+
+
+@_jit
+def _classes(colour: np.ndarray, order: np.ndarray, of: np.ndarray) -> int:
+    """Give equal colours one number, in the order of first atoms; return how many."""
+    size = len(colour)
+    _sorted(colour, order, size)
+    for at in range(size):  # stable: a run's first is its least
+        a = order[at]
+        same = at > 0 and colour[a] == colour[order[at - 1]]
+        of[a] = of[order[at - 1]] if same else a
+    n = 0
+    for a in range(size):
+        if of[a] == a:
+            of[a] = n
+            n += 1
+        else:
+            of[a] = of[of[a]]
+    return n
+
+
+@_jit
+def merge(
+    numbers: np.ndarray, atoms: np.ndarray, centers: np.ndarray, neighbors: np.ndarray,
+    distances: np.ndarray, weights: np.ndarray, ends: np.ndarray, same: float,
+    depth: int, out_numbers: np.ndarray, out_share: np.ndarray, out_source: np.ndarray,
+    out_target: np.ndarray, out_distance: np.ndarray, out_weight: np.ndarray,
+    node_offsets: np.ndarray, edge_offsets: np.ndarray,
+) -> None:  # fmt: skip
+    """Merge equivalent atoms and parallel bonds (:mod:`surrogates.graphs`)."""
+    n_nodes, n_edges = 0, 0
+    for g in range(len(atoms) - 1):
+        size, begin, n_here = atoms[g + 1] - atoms[g], ends[g], ends[g + 1] - ends[g]
+        order = np.empty(max(n_here, size), np.int64)
+        shell, means = np.empty(n_here, np.int64), np.empty(n_here)
+        n_shells = _shells(distances, begin, ends[g + 1], same, order, shell, means)
+        tokens = np.empty(n_shells, np.uint64)
+        for s in range(n_shells):
+            tokens[s] = _mixed(np.uint64(s) + np.uint64(1 << 32))
+        colour, total = np.empty(size, np.uint64), np.empty(size, np.uint64)
+        of, n = np.zeros(size, np.int64), 0
+        for a in range(size):
+            colour[a] = _mixed(np.uint64(numbers[atoms[g] + a]))
+        for _ in range(depth):
+            for a in range(size):
+                total[a] = np.uint64(0)
+            for e in range(n_here):
+                total[centers[begin + e]] += _mixed(
+                    colour[neighbors[begin + e]] ^ tokens[shell[e]]
+                )
+            for a in range(size):
+                colour[a] = _mixed(colour[a] + _mixed(total[a]))
+            now = _classes(colour, order, of)
+            if now == n:
+                break
+            n = now
+        start = np.zeros(size + 1, np.int64)
+        for e in range(n_here):
+            start[centers[begin + e] + 1] += 1
+        for a in range(size):
+            start[a + 1] += start[a]
+        for c in range(n):
+            out_share[n_nodes + c] = 0.0
+        keys = np.empty(n_here, np.int64)
+        fresh = 0
+        for a in range(size):
+            out_share[n_nodes + of[a]] += np.float32(1)
+            if of[a] < fresh:  # not the first of its class
+                continue
+            fresh += 1
+            out_numbers[n_nodes + of[a]] = numbers[atoms[g] + a]
+            room = start[a + 1] - start[a]  # edges come grouped by receiving atom
+            for at in range(room):
+                e = start[a] + at
+                keys[at] = of[neighbors[begin + e]] * n_shells + shell[e]
+            _sorted(keys, order, room)
+            last = -1
+            for at in range(room):
+                e = start[a] + order[at]
+                if keys[order[at]] != last:
+                    last = keys[order[at]]
+                    out_source[n_edges] = of[neighbors[begin + e]]
+                    out_target[n_edges] = of[a]
+                    out_distance[n_edges] = means[shell[e]]
+                    out_weight[n_edges] = 0.0
+                    n_edges += 1
+                out_weight[n_edges - 1] += weights[begin + e]
+        for c in range(n):
+            out_share[n_nodes + c] /= size
+        n_nodes += n
+        node_offsets[g + 1], edge_offsets[g + 1] = n_nodes, n_edges
