@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from matdisco.data.dataset import Dataset
+from matdisco.data.packed import ordered
 from matdisco.properties import get
 
 _SOFTWARE = ("matdisco", "pymatgen", "ase", "moyopy", "numpy", "pyarrow")
@@ -70,7 +71,7 @@ def limits(dataset: Dataset) -> list[str]:
         have = int(np.isfinite(dataset.values(key)).sum())
         if have < n:
             out.append(f"{get(key).label} is missing on {n - have:,} of {n:,} records.")
-    disordered = sum(not c.structure.is_ordered for c in dataset)
+    disordered = sum(not ordered(c) for c in dataset)
     if disordered:
         out.append(
             f"{disordered:,} records have disordered sites; graph surrogates need "

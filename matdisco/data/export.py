@@ -37,7 +37,8 @@ def export(dataset: Dataset, path: str | Path) -> Path:
     if target.suffix == ".parquet":
         return dataset.save(target)
     if not target.suffix:
-        return publish(dataset, target)
+        publish(dataset, target)
+        return target
     if target.suffix not in writers:
         known = ", ".join([*writers, ".parquet"])
         raise DataError(

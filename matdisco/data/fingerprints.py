@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from pymatgen.analysis.structure_matcher import StructureMatcher
@@ -28,6 +28,7 @@ CENTRES = np.arange(0.3, 3.31, 0.2)
 SMEARING = 0.15
 """Gaussian width, same unit: 0.4 Å in an oxide, wide against thermal motion."""
 _REACH = 3.7  # no Gaussian of the last centre reaches further (2.7 widths), same unit
+_DISTANCES = 2_000_000  # held in memory at a time, 16 MB
 _MAX_IMAGES = 400_000  # periodic images times atoms; above it a cell is degenerate
 SYMPREC = 0.01
 """Å within which moyopy accepts a symmetry operation; spglib's and MP's usual value."""
@@ -81,8 +82,17 @@ def composition_key(structure: Structure) -> str:
     >>> composition_key(Structure(cell, ["Mg2+", "O2-"], [[0, 0, 0], [0.5, 0.5, 0.5]]))
     'Mg0.500 O0.500'
     """
+    return _fractions(structure.composition)
+
+
+def block_key(crystal: Crystal) -> str:
+    """Return :func:`composition_key` of a crystal."""
+    return _fractions(crystal.composition)
+
+
+def _fractions(composition: Composition) -> str:
     amounts: dict[str, float] = {}
-    for specie, amount in structure.composition.items():
+    for specie, amount in composition.items():
         amounts[specie.symbol] = amounts.get(specie.symbol, 0.0) + float(amount)
     total = sum(amounts.values())
     # Three digits: partial occupancies are refined to 0.01, so finer is noise.
@@ -118,26 +128,28 @@ def profile(structure: Structure) -> np.ndarray:
             f"{len(shifts)} periodic images; check the cell lengths and angles"
         )
     position = fractional @ cell
-    images = (shifts @ cell)[:, None, :] + position[None, :, :]  # (images, atoms, 3)
-    here = np.all(shifts == 0, axis=1)
-    distances, pairs, weights = [], [], []
-    for i, (a, w) in enumerate(zip(element, weight, strict=True)):
-        offset = images - position[i]
-        distance = np.sqrt(np.einsum("mnk,mnk->mn", offset, offset)) / spacing
-        near = distance < _REACH
+    images = ((shifts @ cell)[:, None, :] + position[None, :, :]).reshape(-1, 3)
+    number = np.tile(np.arange(len(element)), len(shifts))
+    here = np.repeat(np.all(shifts == 0, axis=1), len(element))
+    squares = np.einsum("mk,mk->m", images, images)
+    n_pairs = n_elements * (n_elements + 1) // 2
+    total = np.zeros((n_pairs, len(CENTRES)))
+    step = max(1, _DISTANCES // len(images))  # atoms at a time: bounded memory
+    for first in range(0, len(position), step):
+        some = position[first : first + step]
+        # |u - v|² = u² + v² - 2 u·v: one matrix product for all atoms and images
+        square = np.einsum("nk,nk->n", some, some)[:, None] + squares
+        square -= 2 * some @ images.T
+        i, m = np.nonzero(square < (_REACH * spacing) ** 2)
+        distance = np.sqrt(np.maximum(square[i, m], 0)) / spacing
+        i, j = i + first, number[m]
         # An atom is not its own neighbour, nor is another species on its site.
-        near[here] &= site != site[i]
-        j = np.nonzero(near)[1]
-        low, high = np.minimum(a, element[j]), np.maximum(a, element[j])
-        distances.append(distance[near])
-        pairs.append(low * n_elements - low * (low - 1) // 2 + high - low)
-        weights.append(w * weight[j])
-    total = _smear(
-        np.concatenate(distances),
-        np.concatenate(pairs),
-        np.concatenate(weights),
-        n_elements * (n_elements + 1) // 2,
-    )
+        other = ~(here[m] & (site[i] == site[j]))
+        i, j, distance = i[other], j[other], distance[other]
+        low = np.minimum(element[i], element[j])
+        high = np.maximum(element[i], element[j])
+        pairs = low * n_elements - low * (low - 1) // 2 + high - low
+        total += _smear(distance, pairs, weight[i] * weight[j], n_pairs)
     # Shells grow as R²; without the division the far ones would drown the bonds.
     vector: np.ndarray = (total / CENTRES**2).ravel()
     return vector / max(float(np.linalg.norm(vector)), 1e-12)
@@ -150,6 +162,30 @@ def space_group(structure: Structure, symprec: float = SYMPREC) -> int:
         structure: ordered or disordered; each distinct mixture is its own species.
         symprec: tolerance in Å.
     """
+    made = _symmetry(structure, symprec)
+    return 0 if made is None else int(made[0].number)
+
+
+def primitive(structure: Structure, symprec: float = SYMPREC) -> Structure | None:
+    """Return the primitive cell (moyopy) of an ordered structure, or None.
+
+    Args:
+        structure: oxidation states are dropped.
+        symprec: tolerance in Å.
+    """
+    if not structure.is_ordered:
+        return None
+    made = _symmetry(bare(structure), symprec)
+    if made is None:
+        return None
+    found, names = made
+    cell = found.prim_std_cell
+    species = [names[number] for number in cell.numbers]
+    return Structure(cell.basis, species, cell.positions)
+
+
+def _symmetry(structure: Structure, symprec: float) -> tuple[Any, dict[int, str]] | None:
+    """Return moyopy's analysis and what its numbers stand for."""
     import moyopy
 
     # It warns once per supercell about operations that the number does not need.
@@ -162,9 +198,10 @@ def space_group(structure: Structure, symprec: float = SYMPREC) -> int:
         numbers=numbers,
     )
     try:
-        return int(moyopy.MoyoDataset(cell, symprec=symprec).number)
+        found = moyopy.MoyoDataset(cell, symprec=symprec)
     except ValueError:  # moyopy: "cell is too distorted" and the like
-        return 0
+        return None
+    return found, {number: name for name, number in kinds.items()}
 
 
 def fingerprint(crystal: Crystal) -> str:

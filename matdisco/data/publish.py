@@ -13,6 +13,7 @@ from matdisco.data.coverage import write_coverage
 from matdisco.data.croissant import write_croissant
 from matdisco.data.curation.report import CurationReport
 from matdisco.data.dataset import Dataset
+from matdisco.data.packed import described
 
 FILES = {
     "data.parquet": "all records; OPTIMADE-compatible columns",
@@ -31,7 +32,7 @@ def publish(
     *,
     report: CurationReport | None = None,
     date: str | None = None,
-) -> Path:
+) -> Dataset:
     """Write everything that belongs to a dataset.
 
     Args:
@@ -41,7 +42,7 @@ def publish(
         date: ISO date for the card; today if None.
 
     Returns:
-        The folder.
+        The dataset as written, software versions and date on its card.
     """
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
@@ -56,7 +57,7 @@ def publish(
     write_coverage(dataset, target / "coverage.png")
     write_card(dataset, target / "card.md")
     write_croissant(dataset, parquet, target / "croissant.json")
-    return target
+    return dataset
 
 
 def with_card(dataset: Dataset, card: Mapping[str, Any]) -> Dataset:
@@ -75,5 +76,5 @@ def quarantined(report: CurationReport, name: str) -> Dataset:
             continue
         crystal = line.entry.final_crystal(line.entry.id)
         source = {**crystal.source, "quarantine": line.reasons}
-        crystals.append(replace(crystal, source=source))
+        crystals.append(described(crystal, source=source))
     return Dataset(f"{name}-quarantine", tuple(crystals))

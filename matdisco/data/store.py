@@ -42,6 +42,7 @@ from pymatgen.core import DummySpecies, Element, Lattice, Species, Structure
 
 from matdisco.crystal import Crystal, Label
 from matdisco.data.dataset import Dataset
+from matdisco.data.packed import PackedCrystal, geometry
 from matdisco.errors import DataError
 from matdisco.recipe import canonical_json, digest
 
@@ -183,16 +184,17 @@ def _to_table(dataset: Dataset) -> pa.Table:
         raise DataError(
             f"dataset {dataset.name}: cannot be stored ({_culprit(dataset) or error})"
         ) from error
-    species = [_species(c.structure) for c in crystals]
+    species = [_species(c) for c in crystals]
     sizes = [c.n_atoms for c in crystals]
+    shapes = [geometry(c) for c in crystals]
     fixed: list[tuple[str, pa.Array]] = [
         ("id", _text(c.id for c in crystals)),
         ("chemical_formula_reduced", _text(_reduced(c) for c in crystals)),
         ("elements", pa.array([c.elements for c in crystals], pa.list_(pa.string()))),
         ("nelements", pa.array([len(c.elements) for c in crystals], pa.int32())),
         ("nsites", pa.array(sizes, pa.int32())),
-        (_CELL, _vectors([c.structure.lattice.matrix for c in crystals])),
-        (_POSITIONS, _vectors([c.structure.frac_coords for c in crystals])),
+        (_CELL, _vectors([g[0] for g in shapes])),
+        (_POSITIONS, _vectors([g[2] for g in shapes])),
         ("species_at_sites", pa.array([s[0] for s in species], pa.list_(pa.string()))),
         ("species", _text(s[1] for s in species)),
         ("source", _text(sources)),
@@ -260,15 +262,18 @@ def _plain(label: Label | None) -> Label | None:
     return label if label.sigma is None or isinstance(label.sigma, float) else None
 
 
-def _species(structure: Structure) -> tuple[list[str], str | None]:
+def _species(crystal: Crystal) -> tuple[list[str], str | None]:
     """Return the species name of each site, and OPTIMADE's ``species`` as JSON.
 
     The JSON is None where every site holds one neutral element.
     """
+    if isinstance(crystal, PackedCrystal):
+        plain = [s for s in crystal.species if isinstance(s, str)]
+        if len(plain) == crystal.n_atoms:
+            return plain, None
     names: list[str] = []
     special: dict[str, dict[str, Any]] = {}
-    for site in structure:
-        parts = site.species
+    for parts in (site.species for site in crystal.structure):
         only = next(iter(parts))
         if len(parts) == 1 and parts[only] == 1 and isinstance(only, Element):
             names.append(only.symbol)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -126,7 +127,7 @@ def shared_workers() -> Iterator[None]:
 def _start(workers: int) -> ProcessPoolExecutor:
     # spawn: the only start method that is safe with threads and exists everywhere
     context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread)
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare)
 
 
 def _end(pool: ProcessPoolExecutor) -> None:
@@ -141,9 +142,18 @@ def _batch(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
     return [function(item) for item in items]
 
 
-def _one_thread() -> None:
+def _prepare() -> None:
     for name in _THREAD_VARIABLES:
         os.environ.setdefault(name, "1")
+    threading.Thread(target=_follow, daemon=True).start()
+
+
+def _follow() -> None:
+    """End this worker when the process that started it is gone, killed or not."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _terminal() -> bool:

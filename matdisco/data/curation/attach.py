@@ -11,6 +11,7 @@ from matdisco.crystal import Crystal
 from matdisco.data.curation.entry import Entry
 from matdisco.data.curation.formulas import distance, parse, recased
 from matdisco.data.fingerprints import same_structure, space_group
+from matdisco.data.packed import described
 from matdisco.data.readers.base import Severity
 from matdisco.recipe import Recipe
 
@@ -110,7 +111,7 @@ def _attached(
     if crystal is None:
         return entry
     source = {**crystal.source, "attached_by": how}
-    own = Crystal(entry.id, crystal.structure, entry.labels, source)
+    own = described(crystal, name=entry.id, labels=entry.labels, source=source)
     return entry.with_crystal(own)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from matdisco.crystal import Crystal, Label
 from matdisco.data.curation.declared import declared, stated_energy
+from matdisco.data.packed import described
 from matdisco.data.readers.base import Finding, RawRecord, Severity
 from matdisco.properties import convert
 
@@ -128,9 +129,12 @@ class Entry:
             if k not in ("file", "record", "byte_hash")  # they stand in the lineage
         }
         if "lineage" in stated and self.format == "crystal":  # of an earlier version
-            return Crystal(name, self.crystal.structure, dict(self.labels), stated)
-        source = {**stated, "lineage": [lineage]}
-        return Crystal(name, self.crystal.structure, dict(self.labels), source)
+            source = stated
+        else:
+            source = {**stated, "lineage": [lineage]}
+        return described(
+            self.crystal, name=name, labels=dict(self.labels), source=source
+        )
 
 
 def _name(raw: RawRecord) -> str:

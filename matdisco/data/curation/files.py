@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -84,9 +85,9 @@ def curate_files(
             journal.close()
         dataset, report = settle(entries, recipe, name=target.name, workers=workers)
     dataset = with_card(dataset, dict(card or {}))
-    publish(dataset, target, report=report)
+    dataset = publish(dataset, target, report=report)
     shutil.rmtree(target / _JOURNAL)
-    return Dataset.open(target), report
+    return dataset, report
 
 
 def curate_entries(
@@ -124,6 +125,11 @@ def read_and_check(
     return out
 
 
+def checked_text(task: _Task, rules: RulesRecipe, options: Options) -> str:
+    """Return what :func:`read_and_check` gives as JSON, the cheapest way home."""
+    return json.dumps(read_and_check(task, rules, options))
+
+
 def _read_all(
     tasks: Sequence[_Task],
     journal: Journal,
@@ -136,7 +142,7 @@ def _read_all(
     bold = replace(options, limits=replace(options.limits, isolate=False))
     done = 0
     if workers > 1 and options.limits.isolate:
-        function = partial(read_and_check, rules=rules, options=bold)
+        function = partial(checked_text, rules=rules, options=bold)
         patience = 3 * options.limits.seconds + 60  # s, per file beyond its own limit
         try:
             for found in each(
@@ -146,7 +152,7 @@ def _read_all(
                 done += 1
         except WorkerDied:
             pass
-    function = partial(read_and_check, rules=rules, options=options)
+    function = partial(checked_text, rules=rules, options=options)
     for found in each(function, tasks[done:], label="reading"):
         journal.add(tasks[done].key, found)
         done += 1

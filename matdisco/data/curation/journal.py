@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from matdisco.crystal import Crystal, Label
+from matdisco.crystal import Label
 from matdisco.data.curation.entry import Entry
+from matdisco.data.packed import PackedCrystal
 from matdisco.data.readers.base import Finding
 
 FORMAT = 1
@@ -47,9 +48,10 @@ class Journal:
     def __len__(self) -> int:
         return len(self._places)
 
-    def add(self, key: str, entries: Sequence[Mapping[str, Any]]) -> None:
-        """Append what one file gave."""
-        line = json.dumps({"key": key, "format": FORMAT, "entries": list(entries)})
+    def add(self, key: str, entries: str) -> None:
+        """Append what one file gave: the JSON text of a list of :func:`to_dict`."""
+        head = json.dumps({"key": key, "format": FORMAT})
+        line = f'{head[:-1]}, "entries": {entries}}}'
         self._places[key] = self._file.tell()
         self._file.write(line.encode() + b"\n")
         self._file.flush()
@@ -87,11 +89,15 @@ def from_dict(data: Mapping[str, Any]) -> Entry:
     return Entry(
         **{
             **data,
-            "crystal": Crystal.from_dict(data["crystal"]) if data["crystal"] else None,
+            "crystal": PackedCrystal(**_crystal(data["crystal"])) if data["crystal"] else None,
             "labels": {k: Label(**v) for k, v in data["labels"].items()},
             "findings": tuple(Finding(*f) for f in data["findings"]),
         }
     )
+
+
+def _crystal(data: Mapping[str, Any]) -> dict[str, Any]:
+    return {**data, "labels": {k: Label(**v) for k, v in data["labels"].items()}}
 
 
 def _key_of(line: bytes) -> str:

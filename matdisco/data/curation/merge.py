@@ -14,6 +14,7 @@ from matdisco.crystal import Crystal, Label
 from matdisco.data.curation.entry import Entry
 from matdisco.data.duplicates import group_duplicates
 from matdisco.data.fingerprints import Level
+from matdisco.data.packed import described, volume
 from matdisco.recipe import Recipe
 
 
@@ -155,7 +156,7 @@ def _trajectories(entries: Sequence[Entry]) -> list[str | None]:
 
 
 def _atomic_volume(crystal: Crystal) -> float:
-    return float(crystal.structure.volume) / crystal.n_atoms
+    return volume(crystal) / crystal.n_atoms
 
 
 def _conflicts(members: Sequence[Entry], recipe: MergeRecipe) -> dict[str, list[str]]:
@@ -213,7 +214,7 @@ def _union(keeper: Entry, members: Sequence[Entry], recipe: MergeRecipe) -> Entr
             for m in members if m.id != keeper.id
         ]  # fmt: skip
         source = {**crystal.source, "merged": others}
-        crystal = replace(crystal, source=source)
+        crystal = described(crystal, source=source)
     return replace(keeper, labels=labels, crystal=crystal)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import ClassVar, Literal
 
 from matdisco.crystal import Label
@@ -38,6 +39,7 @@ class MethodsRecipe(Recipe):
     that keeps the plain key; where not given, the most frequent one."""
 
 
+@lru_cache(4096)
 def family(method: str, key: str = "") -> str:
     """Return the part of a method's description that decides what can be compared.
 

@@ -11,7 +11,6 @@ from pymatgen.core import Structure
 
 from matdisco.data.readers import cif_fast
 from matdisco.data.readers.base import Blob, Entry, Finding, Format, Options, Unreadable
-from matdisco.data.readers.geometry import check
 from matdisco.data.readers.text import decode, shorten
 
 _LOOSE = 1.1  # refined occupancies may exceed 1 by their error; scaled down, and said
@@ -27,6 +26,13 @@ _FIELDS = {
     "z": "_cell_formula_units_Z",
     "volume_A3": "_cell_volume",
 }
+_HEADER = re.compile(r"\s*data_(\S*)", re.IGNORECASE)
+_KEYS = {tag.lower(): key for key, tag in _FIELDS.items()}
+_FIELD = re.compile(
+    rf"(?mi)^[ \t]*({'|'.join(map(re.escape, _KEYS))})[ \t]+(\S(?:.*\S)?)[ \t]*$"
+)
+_PARAMETER = re.compile(r"(?m)^[ \t]*_cell_(length_[abc]|angle_\w+)\s+(\S+)")
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 
 
 def sniff(text: str, _: bytes) -> bool:
@@ -49,7 +55,7 @@ def blocks(text: str) -> Iterator[tuple[str, str]]:
     for line in text.split("\n"):
         if line.startswith(";"):
             inside = not inside
-        match = None if inside else re.match(r"\s*data_(\S*)", line, re.IGNORECASE)
+        match = None if inside or "data_" not in line.lower() else _HEADER.match(line)
         if match:
             if found:
                 yield name, "\n".join(lines)
@@ -59,7 +65,7 @@ def blocks(text: str) -> Iterator[tuple[str, str]]:
         yield name, "\n".join(lines)
 
 
-def read(blob: Blob, options: Options) -> Iterator[Entry]:
+def read(blob: Blob, _: Options) -> Iterator[Entry]:
     """Yield one entry per block that describes a cell."""
     skipped = 0
     count = 0
@@ -69,7 +75,7 @@ def read(blob: Blob, options: Options) -> Iterator[Entry]:
             continue
         count += 1
         try:
-            yield _entry(name, text, options)
+            yield _entry(name, text)
         except Unreadable as error:
             yield Entry(
                 name=name,
@@ -82,7 +88,7 @@ def read(blob: Blob, options: Options) -> Iterator[Entry]:
         )
 
 
-def _entry(name: str, text: str, options: Options) -> Entry:
+def _entry(name: str, text: str) -> Entry:
     findings: tuple[Finding, ...] = ()
     _check_parameters(text)
     try:
@@ -109,7 +115,6 @@ def _entry(name: str, text: str, options: Options) -> Entry:
                 f"occupancies up to {_LOOSE:g} on one site were scaled down to 1",
             ),
         )
-    check(structure, options.limits.sites)
     findings += tuple(Finding("parser-warning", "note", s) for s in said)
     return Entry(structure, {}, {}, name, findings, _fields(text))
 
@@ -127,10 +132,8 @@ def _plain(text: str) -> tuple[Structure, list[str]] | None:
 
 def _check_parameters(text: str) -> None:
     """Refuse cell parameters that pymatgen would turn into some cell or other."""
-    for kind, name in re.findall(
-        r"(?m)^\s*_cell_(length_[abc]|angle_\w+)\s+(\S+)", text
-    ):
-        match = re.match(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", name)
+    for kind, name in _PARAMETER.findall(text):
+        match = _NUMBER.match(name)
         if match is None:
             raise Unreadable("bad-number", f"_cell_{kind} is {name[:40]!r}, no number")
         value = float(match.group())
@@ -198,12 +201,12 @@ def _without_empty_loops(text: str) -> str:
 
 
 def _fields(text: str) -> dict[str, Any]:
-    out = {}
-    for key, tag in _FIELDS.items():
-        match = re.search(rf"(?mi)^\s*{re.escape(tag)}[ \t]+(\S.*?)\s*$", text)
-        if match and match[1] not in ("?", "."):
-            out[key] = match[1].strip("'\"")[:200]
-    return out
+    out: dict[str, Any] = {}
+    for match in _FIELD.finditer(text):
+        key = _KEYS[match[1].lower()]
+        if match[2] not in ("?", "."):
+            out.setdefault(key, match[2].strip("'\"")[:200])
+    return {key: out[key] for key in _FIELDS if key in out}
 
 
 FORMAT = Format("cif", sniff, read)

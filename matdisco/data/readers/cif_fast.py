@@ -28,6 +28,10 @@ _NOT_PLAIN = ("_atom_site_moment", "_space_group_magn", "_space_group_symop_magn
               "_atom_type_oxidation_number", "_atom_site_attached_hydrogens",
               "_atom_site_calc_flag", "_cell_modulation")  # fmt: skip
 _LARGEST = 1e6  # Å, degrees or fractions: anything above is a slip
+_NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:\(\d+\))?"
+_PLAIN_NUMBERS = re.compile(rf"(?:\s*{_NUMBER}(?:\s+{_NUMBER})*\s*)?")
+_UNCERTAINTY = re.compile(r"\(\d+\)")
+_PAIRWISE = 400  # sites up to which all pairs are compared in one array
 _MOST = 5000  # sites; the comparison of all pairs would take too much memory
 
 
@@ -57,7 +61,7 @@ def read(text: str) -> Structure | None:
     ):
         return None
     if (
-        not all(Element.is_valid_symbol(s) for s in symbols)
+        not all(Element.is_valid_symbol(s) for s in set(symbols))
         or not ((shares > 0) & (shares <= 1)).all()
     ):
         return None
@@ -66,35 +70,33 @@ def read(text: str) -> Structure | None:
     if made is None:
         return None
     species: list[Any] = []
-    for members, _ in made:
+    amounts: dict[str, float] = {}
+    for members, images in made:
         mixed: dict[str, float] = {}
         for i in members:
             mixed[symbols[i]] = mixed.get(symbols[i], 0.0) + float(shares[i])
         if sum(mixed.values()) > 1:
             return None
+        for symbol, share in mixed.items():
+            amounts[symbol] = amounts.get(symbol, 0.0) + share * len(images)
         whole = len(mixed) == 1 and mixed[symbols[members[0]]] == 1
-        species.append(symbols[members[0]] if whole else mixed)
+        species.append(Element(symbols[members[0]]) if whole else mixed)
+    if not _as_declared(amounts, data.get("_chemical_formula_sum")):
+        return None
     order = sorted(range(len(made)), key=lambda k: Element(symbols[made[k][0][0]]).X)
     positions = np.concatenate([made[k][1] for k in order])
     kinds = [species[k] for k in order for _ in made[k][1]]
-    lattice = Lattice.from_parameters(*cell, *angles)
-    structure = Structure(lattice, kinds, positions)
-    return structure if _as_declared(structure, data) else None
+    return Structure(Lattice.from_parameters(*cell, *angles), kinds, positions)
 
 
 def _numbers(words: Any) -> np.ndarray | None:
     """Numbers without their standard uncertainty: ``0.31404(17)``."""
     if not isinstance(words, list):
         return None
-    out = []
-    for word in words:
-        match = re.fullmatch(
-            r"([-+]?(?:\d+\.?\d*|\.\d+))(?:\(\d+\))?", str(word).strip()
-        )
-        if match is None:
-            return None
-        out.append(float(match[1]))
-    values = np.array(out)
+    text = " ".join(words)
+    if _PLAIN_NUMBERS.fullmatch(text) is None or len(text.split()) != len(words):
+        return None
+    values = np.array(_UNCERTAINTY.sub("", text).split(), dtype=float)
     if not (np.abs(values) < _LARGEST).all():
         raise Unreadable(
             "bad-number", f"a length, fraction or occupancy above {_LARGEST:g}"
@@ -119,17 +121,25 @@ def _expanded(
     if len(operations) > 1:
         for third in _THIRDS:
             sites = np.where(np.abs(sites - third) < _TOLERANCE, third, sites)
+    if len(operations) > 1:
+        apart = [_images(site, rotations, shifts) for site in sites]
+    else:
+        moved = np.mod(sites @ rotations[0].T + shifts[0], 1)
+        apart = [moved[i : i + 1] for i in range(len(moved))]
+    total = sum(map(len, apart))
+    if total > _MOST:
+        return None
+    if total <= _PAIRWISE:  # nearly always no two orbits meet: seen at once
+        places = np.concatenate(apart)
+        owner = np.repeat(np.arange(len(apart)), [len(x) for x in apart])
+        near = _close(places, places)
+        if not (near & (owner[:, None] != owner)).any():
+            return [([i], images) for i, images in enumerate(apart)]
     orbits: list[tuple[list[int], np.ndarray]] = []
-    total = 0
-    for i, site in enumerate(sites):
-        images = np.mod(rotations @ site + shifts, 1)
-        near = _close(images, images)
-        # the first image of each group of equal ones
-        images = images[np.argmax(near, axis=1) == np.arange(len(images))]
+    for i, images in enumerate(apart):
         meeting = next((o for o in orbits if _close(o[1], images).any()), None)
         if meeting is None:
             orbits.append(([i], images))
-            total += len(images)
         elif (
             len(meeting[1])
             == len(images)
@@ -138,9 +148,15 @@ def _expanded(
             meeting[0].append(i)
         else:
             return None  # two orbits that only touch: pymatgen decides
-        if total > _MOST:
-            return None
     return orbits
+
+
+def _images(site: np.ndarray, rotations: np.ndarray, shifts: np.ndarray) -> np.ndarray:
+    """Return the distinct images of a site, shape (n, 3)."""
+    images: np.ndarray = np.mod(rotations @ site + shifts, 1)
+    near = _close(images, images)
+    # the first image of each group of equal ones
+    return images[np.argmax(near, axis=1) == np.arange(len(images))]
 
 
 def _close(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -152,16 +168,25 @@ def _close(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return out
 
 
-def _as_declared(structure: Structure, data: Mapping[str, Any]) -> bool:
-    declared = data.get("_chemical_formula_sum")
+def _as_declared(found: Mapping[str, float], declared: Any) -> bool:
+    """Tell whether the atoms found have the stated proportions, as pymatgen does."""
     if not isinstance(declared, str):
         return True
-    try:
-        want = Composition(declared).fractional_composition
-    except ValueError:
+    want = _fractions(declared)
+    if want is None:
         return False
-    return bool(
-        want.almost_equals(
-            structure.composition.fractional_composition, rtol=0.01, atol=1e-3
-        )
-    )
+    total = sum(found.values())
+    for symbol in {*want, *found}:
+        a, b = want.get(symbol, 0.0), found.get(symbol, 0.0) / total
+        if abs(a - b) > 1e-3 + 0.01 * (a + b) / 2:
+            return False
+    return True
+
+
+@lru_cache(4096)
+def _fractions(formula: str) -> Mapping[str, float] | None:
+    try:
+        composition = Composition(formula).fractional_composition
+    except ValueError:
+        return None
+    return {e.symbol: float(x) for e, x in composition.items()}

@@ -1,6 +1,7 @@
 """All formats, in the order in which their sniffers are asked.
 
-Formats with a signature come first, those recognised by their shape last.
+CIF stands first because it is the most frequent and its sniffer is strict; then come
+formats with a signature; those recognised by their shape are last.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from matdisco.data.readers import (
 from matdisco.data.readers.base import Format
 
 FORMATS: tuple[Format, ...] = (
+    cif.FORMAT,
     ase_database.FORMAT,
     tables.PARQUET,
     tables.XLSX,
@@ -54,7 +56,6 @@ FORMATS: tuple[Format, ...] = (
     *ase_formats.FORMATS,
     *lammps.FORMATS,
     xyz.FORMAT,
-    cif.FORMAT,
     tables.TEXT,
 )
 """Every format that :func:`matdisco.data.readers.read` knows."""

@@ -33,12 +33,16 @@ def decode(data: bytes) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
+_CONTROL = bytes(b for b in range(32) if not 9 <= b <= 13)
+
+
 def is_text(head: bytes) -> bool:
     """Tell whether bytes look like text (UTF-16 needs its byte-order mark)."""
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         return True
-    control = sum(b < 9 or 13 < b < 32 for b in head[:4096])
-    return b"\0" not in head and control * 100 <= len(head[:4096])
+    start = head[:4096]
+    control = len(start) - len(start.translate(None, _CONTROL))
+    return b"\0" not in head and control * 100 <= len(start)
 
 
 def number(token: str) -> float:

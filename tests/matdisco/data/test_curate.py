@@ -246,11 +246,11 @@ def test_an_interrupted_curation_continues(
     source, calls = folder(tmp_path), []
     real = files.read_and_check
 
-    def counted(task, **rest):  # type: ignore[no-untyped-def]
+    def counted(task, *rest):  # type: ignore[no-untyped-def]
         calls.append(task.name)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return real(task, **rest)
+        return real(task, *rest)
 
     monkeypatch.setattr(files, "read_and_check", counted)
     with pytest.raises(KeyboardInterrupt):
@@ -265,14 +265,14 @@ def test_a_journal_forgets_a_line_cut_short(tmp_path: Path) -> None:
     path = tmp_path / "j.jsonl"
     journal = Journal(path)
     known = to_dict(Entry("x", crystal(rocksalt(), band_gap=1.0), {}))
-    journal.add("one", [known])
+    journal.add("one", json.dumps([known]))
     journal.close()
     with path.open("ab") as file:
         file.write(b'{"key": "two", "format": 1, "entr')
     again = Journal(path)
     assert "one" in again
     assert "two" not in again
-    again.add("two", [])
+    again.add("two", "[]")
     assert again.get("one")[0] == from_dict(json.loads(json.dumps(known)))
     assert again.get("two") == []
     again.close()

@@ -39,7 +39,8 @@ DATA = Dataset(
 def test_a_published_folder_holds_everything(tmp_path: Path) -> None:
     gone = crystal(rocksalt("Ca"), "d", band_gap=99)
     dataset, report = curate([*DATA, gone], name="three")
-    folder = publish(dataset, tmp_path / "ds", report=report, date="2026-01-01")
+    folder = tmp_path / "ds"
+    publish(dataset, folder, report=report, date="2026-01-01")
     assert {p.name for p in folder.iterdir()} == set(FILES)
     assert Dataset.open(folder).content_hash == dataset.content_hash
     aside = Dataset.open(folder / "quarantine.parquet")

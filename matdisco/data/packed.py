@@ -1,0 +1,145 @@
+"""Crystals as arrays: a hundred thousand of them fit where pymatgen's sites do not.
+
+A pymatgen site takes about a kilobyte and some 50 µs to make; curation looks at most
+structures only to check, count, hash and store them. A :class:`PackedCrystal` keeps
+cell, species and positions as they are stored and makes the ``Structure`` anew each
+time that somebody asks for it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from pymatgen.core import Composition, Lattice, Structure
+from typing_extensions import override
+
+from matdisco.crystal import Crystal, Label
+
+Species = str | Mapping[str, float]
+"""A site: an element symbol, or species (with charges) and their occupancies."""
+
+
+class PackedCrystal(Crystal):
+    """A crystal whose structure is arrays until somebody asks for it."""
+
+    def __init__(
+        self,
+        id: str,  # noqa: A002 - the field's own name
+        structure: Structure | Mapping[str, Any],
+        labels: Mapping[str, Label] | None = None,
+        source: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Take a structure, or its parts: ``cell``, ``species``, ``fractional``."""
+        if isinstance(structure, Structure):
+            structure = Crystal("", structure).to_dict()["structure"]
+        new = object.__setattr__
+        new(self, "id", id)
+        new(self, "labels", labels or {})
+        new(self, "source", source or {})
+        new(self, "cell", np.array(structure["cell"], dtype=float))
+        new(self, "species", tuple(structure["species"]))
+        new(self, "fractional", np.array(structure["fractional"], float).reshape(-1, 3))
+
+    cell: np.ndarray
+    """Lattice vectors as rows, Å, shape (3, 3)."""
+    species: tuple[Species, ...]
+    """One per site."""
+    fractional: np.ndarray
+    """Positions in cell vectors, shape (n, 3)."""
+
+    @property
+    def structure(self) -> Structure:  # type: ignore[override]
+        """The atoms and their cell, made anew at each call."""
+        return unpack(self.cell, self.species, self.fractional)
+
+    @cached_property
+    @override
+    def composition(self) -> Composition:
+        """The cell's composition."""
+        plain = Counter(s for s in self.species if isinstance(s, str))
+        if sum(plain.values()) == len(self.species):
+            return Composition(plain)
+        return self.structure.composition
+
+    @property
+    @override
+    def n_atoms(self) -> int:
+        """Number of sites in the cell."""
+        return len(self.species)
+
+    @override
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Crystal) and self.to_dict() == other.to_dict()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @override
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON, equal to that of an unpacked crystal."""
+        return {
+            "id": self.id,
+            "structure": {
+                "cell": self.cell.tolist(),
+                "species": list(self.species),
+                "fractional": self.fractional.tolist(),
+            },
+            "labels": {k: v.to_dict() for k, v in self.labels.items()},
+            "source": dict(self.source),
+        }
+
+
+def described(
+    crystal: Crystal,
+    *,
+    name: str | None = None,
+    labels: Mapping[str, Label] | None = None,
+    source: Mapping[str, Any] | None = None,
+) -> Crystal:
+    """Return a copy with another id, labels or source; arrays stay arrays."""
+    name = crystal.id if name is None else name
+    labels = crystal.labels if labels is None else labels
+    source = crystal.source if source is None else source
+    if not isinstance(crystal, PackedCrystal):
+        return Crystal(name, crystal.structure, labels, source)
+    parts = {
+        "cell": crystal.cell,
+        "species": crystal.species,
+        "fractional": crystal.fractional,
+    }
+    return PackedCrystal(name, parts, labels, source)
+
+
+def geometry(crystal: Crystal) -> tuple[np.ndarray, Sequence[Any], np.ndarray]:
+    """Return what :func:`unpack` takes: cell, species and positions."""
+    if isinstance(crystal, PackedCrystal):
+        return crystal.cell, crystal.species, crystal.fractional
+    structure = crystal.structure
+    species = [s.species for s in structure]
+    return structure.lattice.matrix, species, structure.frac_coords
+
+
+def volume(crystal: Crystal) -> float:
+    """Return the volume of the cell, Å³."""
+    packed = isinstance(crystal, PackedCrystal)
+    cell = crystal.cell if packed else crystal.structure.lattice.matrix
+    return abs(float(np.linalg.det(cell)))
+
+
+def ordered(crystal: Crystal) -> bool:
+    """Tell whether one atom fills every site."""
+    if isinstance(crystal, PackedCrystal) and all(
+        isinstance(s, str) for s in crystal.species
+    ):
+        return True
+    return bool(crystal.structure.is_ordered)
+
+
+def unpack(
+    cell: np.ndarray, species: Sequence[Any], fractional: np.ndarray
+) -> Structure:
+    """Make the structure of arrays; see :class:`PackedCrystal`."""
+    return Structure(Lattice(cell), [*species], fractional)
