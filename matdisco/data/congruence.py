@@ -14,7 +14,9 @@ from itertools import product
 import numpy as np
 from pymatgen.core import Structure
 
-_METRIC = 0.005  # relative difference of cell metrics; the judge's is 10 % and 2 degrees
+_METRIC = (
+    0.005  # relative difference of cell metrics; the judge's is 10 % and 2 degrees
+)
 _SITES = 0.01  # displacement over (V/N)^(1/3); the judge's is 0.05
 _MOST = 40  # atoms; above it the judge is not much slower
 
@@ -63,7 +65,8 @@ def _matching(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     changes = _changes()
     found = np.einsum("wij,jk,wlk->wil", changes, other, changes, optimize=True)
     fits = (np.abs(found - metric) <= allowed).all(axis=(1, 2))
-    return changes[fits]
+    kept: np.ndarray = changes[fits]
+    return kept
 
 
 @cache
@@ -73,4 +76,5 @@ def _changes() -> np.ndarray:
     Two reduced cells of one lattice differ by one of them.
     """
     every = np.array(list(product((-1.0, 0.0, 1.0), repeat=9))).reshape(-1, 3, 3)
-    return every[np.abs(np.abs(np.linalg.det(every)) - 1) < 0.5]
+    unimodular: np.ndarray = every[np.abs(np.abs(np.linalg.det(every)) - 1) < 0.5]
+    return unimodular

@@ -75,9 +75,7 @@ def group_duplicates(
     return sorted(groups)
 
 
-def group_block(
-    members: Sequence[Member], level: Level = "same"
-) -> list[list[int]]:
+def group_block(members: Sequence[Member], level: Level = "same") -> list[list[int]]:
     """Group members of one composition; see :func:`group_duplicates`."""
     structures = [unpack(*m[:3]) for m in members]
     bound = TOLERANCES[level].profile

@@ -184,7 +184,9 @@ def primitive(structure: Structure, symprec: float = SYMPREC) -> Structure | Non
     return Structure(cell.basis, species, cell.positions)
 
 
-def _symmetry(structure: Structure, symprec: float) -> tuple[Any, dict[int, str]] | None:
+def _symmetry(
+    structure: Structure, symprec: float
+) -> tuple[Any, dict[int, str]] | None:
     """Return moyopy's analysis and what its numbers stand for."""
     import moyopy
 

@@ -34,15 +34,18 @@ class PackedCrystal(Crystal):
         source: Mapping[str, Any] | None = None,
     ) -> None:
         """Take a structure, or its parts: ``cell``, ``species``, ``fractional``."""
-        if isinstance(structure, Structure):
-            structure = Crystal("", structure).to_dict()["structure"]
+        parts: Mapping[str, Any] = (
+            Crystal("", structure).to_dict()["structure"]
+            if isinstance(structure, Structure)
+            else structure
+        )
         new = object.__setattr__
         new(self, "id", id)
         new(self, "labels", labels or {})
         new(self, "source", source or {})
-        new(self, "cell", np.array(structure["cell"], dtype=float))
-        new(self, "species", tuple(structure["species"]))
-        new(self, "fractional", np.array(structure["fractional"], float).reshape(-1, 3))
+        new(self, "cell", np.array(parts["cell"], dtype=float))
+        new(self, "species", tuple(parts["species"]))
+        new(self, "fractional", np.array(parts["fractional"], float).reshape(-1, 3))
 
     cell: np.ndarray
     """Lattice vectors as rows, Å, shape (3, 3)."""
@@ -52,7 +55,8 @@ class PackedCrystal(Crystal):
     """Positions in cell vectors, shape (n, 3)."""
 
     @property
-    def structure(self) -> Structure:  # type: ignore[override]
+    @override
+    def structure(self) -> Structure:
         """The atoms and their cell, made anew at each call."""
         return unpack(self.cell, self.species, self.fractional)
 
@@ -124,9 +128,7 @@ def geometry(crystal: Crystal) -> tuple[np.ndarray, Sequence[Any], np.ndarray]:
 
 def volume(crystal: Crystal) -> float:
     """Return the volume of the cell, Å³."""
-    packed = isinstance(crystal, PackedCrystal)
-    cell = crystal.cell if packed else crystal.structure.lattice.matrix
-    return abs(float(np.linalg.det(cell)))
+    return abs(float(np.linalg.det(geometry(crystal)[0])))
 
 
 def ordered(crystal: Crystal) -> bool:

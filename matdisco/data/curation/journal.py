@@ -89,7 +89,9 @@ def from_dict(data: Mapping[str, Any]) -> Entry:
     return Entry(
         **{
             **data,
-            "crystal": PackedCrystal(**_crystal(data["crystal"])) if data["crystal"] else None,
+            "crystal": PackedCrystal(**_crystal(data["crystal"]))
+            if data["crystal"]
+            else None,
             "labels": {k: Label(**v) for k, v in data["labels"].items()},
             "findings": tuple(Finding(*f) for f in data["findings"]),
         }

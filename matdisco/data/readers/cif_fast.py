@@ -156,7 +156,8 @@ def _images(site: np.ndarray, rotations: np.ndarray, shifts: np.ndarray) -> np.n
     images: np.ndarray = np.mod(rotations @ site + shifts, 1)
     near = _close(images, images)
     # the first image of each group of equal ones
-    return images[np.argmax(near, axis=1) == np.arange(len(images))]
+    first: np.ndarray = images[np.argmax(near, axis=1) == np.arange(len(images))]
+    return first
 
 
 def _close(a: np.ndarray, b: np.ndarray) -> np.ndarray:

