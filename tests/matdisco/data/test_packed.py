@@ -45,7 +45,11 @@ def test_a_packed_crystal_is_the_crystal(structure: Structure) -> None:
     assert pickle.loads(pickle.dumps(packed)) == packed  # noqa: S301 - between processes
     other = described(packed, name="b", labels={"band_gap": Label(2.0, "eV")})
     assert isinstance(other, PackedCrystal)
-    assert (other.id, other.value("band_gap"), other.source) == ("b", 2.0, {"file": "x"})
+    assert (other.id, other.value("band_gap"), other.source) == (
+        "b",
+        2.0,
+        {"file": "x"},
+    )
     assert packed == Crystal("a", packed.structure, packed.labels, packed.source)
 
 
@@ -69,22 +73,21 @@ def test_copies_are_congruent_and_what_is_congruent_matches(
     one = rattled(start, 0.2 * rng.random(), rng)
     copy = disguised(one, rng)
     mirrored = Structure(
-        Lattice(copy.lattice.matrix * [1, 1, -1.02]),  # reflected, and scaled a bit
+        Lattice(copy.lattice.matrix * [1, 1, -1] * 1.02),  # reflected, and scaled
         copy.species,
         copy.frac_coords,
     )
     a = primitive(one)
     assert a is not None
-    sure = 0
-    for other in (copy, mirrored, rattled(one, 0.02 * rng.random(), rng)):
-        b = primitive(other)
-        assert b is not None
-        if congruent(a, b):
-            sure += 1
-            assert matcher("same").fit(one, other)
+    b, c = primitive(copy), primitive(mirrored)
+    assert b is not None and c is not None
+    assert congruent(a, b) and congruent(a, c)
+    near = primitive(rattled(one, 0.02 * rng.random(), rng))
+    if near is not None and congruent(a, near):
+        # On primitive cells: its own search for them misses some of these copies.
+        assert matcher("same").fit(a, near, skip_structure_reduction=True)
     moved = primitive(rattled(one, 0.6, rng))
     assert moved is None or not congruent(a, moved)
-    assert sure >= 1
 
 
 @given(seed=st.integers(0, 10_000))
