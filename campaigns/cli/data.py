@@ -37,7 +37,11 @@ Workers = Annotated[
 @app.command()
 def curate(
     sources: Annotated[
-        list[Path], typer.Argument(help="Files, folders, archives, datasets.")
+        list[str],
+        typer.Argument(
+            help="Files, folders, archives, datasets; optimade:URL?filter=... for a "
+            "provider."
+        ),
     ],
     to: Annotated[Path, typer.Option(help="Dataset folder to write.")],
     rules: Annotated[

@@ -62,7 +62,7 @@ def each(
         WorkerDied: a worker crashed or lost patience; results so far were yielded.
     """
     bar = tqdm(
-        total=len(items), desc=label, unit="", disable=not (label and _terminal())
+        total=len(items), desc=label, unit="", disable=not (label and terminal())
     )
     with bar:
         if workers <= 1 or len(items) < _WORTH_A_POOL:
@@ -156,7 +156,8 @@ def _follow() -> None:
         os._exit(1)
 
 
-def _terminal() -> bool:
+def terminal() -> bool:
+    """Tell whether somebody is looking: bars show on a terminal only."""
     return sys.stderr.isatty()
 
 

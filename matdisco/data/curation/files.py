@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from matdisco.data import readers
+from matdisco.data import optimade, readers
 from matdisco.data.curation.curate import settle
 from matdisco.data.curation.entry import Entry
 from matdisco.data.curation.journal import FORMAT, Journal, from_dict, to_dict
@@ -55,7 +55,8 @@ def curate_files(
     are not read again.
 
     Args:
-        sources: files or folders, read in the order given, folders sorted.
+        sources: files or folders, read in the order given, folders sorted; or
+            providers, ``optimade:URL?filter=...``.
         to: the dataset folder; see :data:`matdisco.data.publish.FILES`.
         recipe: rules and thresholds.
         frames: of trajectories, the last frame or all.
@@ -71,7 +72,8 @@ def curate_files(
     recipe = recipe or CurationRecipe()
     target = Path(to)
     options = Options(frames, None, limits or Limits())
-    tasks = list(_tasks(sources, recipe, options, columns))
+    found, providers = _fetched(sources, target / _JOURNAL)
+    tasks = list(_tasks(found, recipe, options, columns))
     if not tasks:
         named = ", ".join(map(str, sources))
         raise DataError(f"{named}: expected files to read, found none")
@@ -84,7 +86,10 @@ def curate_files(
         finally:
             journal.close()
         dataset, report = settle(entries, recipe, name=target.name, workers=workers)
-    dataset = with_card(dataset, dict(card or {}))
+    stated = dict(card or {})
+    if providers:
+        stated["sources"] = [*stated.get("sources", ()), *providers]
+    dataset = with_card(dataset, stated)
     dataset = publish(dataset, target, report=report)
     shutil.rmtree(target / _JOURNAL)
     return dataset, report
@@ -103,7 +108,8 @@ def curate_entries(
     Args and errors as for :func:`curate_files`.
     """
     options = Options(frames, None, limits or Limits())
-    tasks = _tasks(sources, recipe, options, columns)
+    named = [(Path(s), Path(s).name) for s in sources]
+    tasks = _tasks(named, recipe, options, columns)
     found = (read_and_check(t, recipe.rules, options) for t in tasks)
     return [from_dict(entry) for entries in found for entry in entries]
 
@@ -158,8 +164,34 @@ def _read_all(
         done += 1
 
 
+def _fetched(
+    sources: Sequence[str | Path], folder: Path
+) -> tuple[list[tuple[Path, str]], list[Mapping[str, str]]]:
+    """Fetch what providers hold; return (path, its name in records), and who they are.
+
+    Raises:
+        DataError: only providers were asked, and none gave anything.
+    """
+    out: list[tuple[Path, str]] = []
+    providers: list[Mapping[str, str]] = []
+    failures: list[str] = []
+    for source in sources:
+        if not optimade.is_provider(source):
+            out.append((Path(source), Path(source).name))
+            continue
+        text = str(source)
+        own = folder / "optimade" / optimade.place(text)
+        found = optimade.fetch(text, own)
+        out += [(p, f"{found.host}/{own.name[:8]}/{p.name}") for p in found.pages]
+        providers.append(found.card)
+        failures += found.failures
+    if failures and len(failures) == len(out):
+        raise DataError("no provider gave anything:\n  " + "\n  ".join(failures))
+    return out, providers
+
+
 def _tasks(
-    sources: Iterable[str | Path],
+    sources: Iterable[tuple[Path, str]],
     recipe: CurationRecipe,
     options: Options,
     columns: ColumnMap | Mapping[str, ColumnMap] | None,
@@ -170,14 +202,13 @@ def _tasks(
         "frames": options.frames,
     }
     maps = {"*": columns} if isinstance(columns, ColumnMap) else dict(columns or {})
-    for source in sources:
-        root = Path(source)
+    for root, title in sources:
         if not root.exists():
             raise DataError(f"{root}: no such file or folder")
         for file, name in readers.files(root):
             # Names start at the source, so that reports and hashes do not depend on
             # where somebody keeps it.
-            name = f"{root.name}/{name}" if root.is_dir() else name
+            name = f"{title}/{name}" if root.is_dir() else title
             status = file.lstat()
             own = next((m for p, m in maps.items() if file.match(p)), None)
             seen = [name, str(file), status.st_size, status.st_mtime_ns]

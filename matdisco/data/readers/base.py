@@ -176,6 +176,7 @@ RULES: Mapping[str, str] = {
     "frames-skipped": "only the last frame of a trajectory was kept",
     "repaired": "the reader repaired the text before parsing it",
     "parser-warning": "what the parser complained about",
+    "provider-error": "an OPTIMADE provider did not give this page",
     "old-schema": "an outdated version of the format",
     "charged-cell": "the calculation was done with a net charge",
     "size-limit": "larger than the limit",

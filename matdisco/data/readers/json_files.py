@@ -116,6 +116,10 @@ def _response(
     meta = data.get("meta")
     provider = meta.get("provider") if isinstance(meta, Mapping) else None
     name = provider.get("name") if isinstance(provider, Mapping) else None
+    for error in data.get("errors") or ():
+        said = error if isinstance(error, Mapping) else {"detail": error}
+        message = f"{said.get('title') or 'error'}: {said.get('detail') or 'no reason'}"
+        yield Entry(findings=(Finding("provider-error", "reject", message),))
     for found in _entries(data["data"], blob, options, depth + 1):
         yield (
             replace(found, method={**found.method, "provider": name}) if name else found
