@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -17,6 +18,7 @@ from matdisco.recipe import digest
 if TYPE_CHECKING:
     from ase import Atoms
 
+_NO_ELECTRONEGATIVITY = frozenset({"He", "Ne", "Ar"})
 _DIGITS = 8  # Å and fractional digits kept: below any physics, above float noise
 
 
@@ -67,6 +69,10 @@ class Crystal:
     @cached_property
     def formula(self) -> str:
         """The reduced formula, elements in order of electronegativity."""
+        if not _NO_ELECTRONEGATIVITY.isdisjoint(self.elements):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # they come last: that is meant
+                return self.composition.reduced_formula
         return self.composition.reduced_formula
 
     @cached_property

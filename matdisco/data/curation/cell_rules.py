@@ -25,6 +25,8 @@ class CellRule(StructureRule):
     """Å³/atom; solid hydrogen at 400 GPa still has about 2.3."""
     largest_volume: float = 1000.0
     """Å³/atom; a surface slab with 30 Å of vacuum reaches some 100."""
+    sparse: Severity = "quarantine"
+    """What more than that means: a molecule in its box is no crystal, but no mistake."""
     flattest_angle: float = 3.0
     """Degrees between two cell vectors, or from 180. Primitive cells of layered
     rhombohedral crystals go down to 6 (13.9 in Hf2Al4C5)."""
@@ -34,7 +36,7 @@ class CellRule(StructureRule):
         """Reject what no later step could use."""
         matrix = np.asarray(crystal.structure.lattice.matrix)
         positions = np.asarray(crystal.structure.frac_coords)
-        problem = ""
+        problem, severity = "", self.severity
         if len(crystal.structure) == 0:
             problem = "expected atoms, found none"
         elif not (np.isfinite(matrix).all() and np.isfinite(positions).all()):
@@ -47,15 +49,17 @@ class CellRule(StructureRule):
             if not self.smallest_volume <= volume <= self.largest_volume:
                 problem = (
                     f"expected {self.smallest_volume:g} to {self.largest_volume:g} "
-                    f"Å³ per atom, found {volume:.3g}"
+                    f"Å³ per atom, found {volume:.4g}"
                 )
+                if volume > self.largest_volume:
+                    severity = self.sparse
             elif flat < self.flattest_angle:
                 problem = (
                     "cell angles "
                     + ", ".join(f"{a:.1f}°" for a in angles)
                     + " make an almost flat cell"
                 )
-        return entry.found(self.name, self.severity, problem) if problem else entry
+        return entry.found(self.name, severity, problem) if problem else entry
 
 
 class SpeciesRule(StructureRule):
@@ -75,7 +79,10 @@ class SpeciesRule(StructureRule):
             for specie in site.species:
                 if isinstance(specie, DummySpecies):
                     text = f"site {number}: {specie} is not a chemical element"
-                    return entry.found(self.name, self.severity, text)
+                    # Numbered types: whoever made the file can still name them.
+                    unnamed = any(f.rule == "unnamed-species" for f in entry.findings)
+                    severity = "quarantine" if unnamed else self.severity
+                    return entry.found(self.name, severity, text)
             total = site.species.num_atoms
             if total > 1 + self.occupancy_tolerance:
                 text = f"site {number}: occupancies add up to {total:.3g}, expected 1"

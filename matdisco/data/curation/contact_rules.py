@@ -39,7 +39,7 @@ class LengthUnitRule(StructureRule):
     def check(self, entry: Entry, crystal: Crystal) -> Entry:
         """Shrink a cell whose every bond is too long by just this factor."""
         symbols = {e.symbol for e in crystal.composition.elements}
-        if symbols & _NOBLE or len(crystal.structure) < 2:
+        if symbols & _NOBLE or symbols - atomic_numbers.keys() or crystal.n_atoms < 2:
             return entry
         # Nearly every crystal has a bond within the first, cheap reach.
         reaches = (self.shortest_bond, 2.8)
@@ -120,8 +120,11 @@ def shortest_contact(
 
 @lru_cache(maxsize=1024)
 def _radius(species: Composition) -> float:
-    """Return the covalent radius of a site's largest species, Å."""
-    return float(max(covalent_radii[atomic_numbers[e.symbol]] for e in species))
+    """Return the covalent radius of a site's largest species, Å.
+
+    ASE's 0.2 Å, its value for no element, stands for a species without a name.
+    """
+    return float(max(covalent_radii[atomic_numbers.get(e.symbol, 0)] for e in species))
 
 
 def _nearest(

@@ -191,8 +191,8 @@ def _method(text: str) -> dict[str, Any]:
         "code": "Quantum ESPRESSO",
         "version": found(r"Program PWSCF v\.?\s*(\S+)", text),
         "functional": found(r"Exchange-correlation\s*=\s*(.+?)(?:\s*\(|\n)", text),
-        "pseudopotentials": re.findall(
-            r"(\S+\.(?:UPF|upf|RRKJ3|psl\S*))\s*$", text, re.MULTILINE
+        "pseudopotentials": re.findall(  # the name, not where somebody kept it
+            r"([^\s/]+\.(?:UPF|upf|RRKJ3|psl\S*))\s*$", text, re.MULTILINE
         )[:20],
         "settings": {"encut_eV": round(float(cutoff) * HARTREE / 2, 4)}
         if cutoff
