@@ -186,11 +186,9 @@ def merged(
         *offsets,
     )  # fmt: skip
     # copies: a few merged edges should not keep the room of all
-    return PackedGraphs(
-        *(a[: offsets[0][-1]].copy() for a in nodes),
-        *(a[: offsets[1][-1]].copy() for a in edges),
-        *offsets,
-    )
+    kinds, share = (a[: offsets[0][-1]].copy() for a in nodes)
+    source, target, distance, weight = (a[: offsets[1][-1]].copy() for a in edges)
+    return PackedGraphs(kinds, share, source, target, distance, weight, *offsets)
 
 
 def _separate(

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numba
 import numpy as np
@@ -21,13 +21,14 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 def _jit(function: _F) -> _F:
+    compiled: Any
     try:
-        compiled: _F = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+        compiled = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
     except (
         RuntimeError
     ):  # no folder can hold the compiled code: compile in each process
         compiled = numba.njit(nogil=True, error_model="numpy")(function)
-    return compiled
+    return cast(_F, compiled)
 
 
 @_jit

@@ -58,7 +58,7 @@ def environment_features(crystals: Sequence[Crystal]) -> np.ndarray:
     for row, crystal in zip(rows, crystals, strict=True):
         z = atomic_numbers(crystal)
         n = len(z)
-        found = nearest(crystal, _K)
+        found = nearest([crystal], _K)
         i, j, d = found.centers, found.neighbors, found.distances
         w, length = _hoppe(i, d, n)
         total = np.bincount(i, weights=w, minlength=n)

@@ -59,9 +59,10 @@ def site_order(crystal: Crystal) -> np.ndarray:
     """Return the permutation that puts sites in order, shape (n_atoms,)."""
     numbers = atomic_numbers(crystal)
     unit = (float(crystal.structure.volume) / len(numbers)) ** (1 / 3)
-    found = nearest(crystal, _SHELL)  # sorted by (centre, distance)
-    starts = np.searchsorted(found.centers, np.arange(len(numbers)))
-    first = starts[:, None] + np.arange(_SHELL)
+    found = nearest([crystal], _SHELL)
+    ascending = np.lexsort((found.distances, found.centers))
+    starts = np.searchsorted(found.centers[ascending], np.arange(len(numbers)))
+    first = ascending[starts[:, None] + np.arange(_SHELL)]
     spread = found.distances[first].mean(axis=1) / unit  # (n,)
     by_size = np.argsort(spread, kind="stable")
     kind = np.zeros(len(numbers), dtype=int)

@@ -26,7 +26,7 @@ class CellRule(StructureRule):
     largest_volume: float = 1000.0
     """Å³/atom; a surface slab with 30 Å of vacuum reaches some 100."""
     sparse: Severity = "quarantine"
-    """What more than that means: a molecule in its box is no crystal, but no mistake."""
+    """What more than that means: a molecule in a box is no crystal, but no mistake."""
     flattest_angle: float = 3.0
     """Degrees between two cell vectors, or from 180. Primitive cells of layered
     rhombohedral crystals go down to 6 (13.9 in Hf2Al4C5)."""

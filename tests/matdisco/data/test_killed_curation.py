@@ -1,0 +1,82 @@
+"""Curation killed with SIGKILL, by the clock: the same command continues."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from matdisco.data.curation.files import curate_files
+from matdisco.data.dataset import Dataset
+from matdisco.data.readers import Limits
+from tests.matdisco.data.test_speed import write
+
+
+def start(source: Path, to: Path, workers: int) -> psutil.Popen:
+    """Start ``matdisco data curate`` as a user does."""
+    code = "from campaigns.cli import main; main()"
+    command = [sys.executable, "-c", code, "data", "curate", str(source)]
+    command += ["--to", str(to), "--workers", str(workers)]
+    return psutil.Popen(command, stdout=subprocess.DEVNULL)
+
+
+def finished(journal: Path) -> list[str]:
+    """The files that the journal holds, complete lines only."""
+    if not journal.exists():
+        return []
+    lines = journal.read_bytes().split(b"\n")[:-1]
+    return [json.loads(line)["key"] for line in lines]
+
+
+def kill_after(source: Path, to: Path, workers: int, files: int) -> list[str]:
+    """Kill the command with SIGKILL once so many files are done; return those."""
+    process = start(source, to, workers)
+    journal = to / ".curating" / "journal.jsonl"
+    while len(finished(journal)) < files:
+        assert process.poll() is None, "it ended before it could be killed"
+        time.sleep(0.02)
+    children = process.children(recursive=True)
+    process.kill()
+    process.wait()
+    _, alive = psutil.wait_procs(children, timeout=20)
+    assert not alive, "workers outlive the command that started them"
+    return finished(journal)
+
+
+def test_killed_and_continued(tmp_path: Path) -> None:
+    source = write(tmp_path / "cifs", 400)
+    done = kill_after(source, tmp_path / "ds", 1, 20)
+    assert 20 <= len(done) < 400
+    before = (tmp_path / "ds" / ".curating" / "journal.jsonl").read_bytes()
+    dataset, report = curate_files(
+        [source], tmp_path / "ds", limits=Limits(isolate=False)
+    )
+    assert len(before.split(b"\n")) - 1 == len(set(done))
+    assert len(report) == 400
+    whole, _ = curate_files([source], tmp_path / "all", limits=Limits(isolate=False))
+    assert dataset.content_hash == whole.content_hash
+    assert Dataset.open(tmp_path / "ds").content_hash == whole.content_hash
+    assert not (tmp_path / "ds" / ".curating").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
+def test_killed_again_and_again_with_workers(tmp_path: Path) -> None:
+    source = write(tmp_path / "cifs", 3000)
+    done: list[str] = []
+    for files in (100, 700, 1300, 2000, 2600):
+        more = kill_after(source, tmp_path / "ds", 2, files)
+        assert more[: len(done)] == done  # what was done stays done
+        assert len(set(more)) == len(more)  # and nothing is done twice
+        done = more
+    process = start(source, tmp_path / "ds", 2)
+    assert process.wait() == 0
+    process = start(source, tmp_path / "all", 2)
+    assert process.wait() == 0
+    one, other = Dataset.open(tmp_path / "ds"), Dataset.open(tmp_path / "all")
+    assert one.content_hash == other.content_hash
