@@ -68,10 +68,6 @@ def _one(pool: Pool, name: Features) -> np.ndarray:
         from surrogates.featurizers.pretrained import chgnet_features
 
         return chgnet_features(pool.crystals, n_threads=1)[:, -1:]
-    if name == "network":
-        from campaigns.replay.network import latents
-
-        return latents(pool)[1]
     from surrogates.featurizers.table import features
 
     made: np.ndarray = features(name, pool.crystals, n_threads=1)

@@ -228,10 +228,6 @@ class _Prior:
     def of(cls, kind: str, pool: Pool) -> _Prior:
         if kind == "zero_shot":
             return cls(np.column_stack([zero_shot(pool), fractions(pool)]))
-        if kind == "network":
-            from campaigns.replay.network import latents
-
-            return cls(latents(pool)[0][:, None])
         return cls(np.zeros((len(pool), 0)))
 
     def fitted(self, rows: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -117,9 +117,7 @@ class Stable(Recipe):
 
 AnyWanted = Annotated[Top | Threshold | Front | Stable, Field(discriminator="kind")]
 
-Features = Literal[
-    "columns", "composition", "sites", "chgnet", "sevennet", "network", "zero_shot"
-]
+Features = Literal["columns", "composition", "sites", "chgnet", "sevennet", "zero_shot"]
 
 
 class Exact(Recipe):
@@ -128,10 +126,9 @@ class Exact(Recipe):
     kind: Literal["gaussian_process"] = "gaussian_process"
     features: tuple[Features, ...] = Field(min_length=1)
     """Feature tables; several get a kernel each, with its own length and weight."""
-    prior: Literal["constant", "zero_shot", "network"] = "constant"
-    """What the process corrects: a constant; an energy of a pretrained potential with
-    elemental references fitted to the labels; or the pretrained network's prediction.
-    """
+    prior: Literal["constant", "zero_shot"] = "constant"
+    """What the process corrects: a constant, or an energy of a pretrained potential
+    with elemental references fitted to the labels."""
     tuned_on: int = Field(300, ge=20)
     """Latest-spread records that choose length scale and noise; all condition."""
 
@@ -189,21 +186,6 @@ class Strategy(Recipe):
     """What chooses; its batch size is that of the replay."""
 
 
-class Peer(Recipe):
-    """Another package on the same pool, in an environment of its own."""
-
-    package: Literal["baybe", "ax"]
-    """Which."""
-    python: str
-    """The Python that has it, for example ``peers/bin/python``."""
-    features: tuple[Features, ...] = Field(min_length=1)
-    """Feature tables it sees, put side by side."""
-    components: int = Field(8, ge=1)
-    """Principal components of the features that it is given."""
-    seeds: int = Field(2, ge=1)
-    """Seeds it runs with, the first ones: peers are slow."""
-
-
 class ReplayConfig(Recipe):
     """Strategies x seeds on one labelled pool."""
 
@@ -229,8 +211,6 @@ class ReplayConfig(Recipe):
     """What is compared."""
     baselines: bool = True
     """Whether the standard baselines run too; only leave them out of a quick look."""
-    peers: Mapping[Name, Peer] = Field(default_factory=dict)
-    """Other packages on the same pool."""
     resamples: int = Field(2000, ge=100)
     """Bootstrap resamples of the seeds."""
     version: Literal[1] = 1
@@ -245,11 +225,11 @@ class ReplayConfig(Recipe):
                 f"need kind front; got {self.wanted.kind} and {len(self.targets)}"
             )
         for name, strategy in self.strategies.items():
-            hull = isinstance(strategy.acquisition, HullProbability)
-            if hull and not isinstance(self.wanted, Stable):
+            if isinstance(strategy.acquisition, HullProbability):
                 raise ValueError(
-                    f"strategies.{name}: acquisition hull_probability needs wanted: "
-                    "{kind: stable}"
+                    f"strategies.{name}: acquisition hull_probability follows the hull "
+                    "from round to round, which only a campaign does; run one with "
+                    "evaluator: {kind: lookup} (configs/replays/quickstart.yaml)"
                 )
         return self
 
