@@ -31,7 +31,7 @@ from surrogates.recipes import (
 if TYPE_CHECKING:
     from surrogates.base import Surrogate
 
-FORMAT = 1
+FORMAT = 2
 """Raised when a reader of the old format could no longer understand the new one."""
 DESCRIPTION = "surrogate.json"
 WEIGHTS = "weights.safetensors"

@@ -9,6 +9,7 @@ size of a pool is known at once.
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -256,18 +257,25 @@ def index() -> dict[str, Any]:
 
 @lru_cache(maxsize=1)
 def _library() -> list[Structure]:
-    import warnings
+    """Return the structures of pymatgen's AFLOW library, without oxidation states.
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from pymatgen.analysis.prototypes import AFLOW_PROTOTYPE_LIBRARY
+    Its file is read here: importing the library itself parses the literature reference
+    of every prototype, which takes several seconds and is not needed.
+    """
+    from pymatgen.core import Structure
 
-        structures = []
-        for row in AFLOW_PROTOTYPE_LIBRARY:
-            structure = row["snl"].structure.copy()
-            structure.remove_oxidation_states()
-            structures.append(structure)
+    structures = []
+    for row in _rows():
+        structure = Structure.from_dict(row["snl"])
+        structure.remove_oxidation_states()
+        structures.append(structure)
     return structures
+
+
+def _rows() -> list[dict[str, Any]]:
+    path = files("pymatgen.analysis") / "prototypes" / "aflow_prototypes.json.gz"
+    rows: list[dict[str, Any]] = json.loads(gzip.decompress(path.read_bytes()))
+    return rows
 
 
 def make_index() -> dict[str, Any]:
@@ -279,7 +287,6 @@ def make_index() -> dict[str, Any]:
     slightly stretched cell stay separate candidates and are told apart, or found
     to be the same, by relaxation.
     """
-    from pymatgen.analysis.prototypes import AFLOW_PROTOTYPE_LIBRARY
     from pymatgen.analysis.structure_matcher import StructureMatcher
 
     from matdisco.candidates.volume import packing_fraction
@@ -290,7 +297,7 @@ def make_index() -> dict[str, Any]:
     names: set[str] = set()
     # Where two types are one geometry (L6_0 with c = a is L1_2), the more
     # symmetric one gives its name: the space group is the label's third part.
-    tags_of = [row["tags"] for row in AFLOW_PROTOTYPE_LIBRARY]
+    tags_of = [row["tags"] for row in _rows()]
     by_symmetry = sorted(
         range(len(tags_of)), key=lambda i: (-int(tags_of[i]["aflow"].split("_")[2]), i)
     )
