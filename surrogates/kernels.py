@@ -204,6 +204,7 @@ def search(
                 * fade
                 * (3 * (k + 1) * volume / (4 * math.pi * n_atoms)) ** (1 / 3)
             )
+            reach = min(reach, largest)
         kth = rims[atoms[g] : atoms[g + 1]]
         while True:
             found = _half(low, axes, here, reach, pairs, far)
@@ -214,9 +215,9 @@ def search(
                 break
             limit = fade * _limits(pairs, far, found, n_atoms, k, kth)
             if limit == 0.0:
-                reach *= grow
-                if reach > largest:
+                if reach >= largest:
                     return g, begin, 3
+                reach = min(grow * reach, largest)
             elif limit <= reach:
                 break
             else:

@@ -66,13 +66,14 @@ def _nearest(
     n = len(spots)
     volume = abs(np.linalg.det(cell))
     radius = 1.12 * FADE * (3.0 * (k + 1) * volume / (4.0 * np.pi * n)) ** (1 / 3)
+    radius = min(radius, LARGEST)
     while True:
         i, j, images, d = _pairs(cell, spots, radius)
         counts = np.bincount(i, minlength=n)
         if counts.min() < k:
-            radius *= GROW
-            if radius > LARGEST:
+            if radius >= LARGEST:
                 return None
+            radius = min(GROW * radius, LARGEST)
             continue
         order = np.lexsort((d, i))
         rims[:] = d[order][np.cumsum(counts) - counts + k - 1]

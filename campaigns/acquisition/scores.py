@@ -204,7 +204,7 @@ def log_h(z: np.ndarray) -> np.ndarray:
     in double precision (Ament et al. 2023, appendix A).
 
     >>> [round(float(v), 6) for v in log_h(np.array([0.0, -10.0]))]
-    [-0.918939, -55.553101]
+    [-0.918939, -55.553122]
     """
     z = np.asarray(z, dtype=float)
     low = np.minimum(z, -1.0)

@@ -108,7 +108,7 @@ def _results(
             min(workers, max(len(missing), 1)),
             context,
             _work,
-            (config.model_dump(), str(folder / "features")),
+            (config.model_dump(), str(folder / "features"), os.getpid()),
         ) as executor:
             futures = {
                 executor.submit(_task, name, compared[name].model_dump(), seed): (
@@ -150,9 +150,9 @@ def _follow(parent: int) -> None:
     os._exit(1)
 
 
-def _work(config: dict[str, Any], cache: str) -> None:
-    """Make a worker process ready."""
-    threading.Thread(target=_follow, args=(os.getppid(),), daemon=True).start()
+def _work(config: dict[str, Any], cache: str, parent: int) -> None:
+    """Make a worker process ready; ``parent`` may have been killed meanwhile."""
+    threading.Thread(target=_follow, args=(parent,), daemon=True).start()
     _prepare(config, cache)
 
 

@@ -33,6 +33,14 @@ def finished(journal: Path) -> list[str]:
     return [json.loads(line)["key"] for line in lines]
 
 
+def runs(process: psutil.Process) -> bool:
+    """Whether it runs; one that has ended stays listed until somebody reaps it."""
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def kill_after(source: Path, to: Path, workers: int, files: int) -> list[str]:
     """Kill the command with SIGKILL once so many files are done; return those."""
     process = start(source, to, workers)
@@ -43,8 +51,10 @@ def kill_after(source: Path, to: Path, workers: int, files: int) -> list[str]:
     children = process.children(recursive=True)
     process.kill()
     process.wait()
-    _, alive = psutil.wait_procs(children, timeout=20)
-    assert not alive, "workers outlive the command that started them"
+    give_up = time.monotonic() + 20
+    while any(map(runs, children)):
+        assert time.monotonic() < give_up, "workers outlive the command"
+        time.sleep(0.05)
     return finished(journal)
 
 
