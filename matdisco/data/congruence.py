@@ -1,35 +1,49 @@
-"""Exact copies: two primitive cells that one change of basis and one shift make equal.
+"""The judge's question answered at once, where the answer is plain.
 
-What pymatgen's ``StructureMatcher`` finds by trying lattice after lattice is, for a
-crystal described twice, one of few integer matrices. All of them are tried at once.
-The test is far tighter than the judge's tolerances: it can say yes in its place, never
-no.
+pymatgen's ``StructureMatcher`` tries lattice after lattice and shift after shift. Here
+all of them are one array: the integer changes of basis within its tolerances of length
+and angle, and the shifts that put one atom of the rarest species on another. Where no
+combination brings every atom near one of its species, its own first test fails for
+all of them: no match. Where one brings them well within its tolerance, it matches.
+Between the two the judge is asked.
 """
 
 from __future__ import annotations
 
-from functools import cache
 from itertools import product
 
 import numpy as np
 from pymatgen.core import Structure
 
-_METRIC = (
-    0.005  # relative difference of cell metrics; the judge's is 10 % and 2 degrees
-)
-_SITES = 0.01  # displacement over (V/N)^(1/3); the judge's is 0.05
-_MOST = 40  # atoms; above it the judge is not much slower
+_MOST = 60  # atoms; above it the judge is not much slower
+_WORK = 4_000_000  # distances; above it the judge is asked
+_SURE = 0.8  # share of a tolerance within which a match is certain
+_SLACK = 1.2  # of a tolerance beyond which no match is possible: the judge measures in
+# the average of both cells, here it is the first one
+_STEPS = np.array([s for s in product((-2, -1, 0, 1, 2), repeat=3) if any(s)], float)
 
 
-def congruent(a: Structure, b: Structure) -> bool:
-    """Tell whether two ordered primitive cells surely are one crystal.
+def compare(
+    a: Structure, b: Structure, *, lengths: float, sites: float, angles: float
+) -> bool | None:
+    """Compare two ordered primitive cells as ``StructureMatcher`` would.
 
-    Rotation, reflection, shift, order of atoms, choice of reduced cell and uniform
-    scaling do not matter, as for ``StructureMatcher``. False means: not sure.
+    Rotation, reflection, shift, order of atoms, choice of cell and uniform scaling do
+    not matter.
+
+    Args:
+        a: a primitive, reduced cell.
+        b: another.
+        lengths: relative tolerance (pymatgen's ``ltol``).
+        sites: largest displacement over (V/N)^(1/3) (``stol``).
+        angles: tolerance in degrees (``angle_tol``).
+
+    Returns:
+        Whether they match; None where that is not plain.
     """
     n = len(a)
     if n != len(b) or not 0 < n <= _MOST:
-        return False
+        return None
     kinds: dict[str, int] = {}
     one = np.array([kinds.setdefault(s.species_string, len(kinds)) for s in a])
     other = np.array([kinds.setdefault(s.species_string, len(kinds)) for s in b])
@@ -37,44 +51,72 @@ def congruent(a: Structure, b: Structure) -> bool:
     if not np.array_equal(counts, np.bincount(other, minlength=len(kinds))):
         return False
     cell = np.asarray(a.lattice.matrix)
-    scale = (a.volume / b.volume) ** (1 / 3)
-    changes = _matching(cell, scale * np.asarray(b.lattice.matrix))
+    scaled = np.asarray(b.lattice.matrix) * (a.volume / b.volume) ** (1 / 3)
+    changes = _changes(cell, scaled, lengths * _SLACK, angles * _SLACK)
     if not len(changes):
         return False
+    if len(changes) * n * n * counts.min() > _WORK:
+        return None
     moved = np.einsum("nk,wkl->wnl", b.frac_coords, np.linalg.inv(changes))
+    spacing = (a.volume / n) ** (1 / 3)
+    # 2 · stol along each plane normal: the first test of StructureMatcher
+    reach = 2 * sites * spacing * np.linalg.norm(np.linalg.inv(cell), axis=0) * _SLACK
     rare = int(counts.argmin())
     anchor = a.frac_coords[one == rare][0]
-    bound = (_SITES * (a.volume / n) ** (1 / 3)) ** 2
     alike = one[:, None] == other
+    possible = False
     for k in np.flatnonzero(other == rare):
         steps = a.frac_coords[:, None, :] - moved[:, None, :, :]
         steps = steps - (anchor - moved[:, k])[:, None, None, :]
         steps -= np.round(steps)
-        far = ((steps @ cell) ** 2).sum(axis=-1)  # (w, n, n) Å²
-        near = (far < bound) & alike
-        if (near.any(axis=1) & near.any(axis=2)).all(axis=1).any():
-            return True
-    return False
+        near = (np.abs(steps) <= reach).all(axis=-1) & alike  # (w, n, n)
+        left = (near.any(axis=1) & near.any(axis=2)).all(axis=1)
+        if left.any():
+            possible = True
+            if _sure(steps[left] @ cell, alike, sites * spacing * _SURE):
+                plain = _changes(cell, scaled, lengths * _SURE, angles * _SURE)
+                return True if len(plain) else None
+    return None if possible else False
 
 
-def _matching(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Return the integer matrices (w, 3, 3) that turn the rows of b into a's shape."""
-    metric, other = a @ a.T, b @ b.T
-    lengths = np.sqrt(np.diag(metric))
-    allowed = _METRIC * np.outer(lengths, lengths)
-    changes = _changes()
-    found = np.einsum("wij,jk,wlk->wil", changes, other, changes, optimize=True)
-    fits = (np.abs(found - metric) <= allowed).all(axis=(1, 2))
-    kept: np.ndarray = changes[fits]
-    return kept
+def _sure(steps: np.ndarray, alike: np.ndarray, bound: float) -> bool:
+    """Tell whether an assignment moves no atom further than ``bound`` Å.
 
-
-@cache
-def _changes() -> np.ndarray:
-    """All 6,960 integer matrices with entries -1, 0, 1 and determinant ±1.
-
-    Two reduced cells of one lattice differ by one of them.
+    Args:
+        steps: from each atom of one to each of the other, shape (w, n, n, 3), Å.
+        alike: which pairs are of one species, shape (n, n).
+        bound: largest displacement after the common shift is taken off.
     """
-    every = np.array(list(product((-1.0, 0.0, 1.0), repeat=9))).reshape(-1, 3, 3)
-    unimodular: np.ndarray = every[np.abs(np.abs(np.linalg.det(every)) - 1) < 0.5]
-    return unimodular
+    far = np.where(alike, (steps**2).sum(axis=-1), np.inf)
+    nearest = far.argmin(axis=2)  # (w, n)
+    n = nearest.shape[1]
+    whole = (np.sort(nearest, axis=1) == np.arange(n)).all(axis=1)
+    chosen = np.take_along_axis(steps, nearest[:, :, None, None], axis=2)[:, :, 0]
+    chosen = chosen - chosen.mean(axis=1, keepdims=True)
+    moves = np.linalg.norm(chosen, axis=-1).max(axis=1)
+    return bool((whole & (moves < bound)).any())
+
+
+def _changes(a: np.ndarray, b: np.ndarray, lengths: float, angles: float) -> np.ndarray:
+    """Return the integer matrices (w, 3, 3) that give the rows of b the shape of a."""
+    vectors = _STEPS @ b
+    norms = np.linalg.norm(vectors, axis=1)
+    wanted = np.linalg.norm(a, axis=1)
+    fits = [
+        np.flatnonzero((norms < x * (1 + lengths)) & (norms > x / (1 + lengths)))
+        for x in wanted
+    ]
+    units = vectors / norms[:, None]
+
+    def at(i: int, j: int) -> np.ndarray:
+        """Which candidates for rows i and j enclose the angle that a's rows do."""
+        want = np.degrees(np.arccos(a[i] @ a[j] / (wanted[i] * wanted[j])))
+        cosines = np.clip(units[fits[i]] @ units[fits[j]].T, -1, 1)
+        found: np.ndarray = np.abs(np.degrees(np.arccos(cosines)) - want) <= angles
+        return found
+
+    all_three = at(0, 1)[:, :, None] & at(0, 2)[:, None, :] & at(1, 2)[None, :, :]
+    i, j, k = np.nonzero(all_three)
+    out = np.stack([_STEPS[fits[0][i]], _STEPS[fits[1][j]], _STEPS[fits[2][k]]], axis=1)
+    kept: np.ndarray = out[np.abs(np.abs(np.linalg.det(out)) - 1) < 0.5]
+    return kept
