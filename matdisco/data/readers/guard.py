@@ -47,7 +47,8 @@ class _Worker:
         )
         self._answers: queue.Queue[dict[str, Any] | None] = queue.Queue(64)
         self._stopped = threading.Event()
-        threading.Thread(target=self._pump, daemon=True).start()
+        self._pumping = threading.Thread(target=self._pump, daemon=True)
+        self._pumping.start()
         try:
             ready = self.answer(_START_SECONDS)
         except queue.Empty:
@@ -93,6 +94,8 @@ class _Worker:
         self._stopped.set()
         self.process.kill()
         self.process.wait()
+        # it ends with the pipe; a pipe closed under its reader is an exception there
+        self._pumping.join(timeout=5.0)
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe is not None:
                 with contextlib.suppress(OSError):
