@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +102,7 @@ def croissant(dataset: Dataset, parquet: str | Path) -> dict[str, Any]:
     path = Path(parquet)
     card = dataset.card
     schema = pq.read_schema(path)
+    (file,) = _ids([path.name])
     rai = {
         **_RAI,
         "dataLimitations": " ".join(limits(dataset)) or "None known.",
@@ -129,7 +132,7 @@ def croissant(dataset: Dataset, parquet: str | Path) -> dict[str, Any]:
         "distribution": [
             {
                 "@type": "cr:FileObject",
-                "@id": path.name,
+                "@id": file,
                 "name": path.name,
                 "description": "All records, one row each.",
                 "contentUrl": path.name,
@@ -144,7 +147,10 @@ def croissant(dataset: Dataset, parquet: str | Path) -> dict[str, Any]:
                 "@id": "crystals",
                 "name": "crystals",
                 "key": {"@id": "crystals/id"},
-                "field": [_field(column, path.name) for column in schema],
+                "field": [
+                    _field(column, file, name)
+                    for column, name in zip(schema, _ids(schema.names), strict=True)
+                ],
             }
         ],
     }
@@ -162,7 +168,16 @@ def write_croissant(dataset: Dataset, parquet: str | Path, path: str | Path) -> 
     return target
 
 
-def _field(column: pa.Field, file: str) -> dict[str, Any]:
+def _ids(names: Sequence[str]) -> list[str]:
+    """Return identifiers without the blanks that mlcroissant refuses, all different."""
+    made: list[str] = []
+    for name in names:
+        plain = re.sub(r"[^\w.@+-]+", "_", name)
+        made.append(plain if plain not in made else f"{plain}-{len(made)}")
+    return made
+
+
+def _field(column: pa.Field, file: str, name: str) -> dict[str, Any]:
     kind, shape = column.type, []
     while pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind):
         shape.append("-1" if pa.types.is_list(kind) else str(kind.list_size))
@@ -181,7 +196,7 @@ def _field(column: pa.Field, file: str) -> dict[str, Any]:
     )
     out: dict[str, Any] = {
         "@type": "cr:Field",
-        "@id": f"crystals/{column.name}",
+        "@id": f"crystals/{name}",
         "name": column.name,
         "description": meaning.strip(),
         "dataType": data_type,

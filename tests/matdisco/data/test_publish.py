@@ -30,7 +30,13 @@ DATA = Dataset(
     (
         crystal(rocksalt(), "a", band_gap=4.5, bulk_modulus=160.0),
         crystal(fluorite(), "b", band_gap=7.1),
-        crystal(wurtzite(), "c").with_labels({"e/form": Label(-1.0, "eV", "PBE")}),
+        crystal(wurtzite(), "c").with_labels(
+            {
+                "e/form": Label(-1.0, "eV", "PBE"),
+                "energy@ABINIT 7.8.2; encut_eV=489.8": Label(-9.0, "eV", "ABINIT"),
+                "energy@ABINIT 7.8.2, encut_eV=489.8": Label(-9.1, "eV", "ABINIT"),
+            }
+        ),
     ),
     CARD,
 )
