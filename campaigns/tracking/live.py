@@ -136,6 +136,8 @@ class LiveTracker:
                 self._failure = self._failure or "the tracking process ended early"
             self._finished = True
             self._changed.notify_all()
+        # one that outlives the patience of __exit__ is still waited for
+        self._process.wait()
 
     def _wait(self) -> None:
         """Wait for the last sync as long as it makes headway."""

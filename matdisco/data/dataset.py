@@ -139,10 +139,24 @@ class Dataset(Sequence[Crystal]):
         for key in self.properties:
             values = self.values(key)
             have = values[np.isfinite(values)]
+            low, high, mean = map(_shown, (have.min(), have.max(), have.mean()))
             lines.append(
                 f"  {get(key).label}  {len(have):,} values, "
-                f"{have.min():.3f} to {have.max():.3f}, mean {have.mean():.3f} "
-                f"{get(key).unit}"
+                f"{low} to {high}, mean {mean} {self._unit(key)}".rstrip()
             )
         lines.append(f"  content {self.content_hash[:16]}")
         return "\n".join(lines)
+
+    def _unit(self, key: str) -> str:
+        """Return the unit of a label, also of one that no property is named after."""
+        labels = (c.labels[key] for c in self.crystals if key in c.labels)
+        return get(key).unit or next((x.unit for x in labels), "")
+
+
+def _shown(value: float) -> str:
+    """Return three decimals, or three digits where these would all be zero.
+
+    >>> _shown(-1234.5678), _shown(2.5e-7), _shown(0.0)
+    ('-1234.568', '2.5e-07', '0.000')
+    """
+    return f"{value:.3f}" if value == 0 or abs(value) >= 1e-3 else f"{value:.3g}"
