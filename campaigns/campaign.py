@@ -188,6 +188,10 @@ class Campaign:
         for event in self.ledger.events("proposed"):
             for proposal in event.payload["proposals"]:
                 row = {"round": event.round, **proposal}
+                near = row.pop("neighbours", None) or []
+                row["neighbours"] = ", ".join(
+                    f"{n['candidate']} ({n['distance']:.2f})" for n in near
+                )
                 name = proposal["candidate"]
                 if name in answers.index:
                     row["status"] = "answered"
@@ -202,6 +206,11 @@ class Campaign:
                     row["status"] = "waiting"
                 rows.append(row)
         return pd.DataFrame(rows)
+
+    def warnings(self) -> list[str]:
+        """Say before which rounds the gate found the surrogate overconfident."""
+        gated = self.ledger.events("gated")
+        return [f"round {e.round}: {e.payload['sentence']}" for e in gated]
 
     def screening(self) -> pd.DataFrame:
         """Return every finding of the screening, of the pool and of later rounds."""

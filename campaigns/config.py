@@ -18,7 +18,10 @@ from campaigns.acquisition.recipes import (
     UpperConfidenceBound,
 )
 from campaigns.assessment import AssessmentRecipe, check_card
+from campaigns.gate import GateRecipe
 from campaigns.objectives import AnyObjective, HullObjective
+from campaigns.stopping import StoppingRecipe
+from campaigns.stopping import check as check_stopping
 from matdisco.candidates.base import SizeEstimate
 from matdisco.candidates.evolution import EvolutionRecipe
 from matdisco.candidates.recipes import AnyCandidates
@@ -124,8 +127,12 @@ class CampaignConfig(Recipe):
     """How the next candidates are chosen."""
     assessment: AssessmentRecipe = Field(default_factory=AssessmentRecipe)
     """What the surrogate must have passed."""
+    gate: GateRecipe = Field(default_factory=GateRecipe)
+    """What happens when the newest answers refute the stated uncertainty."""
     budget: BudgetRecipe
     """When to stop."""
+    stopping: StoppingRecipe = Field(default_factory=StoppingRecipe)
+    """Reasons to stop earlier."""
     people: PeopleRecipe = Field(default_factory=PeopleRecipe)
     """What waits for a person."""
     tracking: TrackingRecipe = Field(default_factory=TrackingRecipe)
@@ -170,6 +177,7 @@ class CampaignConfig(Recipe):
                 "acquisition: kind hull_probability needs objective energy_above_hull, "
                 f"got objective {self.objective.kind}"
             )
+        check_stopping(self.stopping, self.objective)
         if hull and self.start.per_element < 1:
             raise ValueError(
                 "start.per_element: expected at least 1 with objective "
@@ -229,6 +237,7 @@ class CampaignConfig(Recipe):
                 "tracking": True,
                 "review": True,
                 "budget": True,
+                "stopping": True,
                 "execution": True,
                 "people": True,
                 "evaluator": set(self.evaluator.unhashed),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
@@ -22,13 +22,15 @@ from campaigns.config import CampaignConfig
 from campaigns.feeding import Feed
 from campaigns.growth import grow, is_due
 from campaigns.interrupt import Interrupt
+from campaigns.learning import learn, past_errors
 from campaigns.ledger import VOLATILE, Event, Ledger
 from campaigns.objectives import HullObjective
 from campaigns.people.inbox import Inbox, to_approve
 from campaigns.people.orders import write_orders
 from campaigns.progress import Display
-from campaigns.propose import first_round, learn, next_round, past_errors
+from campaigns.propose import first_round, next_round
 from campaigns.state import State, read_evaluation
+from campaigns.stopping import reason_from_answers
 from matdisco.data.dataset import Dataset
 from matdisco.evaluators.laboratory import LaboratoryRecipe
 
@@ -54,6 +56,8 @@ class Driver:
     """Whether to stop early."""
     on_close: Callable[[int], None] = lambda number: None
     """Called after each closed round."""
+    _advised: int = -1
+    """Answers after which the surrogate advised to stop, in the continuous mode."""
 
     def run(self, rounds: int | None = None) -> str:
         """Go on until a reason to stop; return that reason.
@@ -87,8 +91,10 @@ class Driver:
                         self._finish(state, events, reason)
                     elif allowed is not None and _proposed(events) >= allowed:
                         return f"{rounds} rounds were asked for"
-                    elif not self._grow(state, events):
-                        self._propose(state, events)
+                    elif not self._grow(state, events) and (
+                        reason := self._propose(state, events)
+                    ):
+                        self._finish(state, events, reason)
                     continue
                 if waits := self._waits_for_people(state, events, open_rounds):
                     if not self._stays():
@@ -164,13 +170,15 @@ class Driver:
             or self._left(state) == 0
             or len(state.available) == 0
             or self.reason_to_stop(state, events)
+            or self._advised == len(state.evaluations)
         ):
             if feed.running:
                 with self._preloading():
                     feed.collect(0.2)
             return
-        if not self._grow(state, events):
-            self._propose(state, events, self._step())
+        if not self._grow(state, events) and self._propose(state, events, self._step()):
+            # it goes on only if an answer that is awaited changes the surrogate's mind
+            self._advised = len(state.evaluations)
 
     def _step(self) -> int:
         """How many are proposed at a time in the continuous mode."""
@@ -209,6 +217,8 @@ class Driver:
             return None
         if n >= config.budget.evaluations:
             return f"budget: {n} evaluations are spent"
+        if enough := reason_from_answers(config.stopping, state, config.objective):
+            return enough
         if len(state.available) == 0 and not is_due(config, events, _proposed(events)):
             return "every candidate has been evaluated"
         if config.budget.rounds is not None and len(closed) - 1 >= config.budget.rounds:
@@ -251,10 +261,11 @@ class Driver:
 
     def _propose(
         self, state: State, events: list[Event], batch: int | None = None
-    ) -> Event:
+    ) -> str | None:
+        """Put the next round on record; return a reason to stop instead, if any."""
         number = _proposed(events)
         left = self._left(state)
-        payload: Mapping[str, Any]
+        payload: dict[str, Any]
         if number == 0:
             payload = {
                 "proposals": first_round(self.config, state)[:left],
@@ -276,9 +287,16 @@ class Driver:
                     size,
                     self.display.training,
                 )
-        event = self.ledger.append("proposed", payload, round=number)
+            if stop := payload.get("stop"):
+                return str(stop)
+        if sentence := payload.pop("refuted", None):
+            if not any(e.kind == "gated" and e.round == number for e in events):
+                fact = {**payload["gate"], "sentence": sentence}
+                self.ledger.append("gated", fact, round=number)
+            self.display.say(f"round {number}: {sentence}")
+        self.ledger.append("proposed", payload, round=number)
         self.display.proposed(number, payload)
-        return event
+        return None
 
     def _close(self, proposed: Event) -> None:
         clock = time.perf_counter()

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from campaigns.config import CampaignConfig
+from campaigns.learning import Purpose, stream
 from campaigns.ledger import Event
-from campaigns.propose import Purpose, stream
 from campaigns.state import State
 from matdisco.crystal import Crystal
 from matdisco.screening.recipe import ScreeningRecipe

@@ -78,7 +78,7 @@ class Event:
     time: str
     """UTC, ISO 8601."""
     kind: str
-    """started, pool, grown, proposed, evaluated, closed, finished, continued,
+    """started, pool, grown, gated, proposed, evaluated, closed, finished, continued,
     interrupted."""
     round: int
     """Campaign round, 0 for the first; -1 outside any."""

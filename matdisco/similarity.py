@@ -9,10 +9,11 @@ scaling; it is meant for pointing a reader to a neighbour, not for telling dupli
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from matdisco.crystal import Crystal
 
@@ -52,31 +53,59 @@ def describe(crystal: Crystal) -> dict[tuple[int, int], np.ndarray]:
 class Neighbours:
     """Known crystals, ready to be searched."""
 
-    tables: tuple[dict[tuple[int, int], np.ndarray], ...]
-    """One descriptor per known crystal."""
+    rows: csr_array
+    """Descriptors of length 1, one row per crystal."""
+    columns: Mapping[tuple[int, int], int]
+    """Pair of atomic numbers to its block of BINS columns."""
 
     @classmethod
     def of(cls, crystals: Sequence[Crystal]) -> Neighbours:
         """Describe the known crystals."""
-        return cls(tuple(describe(c) for c in crystals))
+        tables = [describe(c) for c in crystals]
+        pairs = dict.fromkeys(pair for table in tables for pair in table)
+        columns = {pair: i for i, pair in enumerate(pairs)}
+        return cls(_packed(tables, columns), columns)
 
-    def nearest(self, crystal: Crystal) -> tuple[int, float]:
-        """Return position and distance of the most alike known crystal.
+    def distances(self, crystals: Sequence[Crystal]) -> np.ndarray:
+        """Return how unlike crystals and known ones are, (len(crystals), known).
 
         The distance is 1 - cosine similarity: 0 for the same arrangement of the same
         elements, 1 where nothing is shared.
         """
-        mine = describe(crystal)
-        distances = [_distance(mine, other) for other in self.tables]
-        best = int(np.argmin(distances))
-        return best, distances[best]
+        mine = _packed([describe(c) for c in crystals], self.columns)
+        far: np.ndarray = 1.0 - (mine @ self.rows.T).toarray()
+        return np.asarray(np.maximum(far, 0.0))
+
+    def among(self) -> np.ndarray:
+        """Return the distances of the known crystals from each other, (n, n)."""
+        far: np.ndarray = 1.0 - (self.rows @ self.rows.T).toarray()
+        return np.asarray(np.maximum(far, 0.0))
+
+    def nearest(self, crystal: Crystal) -> tuple[int, float]:
+        """Return position and distance of the most alike known crystal."""
+        far = self.distances([crystal])[0]
+        best = int(far.argmin())
+        return best, float(far[best])
 
 
-def _distance(
-    a: dict[tuple[int, int], np.ndarray], b: dict[tuple[int, int], np.ndarray]
-) -> float:
-    dot = sum(float(v @ b[k]) for k, v in a.items() if k in b)
-    norm = np.sqrt(
-        sum(float(v @ v) for v in a.values()) * sum(float(v @ v) for v in b.values())
+def _packed(
+    tables: Sequence[Mapping[tuple[int, int], np.ndarray]],
+    columns: Mapping[tuple[int, int], int],
+) -> csr_array:
+    """Return descriptors over their length; pairs without a column only count there."""
+    values, where, ends = [], [], [0]
+    for table in tables:
+        length = np.sqrt(sum(float(v @ v) for v in table.values()))
+        for pair, block in table.items():
+            if pair in columns:
+                values.append(block / length)
+                where.append(columns[pair] * BINS + np.arange(BINS))
+        ends.append(len(values) * BINS)
+    return csr_array(
+        (
+            np.concatenate(values) if values else np.zeros(0),
+            np.concatenate(where) if where else np.zeros(0, dtype=int),
+            np.array(ends),
+        ),
+        shape=(len(tables), len(columns) * BINS),
     )
-    return max(0.0, 1.0 - dot / float(norm))

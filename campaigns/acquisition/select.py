@@ -68,15 +68,34 @@ def select(
         rng: source of all randomness.
         batch_size: how many; fewer when the pool is smaller.
     """
+    return select_and_next(utility, recipe, rng, batch_size=batch_size)[0]
+
+
+def select_and_next(
+    utility: Utility,
+    recipe: AnyAcquisition,
+    rng: np.random.Generator,
+    *,
+    batch_size: int,
+) -> tuple[list[Choice], Choice | None]:
+    """Choose as :func:`select` does, and say what would have come next.
+
+    Batches are nested: the first q of q + 1 are the batch of q.
+    """
     n = min(batch_size, len(utility.belief))
-    lottery = round(n * recipe.random_share)
+    informed = n - round(n * recipe.random_share)
     chosen: list[Choice] = []
-    if n - lottery and not isinstance(recipe, RandomChoice):
-        chosen = _informed(utility, recipe, rng, n - lottery)
+    if informed and not isinstance(recipe, RandomChoice):
+        chosen = _informed(utility, recipe, rng, min(informed + 1, len(utility.belief)))
+    following = chosen[informed] if len(chosen) > informed else None
+    chosen = chosen[:informed]
     taken = {c.row for c in chosen}
     rest = np.array([i for i in range(len(utility.belief)) if i not in taken])
     extra = random_rows(rng, rest, n - len(chosen))
-    return chosen + [Choice(int(i), None, "random") for i in extra]
+    chosen += [Choice(int(i), None, "random") for i in extra]
+    if following is not None and following.row in {c.row for c in chosen}:
+        following = None
+    return chosen, following
 
 
 def _informed(

@@ -76,6 +76,10 @@ def proposals(
     approve: Annotated[
         bool, typer.Option("--approve", help="Let the open round be evaluated.")
     ] = False,
+    explain: Annotated[
+        int | None,
+        typer.Option(help="Say why, candidate by candidate, for this round."),
+    ] = None,
     by: By = None,
     reason: Annotated[
         str, typer.Option(help="Why; required with every decision.")
@@ -83,6 +87,7 @@ def proposals(
 ) -> None:
     """List the proposals of a campaign, or decide about them."""
     from campaigns.campaign import Campaign
+    from campaigns.explain import explained_round
     from campaigns.people.decisions import Decision, check
     from campaigns.people.inbox import to_approve
     from matdisco.errors import ConfigError, DataError
@@ -102,6 +107,9 @@ def proposals(
             for action, names, crystals in asked
         ]
         with Campaign.open(run) as campaign:
+            if explain is not None and not decisions:
+                print(explained_round(campaign, explain))
+                return
             if not decisions:
                 _show(campaign)
                 return
@@ -155,6 +163,8 @@ def _show(campaign: Campaign) -> None:
     ]
     if not table.empty:
         print(table[columns].to_string(index=False, float_format=lambda v: f"{v:.4g}"))
+    for warning in campaign.warnings():
+        print(warning)
     state = campaign.state
     for word, names in (("pinned", state.pins), ("vetoed", sorted(state.vetoed))):
         if names:

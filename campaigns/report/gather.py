@@ -61,6 +61,7 @@ def gather(campaign: Campaign) -> dict[str, Any]:
         "known": known_phases(campaign),
         "figures": figures(campaign),
         "rounds": rounds(campaign),
+        "warnings": campaign.warnings(),
         "proposals": plain(proposals),
         "failures": plain(campaign.failures()),
         "ranking": plain(campaign.ranking().head(RANKED)),
@@ -194,6 +195,7 @@ def rounds(campaign: Campaign) -> list[dict[str, Any]]:
     for row in plain(campaign.rounds()):
         proposed = campaign.ledger.events("proposed", round=row["round"])[0].payload
         surrogate = proposed.get("surrogate") or {}
+        gate, ahead = proposed.get("gate") or {}, proposed.get("outlook") or {}
         rows.append(
             {
                 **dict.fromkeys(("mae", "bias", "coverage_90", "rms_z")),
@@ -201,6 +203,8 @@ def rounds(campaign: Campaign) -> list[dict[str, Any]]:
                 "batch": len(proposed["proposals"]),
                 "n_train": surrogate.get("n_train"),
                 "held_out": (surrogate.get("metrics") or {}).get("mae"),
+                "gate": gate.get("outcome"),
+                "sure": ahead.get("probability_best_found"),
             }
         )
     return rows

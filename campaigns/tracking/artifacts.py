@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from campaigns import plots
+from campaigns.explain import explained_round
 from campaigns.report import head_of, render_report
 from campaigns.tracking.notes import is_hull
 
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
 TABLES = ("proposals.json", "evaluations.json")
 """Tables that the MLflow page shows as such."""
 STRUCTURES = "structures"
-FIRST = ("round", "candidate", "formula", "status", "reason", "mean", "std")
+FIRST = (
+    "round", "candidate", "formula", "status", "reason", "mean", "std", "low", "high",
+    "exploration", "why", "before_next", "neighbours", "screening",
+)  # fmt: skip
 """Columns of the proposals' table that come first."""
 
 
@@ -55,6 +59,8 @@ def write_round(campaign: Campaign, number: int, folder: Path) -> None:
     """Write what one round's run shows: its proposals and what came of them."""
     table = _in_order(campaign.proposals())
     write_table(table[table["round"] == number], folder / "proposals")
+    text = explained_round(campaign, number)
+    (folder / "explained.txt").write_text(text + "\n", encoding="utf-8")
 
 
 def write_table(table: pd.DataFrame, stem: Path) -> None:

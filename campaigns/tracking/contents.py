@@ -176,6 +176,15 @@ def _prediction(
     values["surrogate/training_records"] = surrogate.get("n_train")
     for key, value in (surrogate.get("metrics") or {}).items():
         values[f"surrogate/held_out_{key}"] = value
+    if gate := proposed.payload.get("gate"):
+        values["gate/p"] = gate["p"]
+        values["gate/widened"] = gate["widened"]
+    if ahead := proposed.payload.get("outlook"):
+        unit = get(campaign.config.objective.headline).unit
+        values[_named("outlook/expected_improvement", "", unit)] = ahead[
+            "expected_improvement"
+        ]
+        values["outlook/probability_best_found"] = ahead["probability_best_found"]
     stds = [p["std"] for p in proposed.payload["proposals"] if p["std"] is not None]
     if stds:
         name = _named("prediction/mean_sigma", "", prop.unit)

@@ -63,7 +63,7 @@ def arm(kill: dict) -> None:
     import campaigns.acquisition.select as select
     import campaigns.campaign as campaign
     import campaigns.feeding as feeding
-    import campaigns.propose as propose
+    import campaigns.learning as learning
     import matdisco.evaluators.results as results
     from campaigns.ledger import Ledger
     from matdisco.data.dataset import Dataset
@@ -80,9 +80,9 @@ def arm(kill: dict) -> None:
     elif where == "pool-saved":
         after(Dataset, "save")
     elif where == "proposing":
-        before(select, "select")
+        before(select, "select_and_next")
     elif where == "chosen":
-        after(select, "select")
+        after(select, "select_and_next")
     elif where == "breeding":
         import campaigns.growth as growth
         from matdisco.screening.screen import ScreeningReport
@@ -95,13 +95,13 @@ def arm(kill: dict) -> None:
 
         growth.ScreeningReport = Counted
     elif where == "learning":
-        before(propose, "sigma_scale")
+        before(learning, "sigma_scale")
     elif where == "training":
         import campaigns.progress as progress
 
         before(progress.Display, "training")
     elif where == "checkpoint":
-        after(propose, "_save")
+        after(learning, "_save")
     elif where == "submitting":
         after(WorkerPool, "submit")
     elif where == "answer":

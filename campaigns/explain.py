@@ -1,0 +1,281 @@
+"""Explained proposals: why this candidate, and why before the next one.
+
+The share of exploration takes expected improvement apart, whatever the rule that
+chose: ``EI = (mean - best) Phi(z) + sigma phi(z)`` with ``z = (mean - best) / sigma``
+(D. R. Jones et al., J. Global Optim. 13, 455 (1998)). The first term is what the
+expected value promises, the second what uncertainty promises; the share is the second
+over both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.stats import norm
+
+from campaigns.objectives import AnyObjective, HullObjective
+from matdisco.errors import DataError
+from matdisco.properties import get
+from matdisco.similarity import Neighbours
+
+if TYPE_CHECKING:
+    from campaigns.acquisition.select import Choice
+    from campaigns.campaign import Campaign
+    from campaigns.state import State
+    from campaigns.utility import Utility
+    from surrogates.base import Prediction
+
+INTERVAL = 0.9
+"""Probability of the interval that a proposal states."""
+NAMED = 3
+"""Known materials that a proposal is compared with."""
+RULES = {
+    "log_expected_improvement": "largest joint expected improvement",
+    "upper_confidence_bound": "highest joint upper confidence bound",
+    "probability_of_improvement": "most probable to beat the best so far",
+    "max_variance": "most uncertain, given the choices before it",
+    "level_set": "closest to the level, in view of its uncertainty",
+    "thompson": "best of one joint draw of all candidates",
+    "greedy": "best expected value",
+    "random": "drawn at random, as a check",
+    "space_filling": "least like anything evaluated, because calibration failed",
+    "pinned": "pinned by a person",
+}
+"""What each rule looks for, in words."""
+COMPARABLE = frozenset({"hull_probability", "greedy", "probability_of_improvement"})
+"""Rules whose value does not depend on the members of the batch before."""
+
+
+def exploration_share(utility: Utility) -> np.ndarray:
+    """Return how much of each candidate's case is uncertainty, 0 to 1, shape (n,).
+
+    For a wanted range the depth inside it stands for ``mean - best``.
+    """
+    mean, sigma = utility.belief.mean, np.maximum(utility.belief.std, 1e-12)
+    gap = mean - utility.best
+    if utility.wanted is not None:
+        low, high = utility.wanted
+        gap = np.minimum(mean - low, high - mean)
+    z = gap / sigma
+    known = np.maximum(gap, 0.0) * norm.cdf(z)
+    unknown = sigma * norm.pdf(z)
+    # far below the best both vanish: what little hope there is, is uncertainty
+    share: np.ndarray = np.where(
+        gap > 0, unknown / np.maximum(known + unknown, 1e-300), 1.0
+    )
+    return share
+
+
+@dataclass(frozen=True, eq=False)
+class Explainer:
+    """Everything that proposals of one round are explained with."""
+
+    state: State
+    """What is known."""
+    prediction: Prediction
+    """Of the target for the whole pool."""
+    utility: Utility
+    """Of the available candidates."""
+    rows: np.ndarray
+    """Pool rows of the available candidates, shape (n,)."""
+    screened: bool
+    """Whether the candidates were screened."""
+
+    def explain(
+        self, proposals: list[dict[str, Any]], choices: Sequence[Choice]
+    ) -> None:
+        """Add the explanation to each proposal, in place.
+
+        Args:
+            proposals: with their candidates, in order of rank.
+            choices: those of the proposals, then what would have come next, if known.
+        """
+        expected, share = self.utility.expected(), exploration_share(self.utility)
+        known = Neighbours.of([self.state.pool[int(i)] for i in self.state.answered])
+        mine = [self.state.pool[int(self.rows[c.row])] for c in choices]
+        far = known.distances(mine)
+        spacing = _spacing(known.among())
+        half = float(norm.ppf((1 + INTERVAL) / 2))
+        facts: list[dict[str, Any]] = []
+        for i, choice in enumerate(choices):
+            row = int(self.rows[choice.row])
+            mean, std = (
+                float(self.prediction.mean[row]),
+                float(self.prediction.std[row]),
+            )
+            order = np.argsort(far[i], kind="stable")[:NAMED]
+            near = [self._known(int(k), float(far[i, k])) for k in order]
+            facts.append(
+                {
+                    "mean": mean,
+                    "std": std,
+                    "low": mean - half * std,
+                    "high": mean + half * std,
+                    "expected_merit": float(expected[choice.row]),
+                    "exploration": round(float(share[choice.row]), 4),
+                    "acquisition": choice.value,
+                    "nearest": near[0]["candidate"],
+                    "nearest_distance": near[0]["distance"],
+                    "distance_ratio": round(near[0]["distance"] / spacing, 2),
+                    "neighbours": near,
+                    "screening": self._screening(mine[i].source.get("flags", {})),
+                    "reason": choice.reason,
+                    "candidate": mine[i].id,
+                }
+            )
+        objective = self.state.objective
+        for i, proposal in enumerate(proposals):
+            proposal |= facts[i]
+            proposal["why"] = why(objective, facts[i])
+            later = facts[i + 1] if i + 1 < len(facts) else None
+            left_out = i + 1 == len(proposals)
+            proposal["before_next"] = (
+                None if later is None
+                else before(objective, facts[i], later, left_out=left_out)
+            )  # fmt: skip
+
+    def _known(self, position: int, distance: float) -> dict[str, Any]:
+        """Describe an answered crystal by its position among the answered."""
+        crystal = self.state.pool[int(self.state.answered[position])]
+        return {
+            "candidate": crystal.id,
+            "formula": crystal.formula,
+            "distance": round(distance, 4),
+            self.state.objective.target: round(float(self.state.targets[position]), 6),
+        }
+
+    def _screening(self, flags: Mapping[str, str]) -> str:
+        if not self.screened:
+            return "not screened"
+        if not flags:
+            return "passed every question"
+        return "; ".join(f"flagged by {k}: {v}" for k, v in flags.items())
+
+
+def why(objective: AnyObjective, facts: Mapping[str, Any]) -> str:
+    """Say in a sentence what spoke for a candidate."""
+    value, unit = facts["acquisition"], get(objective.target).unit
+    if facts["reason"] == "hull_probability":
+        rule = f"on the hull in {value or 0:.0%} of the joint draws"
+    else:
+        rule = RULES.get(facts["reason"], facts["reason"].replace("_", " "))
+    parts = [rule, f"predicted {facts['mean']:.3f} ± {facts['std']:.3f} {unit}".strip()]
+    if isinstance(objective, HullObjective):
+        depth = facts["expected_merit"] * 1000
+        side = "below" if depth > 0 else "above"
+        parts.append(f"{abs(depth):.0f} meV/atom {side} today's hull")
+    if facts["reason"] not in ("random", "pinned", "space_filling"):
+        parts.append(f"{facts['exploration']:.0%} exploration")
+    far = (
+        f"most like {facts['nearest']} (distance {facts['nearest_distance']:.2f}, "
+        f"{facts['distance_ratio']:.1f} times the usual spacing)"
+    )
+    parts.append(far)
+    if facts["screening"].startswith("flagged"):
+        parts.append(facts["screening"])
+    return "; ".join(parts)
+
+
+def before(
+    objective: AnyObjective,
+    first: Mapping[str, Any],
+    second: Mapping[str, Any],
+    *,
+    left_out: bool,
+) -> str:
+    """Say why one candidate comes before another.
+
+    Args:
+        objective: for units.
+        first: facts of the one.
+        second: facts of the other.
+        left_out: whether the other is not in the batch any more.
+    """
+    name = second["candidate"] + (", the first left out" if left_out else "")
+    a, b = first["reason"], second["reason"]
+    if a == "pinned":
+        return f"before {name}: pinned by a person"
+    if a != b or a in ("random", "space_filling"):
+        said = RULES.get(a, a.replace("_", " "))
+        return f"before {name}: {said}; the other: {RULES.get(b, b.replace('_', ' '))}"
+    hull = isinstance(objective, HullObjective)
+    unit = "meV/atom below the hull" if hull else get(objective.headline).unit
+    scale = 1000.0 if hull else 1.0
+    shown = [scale * f["expected_merit" if hull else "mean"] for f in (first, second)]
+    sigmas = [scale * f["std"] for f in (first, second)]
+    better = first["expected_merit"] - second["expected_merit"]
+    surer = sigmas[0] - sigmas[1]
+    words = [
+        f"expected {'better' if better >= 0 else 'worse'} ({shown[0]:.4g} against "
+        f"{shown[1]:.4g} {unit})".replace(" )", ")"),
+        f"{'more' if surer >= 0 else 'less'} uncertain ({sigmas[0]:.3g} against "
+        f"{sigmas[1]:.3g})",
+    ]
+    if a not in COMPARABLE and better < 0 and surer < 0:
+        # worse on both counts alone: what it adds to the batch decided
+        words.append("tells more that the choices before it do not")
+    if first["acquisition"] is not None and a in COMPARABLE:
+        words.insert(
+            0, f"{first['acquisition']:.4g} against {second['acquisition']:.4g}"
+        )
+    return f"before {name}: " + ", ".join(words)
+
+
+def _spacing(among: np.ndarray) -> float:
+    """Return the median distance of a known crystal to the nearest other one."""
+    if len(among) < 2:
+        return 1.0
+    np.fill_diagonal(among, np.inf)
+    return max(float(np.median(among.min(axis=1))), 1e-3)
+
+
+def explained_round(campaign: Campaign, round_: int) -> str:
+    """Return everything that is on record about the proposals of a round, as text.
+
+    Raises:
+        DataError: there is no such round.
+    """
+    events = campaign.ledger.events("proposed", round=round_)
+    if not events:
+        count = len(campaign.ledger.events("proposed"))
+        raise DataError(f"no round {round_}: rounds 0 to {count - 1} were proposed")
+    payload, objective = events[0].payload, campaign.config.objective
+    lines = [f"round {round_} of {campaign.config.name}"]
+    for gated in campaign.ledger.events("gated", round=round_):
+        lines.append(f"  {gated.payload['sentence']}")
+    if ahead := payload.get("outlook"):
+        unit = get(objective.headline).unit
+        lines.append(
+            f"  best single candidate promises {ahead['expected_improvement']:.3g} "
+            f"{unit}; nothing better is left with probability "
+            f"{ahead['probability_best_found']:.1%}".replace("  ", " ")
+        )
+    for proposal in payload["proposals"]:
+        lines += ["", *_lines(proposal, objective)]
+    return "\n".join(lines)
+
+
+def _lines(proposal: Mapping[str, Any], objective: AnyObjective) -> list[str]:
+    unit = get(objective.target).unit
+    lines = [
+        f"{proposal['rank'] + 1:3d}. {proposal['candidate']}  {proposal['formula']}",
+        f"     {proposal['why']}",
+    ]
+    if proposal["mean"] is None or "low" not in proposal:
+        return lines
+    lines.append(
+        f"     {INTERVAL:.0%} interval {proposal['low']:.3f} to {proposal['high']:.3f} "
+        f"{unit}".rstrip()
+    )
+    for near in proposal["neighbours"]:
+        lines.append(
+            f"     like {near['candidate']}: distance {near['distance']:.2f}, "
+            f"{near[objective.target]:.3f} {unit}".rstrip()
+        )
+    lines.append(f"     screening: {proposal['screening']}")
+    if proposal["before_next"]:
+        lines.append(f"     {proposal['before_next']}")
+    return lines

@@ -1,0 +1,160 @@
+"""Learning: fit the surrogate on the answers so far, recalibrate, predict the pool.
+
+Everything depends on (configuration, pool, earlier events) alone; all randomness comes
+from ``SeedSequence([seed, round, purpose])``.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+
+import numpy as np
+
+from campaigns.config import CampaignConfig
+from campaigns.gate import Verdict, judge
+from campaigns.ledger import Event
+from campaigns.state import State
+from surrogates.base import FitReport, Prediction, Progress, Surrogate
+
+
+class Purpose(IntEnum):
+    """What a stream of random numbers is for."""
+
+    START = 0
+    SURROGATE = 1
+    ACQUISITION = 2
+    OUTLOOK = 3
+    GROWTH = 10
+
+
+def stream(
+    config: CampaignConfig, round_: int, purpose: Purpose
+) -> np.random.Generator:
+    """Return the generator of one purpose in one round."""
+    return np.random.default_rng(
+        np.random.SeedSequence([config.seed, round_, int(purpose)])
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Learned:
+    """A fitted and recalibrated surrogate, and what it says of the pool."""
+
+    surrogate: Surrogate
+    """As fitted; ``scale`` is not applied inside it."""
+    report: FitReport
+    """How the fit went."""
+    scale: float
+    """Factor on every sigma, from the errors of this campaign's own proposals."""
+    verdict: Verdict
+    """What the gate says of the newest answers; its widening is in ``scale``."""
+    prediction: Prediction
+    """Of the target for the whole pool, recalibrated."""
+    seconds: Mapping[str, float]
+    """Wall seconds of learning and predicting."""
+
+
+def learn(
+    config: CampaignConfig,
+    state: State,
+    events: Sequence[Event],
+    folder: Path,
+    round_: int,
+    progress: Progress | None = None,
+) -> Learned:
+    """Fit the surrogate on all answers and predict the pool.
+
+    Args:
+        config: the campaign.
+        state: what is known.
+        events: the ledger so far, for recalibration.
+        folder: the run folder; the checkpoint goes to ``surrogates/``.
+        round_: the round that is about to be proposed.
+        progress: called while training.
+    """
+    clock = time.perf_counter()
+    seed = int(stream(config, 0, Purpose.SURROGATE).integers(2**31))
+    surrogate = config.surrogate.build(seed, folder / "surrogates")
+    report = surrogate.fit(
+        state.learning_set(), config.objective.target, progress=progress
+    )
+    fitted = time.perf_counter()
+    raw = surrogate.predict(state.pool.crystals)
+    scale = sigma_scale(state, events)
+    verdict = judge(config.gate, events, _by_round(state, events), scale)
+    scale *= verdict.widened
+    _save(surrogate, folder / "surrogates" / f"round-{round_:03d}")
+    done = time.perf_counter()
+    return Learned(
+        surrogate,
+        report,
+        scale,
+        verdict,
+        raw.scaled(scale),
+        {"learn": fitted - clock, "predict": done - fitted},
+    )
+
+
+SHRINKAGE = 16.0
+"""Weight, in proposals, of the belief that the surrogate's own calibration is
+right: after 16 answered proposals, experience and belief count the same."""
+
+
+def sigma_scale(state: State, events: Sequence[Event]) -> float:
+    """Return the factor that would have made past proposals' sigmas right.
+
+    Each earlier proposal was a prediction made before its answer was known, so its
+    error is out of sample. The maximum-likelihood factor is the root mean square of
+    error / sigma (V. Kuleshov et al., ICML 2018, discuss recalibration on held-out
+    data; the scalar form is in K. Tran et al., Mach. Learn.: Sci. Technol. 1, 025006
+    (2020)), here shrunk towards 1 by :data:`SHRINKAGE`.
+    """
+    squares = past_errors(state, events)[:, 2] ** 2
+    # A single wild error must not blow every sigma up: 5 sigma is as bad as it gets.
+    squares = np.minimum(squares, 25.0)
+    return float(np.sqrt((SHRINKAGE + squares.sum()) / (SHRINKAGE + len(squares))))
+
+
+def _by_round(state: State, events: Sequence[Event]) -> Mapping[int, np.ndarray]:
+    """Return the errors of answered proposals by round; rounds without any left out."""
+    found = {e.round: past_errors(state, [e]) for e in events if e.kind == "proposed"}
+    return {k: v for k, v in found.items() if len(v)}
+
+
+def past_errors(state: State, events: Sequence[Event]) -> np.ndarray:
+    """Return (predicted, true, error / uncalibrated sigma) of answered proposals.
+
+    Shape (n, 3), in the order of the ledger's rounds and ranks.
+    """
+    truth = dict(
+        zip((int(i) for i in state.answered), state.targets, strict=True)
+        if len(state.answered)
+        else ()
+    )
+    rows = []
+    for event in events:
+        if event.kind != "proposed":
+            continue
+        for proposal in event.payload["proposals"]:
+            row = state.position[proposal["candidate"]]
+            if proposal["mean"] is None or row not in truth:
+                continue
+            sigma = proposal["std"] / event.payload["surrogate"]["scale"]
+            error = truth[row] - proposal["mean"]
+            rows.append((proposal["mean"], truth[row], error / sigma))
+    return np.array(rows).reshape(-1, 3)
+
+
+def _save(surrogate: Surrogate, folder: Path) -> None:
+    """Write a checkpoint so that the folder exists only when it is whole."""
+    part = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    surrogate.save(part)
+    shutil.rmtree(folder, ignore_errors=True)
+    part.rename(folder)

@@ -1,0 +1,65 @@
+"""Outlook: what is still to be gained, by the joint belief about all candidates."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.stats import norm
+
+if TYPE_CHECKING:
+    from campaigns.utility import Utility
+
+DRAWS = 512
+"""Joint draws behind a probability: its standard error is at most 2.2 %."""
+HOPELESS = -6.0
+"""Candidates whose mean lies so many sigmas below the best are left out of the draws:
+a million of them together have a chance of 0.1 % of holding the best."""
+BLOCK = 4096
+"""Candidates drawn together, to keep memory small."""
+
+
+def outlook(utility: Utility, rng: np.random.Generator) -> dict[str, float]:
+    """Say how much the next evaluation may gain, and how likely the best is found.
+
+    Args:
+        utility: beliefs about every candidate that is left.
+        rng: source of the draws.
+
+    Returns:
+        ``expected_improvement``: the largest of any single candidate, in the
+        objective's unit; ``probability_best_found``: that no candidate left is better
+        than the best so far (for a hull: that none lies below today's hull by more
+        than the margin of :mod:`campaigns.acquisition.hull`).
+    """
+    belief, best = utility.belief, utility.best
+    if len(belief) == 0:
+        return {"expected_improvement": 0.0, "probability_best_found": 1.0}
+    sigma = np.maximum(belief.std, 1e-12)
+    if utility.wanted is None:
+        if utility.known is not None:
+            from campaigns.acquisition.hull import MARGIN
+
+            best = best + MARGIN
+        z = (belief.mean - best) / sigma
+        gain = sigma * (norm.pdf(z) + z * norm.cdf(z))
+        hopeful = np.flatnonzero(z > HOPELESS)
+        low, high = best, np.inf
+    else:
+        # merit is minus the distance to the range: better means closer than best
+        low, high = utility.wanted[0] + best, utility.wanted[1] - best
+        a, b = (low - belief.mean) / sigma, (high - belief.mean) / sigma
+        gain = np.maximum(-best, 0.0) * (norm.cdf(b) - norm.cdf(a))
+        hopeful = np.flatnonzero((a < -HOPELESS) & (b > HOPELESS))
+    beaten = np.zeros(DRAWS, dtype=bool)
+    if best < 0 or utility.wanted is None:
+        shared = rng.standard_normal((DRAWS, len(belief.factors)))
+        for start in range(0, len(hopeful), BLOCK):
+            rows = hopeful[start : start + BLOCK]
+            own = belief.residual[rows] * rng.standard_normal((DRAWS, len(rows)))
+            draw = belief.mean[rows] + shared @ belief.factors[:, rows] + own
+            beaten |= ((draw > low) & (draw < high)).any(axis=1)
+    return {
+        "expected_improvement": float(gain.max()),
+        "probability_best_found": float(1.0 - beaten.mean()),
+    }
