@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from markupsafe import escape
 from played_campaign import Playing
 from recorded_campaign import PROPERTY
-from markupsafe import escape
 from scipy.integrate import quad
 from scipy.stats import norm
 
