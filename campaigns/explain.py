@@ -262,7 +262,7 @@ def _lines(proposal: Mapping[str, Any], objective: AnyObjective) -> list[str]:
     unit = get(objective.target).unit
     lines = [
         f"{proposal['rank'] + 1:3d}. {proposal['candidate']}  {proposal['formula']}",
-        f"     {proposal['why']}",
+        f"     {proposal.get('why') or proposal['reason']}",
     ]
     if proposal["mean"] is None or "low" not in proposal:
         return lines
