@@ -1,4 +1,4 @@
-"""The tracking process: ``python -m campaigns.tracking RUN``, see ``live.py``."""
+"""The tracking process, ``python -m campaigns.tracking RUN NICENESS``: ``live.py``."""
 
 from __future__ import annotations
 
@@ -28,16 +28,29 @@ def main() -> None:
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what libraries print goes to the log
     with contextlib.suppress(OSError):
-        os.nice(15)  # the cores are for evaluating and learning
+        os.nice(int(sys.argv[2]))
 
     def answer(**message: Any) -> None:
         with contextlib.suppress(OSError):
             print(json.dumps(message), file=out, flush=True)
 
+    serve(folder, _read_words, answer)
+
+
+def serve(
+    folder: Path, read: Callable[[], list[str]], answer: Callable[..., None]
+) -> None:
+    """Bring MLflow up to date at every word until ``final``, or until nobody is there.
+
+    Args:
+        folder: the run folder.
+        read: waits for words; none when the campaign's process is gone.
+        answer: tells it what was done.
+    """
     words: list[str] = []
     drawn = time.monotonic()
     while "final" not in words:
-        words = _read_words()
+        words = read()
         gone = not words
         if gone:
             words = ["final"]

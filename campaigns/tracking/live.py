@@ -29,6 +29,9 @@ SILENCE = 8.0
 is given up at the end. A locked SQLite file is waited for 5 s."""
 AT_MOST = 60.0
 """Seconds to wait at the end for a tracker that is at work."""
+NICENESS = 10
+"""How far the tracking process stands back: the cores are for evaluating and
+learning. On a machine that is busy twice over it still gets a tenth of one."""
 # -P: a file named campaigns.py in the working folder must not come first
 COMMAND = [sys.executable, "-P", "-m", "campaigns.tracking"]
 
@@ -84,7 +87,7 @@ class LiveTracker:
         log = self._log()
         try:
             self._process = subprocess.Popen(
-                [*COMMAND, str(self._folder.resolve())],
+                [*COMMAND, str(self._folder.resolve()), str(NICENESS)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -143,13 +146,13 @@ class LiveTracker:
         """Wait for the last sync as long as it makes headway."""
         assert self._process is not None
         begun = time.monotonic()
-        used = _cpu_seconds(self._process.pid)
+        counted = _cpu_seconds(self._process.pid)
         with self._changed:
             while not self._finished:
                 now = time.monotonic()
-                used, before = _cpu_seconds(self._process.pid), used
-                if used - before > 0.02:
-                    self._heard = now
+                used = _cpu_seconds(self._process.pid)
+                if used - counted > 0.02:  # two ticks, however long they took to come
+                    self._heard, counted = now, used
                 quiet = now - max(self._heard, begun - SILENCE / 2)
                 if quiet > SILENCE or now - begun > AT_MOST:
                     self._failure = self._failure or (

@@ -25,11 +25,6 @@ def checkpoint(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    return f"sqlite:///{tmp_path_factory.mktemp('store')}/mlflow.db"
-
-
 def test_a_card_is_logged_once_and_readable(checkpoint, store, tmp_path):
     suite = QUICK.model_copy(update={"sections": ("efficacy", "calibration")})
     card, text = assess(open_checkpoint(checkpoint), DATA[30:], suite)
