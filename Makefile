@@ -12,11 +12,12 @@ export OPENBLAS_NUM_THREADS = 1
 export MLFLOW_DISABLE_TELEMETRY = true
 export DO_NOT_TRACK = true
 
-.PHONY: help demo gpaw test test-slow check format bench perovskites slurm-demo schema dataset \
+.PHONY: help demo dft-demo gpaw test test-slow check format bench perovskites slurm-demo schema dataset \
 	truth clean
 
 help:
 	@echo "make demo       find the stable phases of Al-Ni-Ti (minutes)"
+	@echo "make dft-demo   CHGNet screens, GPAW confirms (minutes; needs g++)"
 	@echo "make gpaw       install GPAW for evaluator kind dft (a minute; needs g++)"
 	@echo "make test       fast tests (minutes)"
 	@echo "make check      formatting, lint, types, layers, tests"
@@ -48,6 +49,10 @@ gpaw: $(VENV)/.gpaw
 
 demo: $(STAMP)
 	$(BIN)/matdisco run configs/quickstart.yaml --to runs/quickstart
+
+dft-demo: $(VENV)/.gpaw
+	$(BIN)/matdisco run configs/dft-demo.yaml --to runs/dft-demo
+	$(BIN)/matdisco status runs/dft-demo
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile

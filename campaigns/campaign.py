@@ -245,7 +245,38 @@ class Campaign:
 
     def failures(self) -> pd.DataFrame:
         """Return every failed evaluation, with kind and message."""
-        return self.state.failures_frame()
+        import pandas as pd
+
+        own = self.state.failures_frame()
+        if not self.config.ladder:
+            return own
+        frames = [own.assign(fidelity="screening")]
+        for rung in self.config.ladder:
+            frame = self.rung(rung.name).failures_frame()
+            frames.append(frame.assign(fidelity=rung.name))
+        return pd.concat([f for f in frames if len(f)] or frames[:1])
+
+    def confirmations(self) -> pd.DataFrame:
+        """Return what the rungs of the ladder say beside the fidelity below."""
+        from campaigns.ladder.review import confirmations
+
+        return confirmations(self)
+
+    def agreement(self) -> list[str]:
+        """Say in a sentence for each rung how far it agrees with the one below."""
+        from campaigns.ladder.review import agreement
+
+        return agreement(self)
+
+    def rung(self, name: str) -> State:
+        """Return what one rung of the ladder knows, and no other fidelity."""
+        return State.of(self.pool, self.config.objective, self.events, rung=name)
+
+    def spending(self) -> list[str]:
+        """Say in a line each what the fidelities cost, and what the budget is."""
+        from campaigns.spending import Purse
+
+        return Purse.of(self.config, self.events).describe()
 
     def rounds(self) -> pd.DataFrame:
         """Return one row per closed round: counts, best, errors, seconds."""

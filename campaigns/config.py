@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -19,6 +20,8 @@ from campaigns.acquisition.recipes import (
 )
 from campaigns.assessment import AssessmentRecipe, check_card
 from campaigns.gate import GateRecipe
+from campaigns.ladder.check import check_ladder, check_money, settled
+from campaigns.ladder.recipe import RungRecipe
 from campaigns.objectives import AnyObjective, HullObjective
 from campaigns.stopping import StoppingRecipe
 from campaigns.stopping import check as check_stopping
@@ -55,6 +58,18 @@ class BudgetRecipe(Recipe):
     """Rounds after the first; no limit when not given."""
     patience: int | None = Field(None, ge=1)
     """Stop after this many rounds without a new best or a new stable phase."""
+    core_hours: float | None = Field(None, gt=0)
+    """Core-hours of all evaluations, as measured; nothing is begun that could exceed
+    them. No limit when not given."""
+    money: float | None = Field(None, gt=0)
+    """The same in money: core-hours times ``execution.price_per_core_hour``."""
+    currency: str = Field("EUR", min_length=1, max_length=10)
+    """What money and prices are counted in."""
+
+    @property
+    def limited(self) -> bool:
+        """Whether core-hours or money are limited."""
+        return self.core_hours is not None or self.money is not None
 
 
 class PeopleRecipe(Recipe):
@@ -119,6 +134,8 @@ class CampaignConfig(Recipe):
     """What answers for a candidate."""
     execution: ExecutionRecipe = Field(default_factory=ExecutionRecipe)
     """How evaluations are run."""
+    ladder: tuple[RungRecipe, ...] = ()
+    """Dearer evaluators that confirm the best, each the best of the one before it."""
     start: StartRecipe = Field(default_factory=StartRecipe)
     """The first round."""
     surrogate: AnySurrogate
@@ -152,12 +169,16 @@ class CampaignConfig(Recipe):
         space = self.candidates.chemical_space()
         fixed = self.evaluator.fixed_for(frozenset(space or ()))
         object.__setattr__(self, "evaluator", fixed)
+        elements = frozenset(space or ())
+        object.__setattr__(self, "ladder", settled(self.ladder, elements))
         given = self.evaluator.properties()
         if self.objective.label not in given:
             raise ValueError(
                 f"objective needs the label {self.objective.label!r}, but the "
                 f"evaluator gives {', '.join(given)}"
             )
+        check_ladder(self.ladder, self.evaluator, self.objective)
+        check_money(self.budget.money, self.execution, self.ladder)
         hull = isinstance(self.objective, HullObjective)
         plain = not hull and getattr(self.objective, "goal", "") != "target"
         if isinstance(self.acquisition, LevelSet) and not plain:
@@ -240,6 +261,7 @@ class CampaignConfig(Recipe):
                 "stopping": True,
                 "execution": True,
                 "people": True,
+                "ladder": {"__all__": {"evaluations", "execution"}},
                 "evaluator": set(self.evaluator.unhashed),
             },
         )
@@ -274,6 +296,17 @@ class CampaignConfig(Recipe):
         self._named("screening", lambda: self._check_screening(space))
         self._named("evaluator", lambda: self.evaluator.check(elements))
         self._named("execution", self.execution.check)
+        for i, rung in enumerate(self.ladder):
+            where = f"ladder[{i}]"
+            self._named(f"{where}.evaluator", partial(rung.evaluator.check, elements))
+            if rung.execution is not None:
+                self._named(f"{where}.execution", rung.execution.check)
+            hull = isinstance(self.objective, HullObjective)
+            if hull and rung.evaluations <= len(elements):
+                raise ConfigError(
+                    f"{where}.evaluations: {rung.evaluations} is used up by the "
+                    f"references of {len(elements)} elements; give more"
+                )
         self._named("review", self._check_review)
         self._named("surrogate", self._check_surrogate)
         check_card(self.assessment, self.surrogate, self.objective.target)

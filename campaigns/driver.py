@@ -22,6 +22,8 @@ from campaigns.config import CampaignConfig
 from campaigns.feeding import Feed
 from campaigns.growth import grow, is_due
 from campaigns.interrupt import Interrupt
+from campaigns.ladder.climb import Climb
+from campaigns.ladder.recipe import SCREENING
 from campaigns.learning import learn, past_errors
 from campaigns.ledger import VOLATILE, Event, Ledger
 from campaigns.objectives import HullObjective
@@ -29,6 +31,7 @@ from campaigns.people.inbox import Inbox, to_approve
 from campaigns.people.orders import write_orders
 from campaigns.progress import Display
 from campaigns.propose import first_round, next_round
+from campaigns.spending import Purse
 from campaigns.state import State, read_evaluation
 from campaigns.stopping import reason_from_answers
 from matdisco.data.dataset import Dataset
@@ -59,6 +62,13 @@ class Driver:
     _advised: int = -1
     """Answers after which the surrogate advised to stop, in the continuous mode."""
 
+    def __post_init__(self) -> None:
+        self.purse = Purse.of(self.config, self.ledger.events())
+        self.climb = Climb(
+            self.config, self.folder, self.ledger, self.pool, self.display,
+            self.interrupt, self.purse,
+        )  # fmt: skip
+
     def run(self, rounds: int | None = None) -> str:
         """Go on until a reason to stop; return that reason.
 
@@ -74,10 +84,14 @@ class Driver:
         inbox = Inbox(
             self.config, self.folder, self.ledger, self.pool, self.display.say
         )
-        with Feed(self.config, self.folder, self.ledger, self.display,
-                  self.interrupt) as feed:  # fmt: skip
+        feed = Feed(
+            self.config.evaluator, self.config.execution, self.folder, self.ledger,
+            self.display, self.interrupt, self.purse,
+            labelled=bool(self.config.ladder),
+        )  # fmt: skip
+        with feed, self.climb as climb:
             while True:
-                if not feed.running:
+                if not feed.running and not climb.running:
                     self.interrupt.check()
                 inbox.drain()
                 events = self.ledger.events()
@@ -108,6 +122,7 @@ class Driver:
                     continue
                 with self._preloading():
                     feed.evaluate(state, open_rounds[0])
+                climb.settle(open_rounds[0].round)
                 self._close(open_rounds[0])
 
     def _waits_for_people(
@@ -156,8 +171,9 @@ class Driver:
         """
         for proposed in open_rounds:
             feed.start(state, proposed)
-            over = {*state.evaluations, *state.vetoed}
-            if all(p["candidate"] in over for p in proposed.payload["proposals"]):
+            stuck = not feed.running and self.purse.objection(SCREENING)
+            screened = stuck or not feed.lacking(state, proposed)
+            if screened and not self.climb.busy(proposed.round):
                 self._close(proposed)
         events = self.ledger.events()
         execution = self.config.execution
@@ -168,10 +184,12 @@ class Driver:
             or (allowed is not None and _proposed(events) >= allowed)
             or not self._can_learn(state)
             or self._left(state) == 0
+            or self.purse.objection(SCREENING)
             or len(state.available) == 0
             or self.reason_to_stop(state, events)
             or self._advised == len(state.evaluations)
         ):
+            self.climb.collect(0.0 if feed.running else 0.2)
             if feed.running:
                 with self._preloading():
                     feed.collect(0.2)
@@ -213,12 +231,16 @@ class Driver:
                 f"than execution.tolerated_failure_rate "
                 f"{execution.tolerated_failure_rate:g} allows"
             )
+        if reason := self.climb.reason_to_stop():
+            return reason
         if not closed:
             return None
         if n >= config.budget.evaluations:
             return f"budget: {n} evaluations are spent"
         if enough := reason_from_answers(config.stopping, state, config.objective):
             return enough
+        if objection := self.purse.objection(SCREENING):
+            return f"budget: {objection}"
         if len(state.available) == 0 and not is_due(config, events, _proposed(events)):
             return "every candidate has been evaluated"
         if config.budget.rounds is not None and len(closed) - 1 >= config.budget.rounds:
@@ -264,7 +286,7 @@ class Driver:
     ) -> str | None:
         """Put the next round on record; return a reason to stop instead, if any."""
         number = _proposed(events)
-        left = self._left(state)
+        left = self.purse.affordable(SCREENING, self._left(state))
         payload: dict[str, Any]
         if number == 0:
             payload = {
@@ -314,12 +336,17 @@ class Driver:
             "found": found,
             "improved": any(f not in known for f in found),
             "error": self._batch_error(state, proposed),
+            **({"confirmed": self.climb.results()} if self.config.ladder else {}),
             VOLATILE: {
                 "seconds": {
                     "evaluate": round(sum(a.seconds for a in answers), 3),
                     "wall": round(_wall(proposed, new), 3),
                     "close": round(time.perf_counter() - clock, 3),
-                }
+                },
+                "core_seconds": {
+                    name: round(account.core_seconds, 3)
+                    for name, account in self.purse.accounts.items()
+                },
             },
         }
         self.ledger.append("closed", payload, round=number)
@@ -344,7 +371,9 @@ class Driver:
         }
 
     def _finish(self, state: State, events: list[Event], reason: str) -> None:
-        """Learn from everything once more and leave the final ranking."""
+        """Confirm the last, learn from everything, leave the final ranking."""
+        if not reason.startswith("failure rate"):
+            self.climb.settle(_proposed(events) - 1, last=True)
         ranking: list[dict[str, Any]] = []
         scale = None
         asks = not isinstance(self.config.acquisition, RandomChoice)

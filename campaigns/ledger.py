@@ -3,8 +3,8 @@
 One SQLite file per run, in WAL mode with ``synchronous=FULL``: an event that
 :meth:`Ledger.append` has returned from survives a crash of the process or of the
 machine. One process writes, under a lock that names it; any number read, and are
-never blocked. The event table is the only truth; ``proposals`` and ``evaluations``
-are SQL views of it, for people with a SQLite browser.
+never blocked. The event table is the only truth; ``proposals``, ``evaluations``
+and ``confirmations`` are SQL views of it, for people with a SQLite browser.
 """
 
 from __future__ import annotations
@@ -66,6 +66,14 @@ SELECT round, json_extract(payload, '$.rank') AS rank,
        json_extract(payload, '$.evaluation.labels') AS labels,
        json_extract(payload, '$.volatile.seconds') AS seconds
 FROM events WHERE kind = 'evaluated';
+CREATE VIEW IF NOT EXISTS confirmations AS
+SELECT round, json_extract(payload, '$.fidelity') AS fidelity,
+       json_extract(payload, '$.evaluation.crystal_id') AS candidate,
+       json_extract(payload, '$.evaluation.key') AS key,
+       json_extract(payload, '$.evaluation.failure.kind') AS failure,
+       json_extract(payload, '$.evaluation.labels') AS labels,
+       json_extract(payload, '$.volatile.spent') AS core_seconds
+FROM events WHERE kind = 'confirmed';
 """
 
 
@@ -78,8 +86,8 @@ class Event:
     time: str
     """UTC, ISO 8601."""
     kind: str
-    """started, pool, grown, gated, proposed, evaluated, closed, finished, continued,
-    interrupted."""
+    """started, pool, grown, gated, proposed, evaluated, promoted, confirmed, closed,
+    finished, continued, interrupted, and of people told and decided."""
     round: int
     """Campaign round, 0 for the first; -1 outside any."""
     payload: Mapping[str, Any]

@@ -37,6 +37,8 @@ def describe_plan(config: CampaignConfig, folder: Path) -> str:
         f"{config.acquisition.batch_size} per round",
         f"  cost         about {_duration(core)} of one core in evaluations, "
         f"{_duration(wall)} with {config.execution.workers} workers",
+        *_ladder(config, size.mean_atoms),
+        *_budget(config),
         f"  surrogate    {config.surrogate.kind}",
         f"  acquisition  {config.acquisition.kind}",
         f"  leaves       {folder}/: ledger.sqlite (the record), report.html, "
@@ -93,6 +95,31 @@ def _screening(config: CampaignConfig) -> list[str]:
             f"  growth       up to {growth.per_round} new candidates before {when}"
         )
     return lines
+
+
+def _ladder(config: CampaignConfig, n_atoms: float) -> list[str]:
+    """Say what each rung confirms and costs."""
+    lines = []
+    for rung in config.ladder:
+        execution = rung.execution or config.execution
+        core = rung.evaluations * rung.evaluator.seconds_per_evaluation(n_atoms)
+        limit = "" if rung.within is None else f" within {rung.within:g} of the best"
+        lines.append(
+            f"  {rung.name:<12} confirms up to {rung.evaluations}, {rung.best} per "
+            f"round{limit}; about {_duration(core * execution.cores)} of one core"
+        )
+    return lines
+
+
+def _budget(config: CampaignConfig) -> list[str]:
+    """Say what may be spent, where that is limited."""
+    budget = config.budget
+    parts = []
+    if budget.core_hours is not None:
+        parts.append(f"{budget.core_hours:g} core-hours")
+    if budget.money is not None:
+        parts.append(f"{budget.money:g} {budget.currency}")
+    return [f"  budget       at most {' and '.join(parts)}"] if parts else []
 
 
 def _duration(seconds: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TextIO
 
@@ -79,9 +79,16 @@ class Display:
         if failed:
             self.say(f"round {number}: the surrogate failed {', '.join(failed)}")
 
+    def promoted(
+        self, number: int, fidelity: str, proposals: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Say what goes up a rung of the ladder."""
+        shown = ", ".join(p["formula"] for p in proposals)
+        self.say(f"round {number}: {len(proposals)} promoted to {fidelity}: {shown}")
+
     @contextmanager
     def evaluating(
-        self, number: int, done: int, todo: int
+        self, number: int, done: int, todo: int, name: str = ""
     ) -> Iterator[Callable[[Evaluation], None]]:
         """Show the answers as they come; yields a function to call with each."""
         total, count = done + todo, done
@@ -90,7 +97,7 @@ class Display:
             self._bar = tqdm(
                 total=total,
                 initial=done,
-                desc=f"round {number}",
+                desc=f"round {number} {name}".rstrip(),
                 unit="evaluation",
                 file=self.stream,
                 leave=False,

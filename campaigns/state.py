@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 
 FORMATION = "formation_energy_per_atom"
+ASKED = (("proposed", "evaluated"), ("promoted", "confirmed"))
+"""Kinds of event that ask and that answer: of the campaign's own evaluator, and of the
+rungs of its ladder. Kinds of their own keep fidelities from ever being mixed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +47,8 @@ class State:
     """Candidates that somebody wants evaluated next, in that order."""
     vetoed: frozenset[str] = frozenset()
     """Candidates that somebody ruled out."""
+    starts: Mapping[str, Crystal] = field(default_factory=dict)
+    """Candidate id to the structure that is evaluated, where it is not the pool's."""
 
     @classmethod
     def of(
@@ -53,6 +58,7 @@ class State:
         events: Sequence[Event],
         *,
         until: int | None = None,
+        rung: str | None = None,
     ) -> State:
         """Derive from ledger events, optionally only those of rounds <= ``until``.
 
@@ -61,21 +67,30 @@ class State:
             objective: what is wanted.
             events: the ledger.
             until: last round to take into account; all when None.
+            rung: what this rung of the ladder knows, and no other fidelity; None is
+                the campaign's own evaluator.
         """
+        asked, answered = ASKED[rung is not None]
         pool = grown_pool(pool, events, until=until)
         evaluations: dict[str, Evaluation] = {}
         rounds: dict[str, int] = {}
         proposed: dict[str, tuple[int, int]] = {}
+        starts: dict[str, Crystal] = {}
         decisions = []
         for event in events:
             if event.kind == "decided":
                 decisions.append(dict(event.payload))
             if until is not None and event.round > until:
                 continue
-            if event.kind == "proposed":
+            if rung is not None and event.payload.get("fidelity") != rung:
+                continue
+            if event.kind == asked:
                 for proposal in event.payload["proposals"]:
-                    proposed[proposal["candidate"]] = (event.round, proposal["rank"])
-            elif event.kind == "evaluated":
+                    name = proposal["candidate"]
+                    proposed[name] = (event.round, proposal["rank"])
+                    if "crystal" in proposal:
+                        starts[name] = Crystal.from_dict(proposal["crystal"])
+            elif event.kind == answered:
                 # a later measurement of the same candidate takes the first one's place
                 evaluation = read_evaluation(event.payload)
                 evaluations[evaluation.crystal_id] = evaluation
@@ -89,7 +104,12 @@ class State:
             proposed,
             tuple(p for p in pins if p not in evaluations and p not in proposed),
             frozenset(vetoed - evaluations.keys()),
+            starts,
         )
+
+    def structure(self, name: str) -> Crystal:
+        """Return the structure of a candidate that is, or would be, evaluated."""
+        return self.starts.get(name) or self.pool[self.position[name]]
 
     @cached_property
     def position(self) -> Mapping[str, int]:
@@ -349,7 +369,7 @@ def target_range(objective: PropertyObjective) -> tuple[float, float]:
 def write_evaluation(rank: int, evaluation: Evaluation) -> dict[str, Any]:
     """Return a ledger payload; what differs between runs goes under ``volatile``."""
     body = evaluation.to_dict()
-    volatile = {k: body.pop(k) for k in ("seconds", "attempts", "provenance")}
+    volatile = {k: body.pop(k) for k in ("seconds", "spent", "attempts", "provenance")}
     if body["failure"]:
         # A traceback holds line numbers and addresses of one installation.
         volatile["traceback"] = body["failure"].pop("traceback")

@@ -107,12 +107,20 @@ def status(
         print(campaign)
         for line in campaign.screened():
             print(f"screening, {line}")
+        if campaign.config.ladder or campaign.config.budget.limited:
+            print("cost, " + "\ncost, ".join(campaign.spending()))
+        for line in campaign.agreement():
+            print(f"ladder, {line}")
         table = campaign.failures() if failures else campaign.rounds()
         if failures and not table.empty:
             table = table.sort_values(["kind", "round", "candidate"])
             print(table.groupby("kind").size().rename("count").to_string())
         if not table.empty:
             print(table.to_string(index=False, float_format=lambda v: f"{v:.4g}"))
+        confirmed = campaign.confirmations()
+        if not failures and not confirmed.empty:
+            shown = confirmed.drop(columns=["reason"])
+            print(shown.to_string(index=False, float_format=lambda v: f"{v:.4g}"))
 
 
 @app.command()

@@ -59,6 +59,8 @@ def gather(campaign: Campaign) -> dict[str, Any]:
         "structures": structures(state, proposals) if ready else [],
         "comparison": comparison,
         "known": known_phases(campaign),
+        "confirmed": confirmed(campaign),
+        "spending": campaign.spending(),
         "figures": figures(campaign),
         "rounds": rounds(campaign),
         "warnings": campaign.warnings(),
@@ -187,6 +189,19 @@ def figures(campaign: Campaign) -> dict[str, Markup]:
         for name in ("progress", "hull", "parity", "calibration")
     }
     return {k: Markup(v) for k, v in drawn.items()}
+
+
+def confirmed(campaign: Campaign) -> list[dict[str, Any]]:
+    """Return each rung of the ladder with its agreement and its promotions."""
+    table, sentences = campaign.confirmations(), campaign.agreement()
+    return [
+        {
+            "name": rung.name,
+            "sentence": sentence,
+            "rows": plain(table[table["fidelity"] == rung.name]),
+        }
+        for rung, sentence in zip(campaign.config.ladder, sentences, strict=True)
+    ]
 
 
 def rounds(campaign: Campaign) -> list[dict[str, Any]]:

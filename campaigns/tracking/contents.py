@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from campaigns.ladder.recipe import SCREENING
 from campaigns.ledger import VOLATILE, Event
 from campaigns.objectives import HullObjective
 from campaigns.tracking.notes import campaign_note, round_note, where_it_stands
@@ -102,6 +103,7 @@ def points(campaign: Campaign, comparison: Comparison | None) -> list[Point]:
             **_search(campaign, event),
             **_prediction(campaign, event, proposed[event.round]),
             **_seconds(event, proposed[event.round]),
+            **_cost(campaign, event),
         }
         if comparison is not None:
             n = event.payload["evaluated"]
@@ -198,6 +200,27 @@ def _seconds(closed: Event, proposed: Event) -> dict[str, float | None]:
     )
     names = {"evaluate": "evaluate_all_workers", "wall": "evaluate_wall"}
     return {f"seconds/{names.get(k, k)}": v for k, v in seconds.items()}
+
+
+def _cost(campaign: Campaign, closed: Event) -> dict[str, float | None]:
+    """Return what was spent until then, and what the ladder had confirmed."""
+    config = campaign.config
+    prices = {SCREENING: config.execution.price_per_core_hour}
+    for rung in config.ladder:
+        execution = rung.execution or config.execution
+        prices[rung.name] = execution.price_per_core_hour
+    spent = closed.payload[VOLATILE].get("core_seconds", {})
+    hours = {name: seconds / 3600 for name, seconds in spent.items()}
+    values: dict[str, float | None] = {"cost/core_hours": sum(hours.values())}
+    if any(prices.values()):
+        money = sum(hours[name] * prices.get(name, 0.0) for name in hours)
+        values[f"cost/money_{config.budget.currency}"] = money
+    for name, found in closed.payload.get("confirmed", {}).items():
+        values[f"cost/core_hours_{name}"] = hours.get(name, 0.0)
+        values[f"{name}/evaluated"] = found["evaluated"]
+        values[f"{name}/failed"] = found["failed"]
+        values[f"{name}/found"] = len(found["found"])
+    return values
 
 
 def _named(stem: str, key: str, unit: str) -> str:

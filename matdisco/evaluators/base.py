@@ -79,6 +79,8 @@ class Evaluation:
     """Set when there is no trustworthy answer."""
     seconds: float = 0.0
     """Wall-clock seconds of the last attempt."""
+    spent: float = 0.0
+    """Core-seconds of all attempts: what it cost."""
     attempts: int = 1
     """How often it was tried."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
@@ -98,6 +100,7 @@ class Evaluation:
             "relaxed": self.relaxed.to_dict() if self.relaxed else None,
             "failure": self.failure.to_dict() if self.failure else None,
             "seconds": self.seconds,
+            "spent": self.spent,
             "attempts": self.attempts,
             "provenance": dict(self.provenance),
         }
@@ -117,6 +120,7 @@ class Evaluation:
             if failure
             else None,
             seconds=data["seconds"],
+            spent=data.get("spent", data["seconds"]),
             attempts=data["attempts"],
             provenance=data["provenance"],
         )

@@ -15,6 +15,7 @@ import json
 import os
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from concurrent.futures import Executor, Future
 from dataclasses import replace
@@ -27,6 +28,7 @@ from matdisco.evaluators.base import Evaluation, EvaluatorRecipe, Failure, Failu
 from matdisco.evaluators.execution_recipe import ClusterRecipe, ExecutionRecipe
 from matdisco.evaluators.process import LAUNCHERS, ONE_THREAD, Job, WorkerProcess
 from matdisco.evaluators.results import read_result, write_result
+from matdisco.evaluators.worker import no_room
 
 LOST = 5
 """How often an evaluation whose worker or job was lost is submitted again: jobs end for
@@ -74,6 +76,7 @@ class ExecutorPool:
     ) -> None:
         self._executor = executor
         logs.mkdir(parents=True, exist_ok=True)
+        self._cores = execution.cores
         self._call = (recipe.model_dump_json(), execution.model_dump_json())
         self._logs = str(logs.resolve())
         self._stopping = threading.Event()
@@ -85,7 +88,7 @@ class ExecutorPool:
         if found is not None:
             future.set_result(found)
             return future
-        self._send(Job(crystal, key, folder.resolve()), future, 1)
+        self._send(Job(crystal, key, folder.resolve()), future, 1, 0.0)
         return future
 
     def shutdown(self, *, kill: bool = False) -> None:
@@ -93,7 +96,9 @@ class ExecutorPool:
         self._stopping.set()
         self._executor.shutdown(wait=not kill)
 
-    def _send(self, job: Job, future: Future[Evaluation], attempt: int) -> None:
+    def _send(
+        self, job: Job, future: Future[Evaluation], attempt: int, lost: float
+    ) -> None:
         text = json.dumps(
             {
                 "crystal": job.crystal.to_dict(),
@@ -102,12 +107,22 @@ class ExecutorPool:
             }
         )
         inner = self._executor.submit(run_job, *self._call, text, self._logs)
-        inner.add_done_callback(lambda done: self._answer(done, job, future, attempt))
+        inner.add_done_callback(
+            lambda done: self._answer(done, job, future, attempt, lost)
+        )
 
     def _answer(
-        self, inner: Future[str], job: Job, future: Future[Evaluation], attempt: int
+        self,
+        inner: Future[str],
+        job: Job,
+        future: Future[Evaluation],
+        attempt: int,
+        lost: float,
     ) -> None:
-        """Pass an answer on; submit again where the worker or its job was lost."""
+        """Pass an answer on; submit again where the worker or its job was lost.
+
+        ``lost`` is the core-seconds of earlier attempts that left nothing.
+        """
         if self._stopping.is_set() or future.cancelled():
             future.cancel()
             return
@@ -117,16 +132,22 @@ class ExecutorPool:
                 answer = Evaluation.from_dict(json.loads(inner.result()))
             else:
                 found = read_result(job.folder)
-                if found is None and isinstance(error, SetupError):
+                if found is None and (isinstance(error, SetupError) or no_room(error)):
                     future.set_exception(error)
                     return
+                if found is None:
+                    lost += _since(job.folder / "lock") * self._cores
                 if found is None and attempt <= LOST:
-                    self._send(job, future, attempt + 1)
+                    self._send(job, future, attempt + 1, lost)
                     return
                 answer = found or self._lost(job, error, attempt)
             if not future.cancelled():
                 future.set_result(
-                    replace(answer, attempts=max(attempt, answer.attempts))
+                    replace(
+                        answer,
+                        attempts=max(attempt, answer.attempts),
+                        spent=answer.spent + lost,
+                    )
                 )
         except BaseException as failure:
             if not future.done():
@@ -142,6 +163,14 @@ class ExecutorPool:
         )
         write_result(job.folder, evaluation)
         return evaluation
+
+
+def _since(lock: Path) -> float:
+    """Return the seconds since a worker took up an evaluation; 0 if none did."""
+    try:
+        return max(0.0, round(time.time() - lock.stat().st_mtime, 3))
+    except FileNotFoundError:
+        return 0.0
 
 
 def open_cluster(

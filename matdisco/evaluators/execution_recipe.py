@@ -70,6 +70,11 @@ class ExecutionRecipe(Recipe):
     """Seconds after which one evaluation is killed."""
     retries: int = Field(1, ge=0, le=10)
     """Further tries after a transient failure (a lost worker)."""
+    cores: int = Field(1, ge=1)
+    """Cores that one evaluation keeps busy, for the account of core-hours: 1 unless
+    the code runs in parallel (``command: mpirun -np 4 pw.x`` takes 4)."""
+    price_per_core_hour: float = Field(0.0, ge=0)
+    """What a core-hour costs, in the currency of ``budget.currency``."""
     memory: float | None = Field(None, gt=0)
     """GiB of data a worker may allocate; no limit when not given."""
     tolerated_failure_rate: float = Field(0.5, ge=0, le=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import select
@@ -91,13 +92,16 @@ class WorkerProcess:
 
         Raises:
             SetupError: the worker cannot start.
+            OSError: the disk is full.
             InterruptedError: stopped before an answer came.
         """
         found = read_result(job.folder)
-        attempt = 0
+        attempt, wall = 0, found.seconds if found is not None else 0.0
         while found is None:
             attempt += 1
             found = self._try(job, attempt)
+            wall += found.seconds
+            found = replace(found, spent=round(wall * self._execution.cores, 4))
             transient = found.failure is not None and found.failure.kind in TRANSIENT
             if self.stopping.is_set() and transient:
                 raise InterruptedError("stopped before an answer came")
@@ -105,7 +109,7 @@ class WorkerProcess:
                 found = None
             elif found.failure is not None and read_result(job.folder) is None:
                 write_result(job.folder, found)
-        return found
+        return replace(found, spent=round(wall * self._execution.cores, 4))
 
     def _try(self, job: Job, attempt: int) -> Evaluation:
         execution, clock = self._execution, time.perf_counter()
@@ -128,6 +132,7 @@ class WorkerProcess:
                     "folder": str(job.folder),
                     "attempt": attempt,
                     "timeout": execution.timeout,
+                    "cores": execution.cores,
                 }
             )
             # Before it starts, a worker may wait for an orphan of an earlier
@@ -135,7 +140,10 @@ class WorkerProcess:
             message = self._receive(execution.timeout + 2 * GRACE)
             if message["event"] == "started":
                 clock = time.perf_counter()
-                self._receive(execution.timeout)
+                message = self._receive(execution.timeout)
+            if message["event"] == "no-room":
+                reason = os.strerror(errno.ENOSPC)
+                raise OSError(errno.ENOSPC, reason, str(job.folder))
         except _Overrun:
             self.kill()
             self.close()

@@ -1,14 +1,16 @@
 """The worker process: one evaluator, kept loaded, fed one JSON line per job.
 
 Started as ``python -m matdisco.evaluators.worker RECIPE_JSON``. Lines in:
-``{"crystal": ..., "key": ..., "folder": ..., "attempt": n, "timeout": s}``. Lines
-out: ``{"event": "ready" | "setup-error" | "started" | "done", ...}``. The answer
-itself goes into ``FOLDER/result.json``, so it survives the death of the driver: an
-orphaned worker finishes its job, leaves the result, finds its input closed and ends.
+``{"crystal": ..., "key": ..., "folder": ..., "attempt": n, "timeout": s, "cores": n}``.
+Lines out: ``{"event": E, ...}`` with E one of ready, setup-error, started, no-room,
+done. The answer itself goes into ``FOLDER/result.json``, so it survives the death of
+the driver: an orphaned worker finishes its job, leaves the result, finds its input
+closed and ends.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -58,8 +60,20 @@ def serve(job: dict[str, Any], evaluator: Any, out: TextIO) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if read_result(folder) is None:
             _say(out, event="started")
-            _evaluate(job, evaluator, folder)
+            try:
+                _evaluate(job, evaluator, folder)
+            except OSError as error:
+                if not no_room(error):
+                    raise
+                # the disk has failed, not the calculation: nothing goes on record
+                _say(out, event="no-room", message=str(error))
+                return
     _say(out, event="done")
+
+
+def no_room(error: BaseException) -> bool:
+    """Tell whether a disk or a quota is full."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def _evaluate(job: dict[str, Any], evaluator: Any, folder: Path) -> None:
@@ -93,15 +107,19 @@ def _evaluate(job: dict[str, Any], evaluator: Any, folder: Path) -> None:
         )
         evaluation = Evaluation(job["key"], crystal.id, failure=failure)
     except Exception as error:
+        if no_room(error):
+            raise
         message = f"{type(error).__name__}: {error}".rstrip(": ")
         failure = Failure(FailureKind.BACKEND_ERROR, message, traceback.format_exc())
         evaluation = Evaluation(job["key"], crystal.id, failure=failure)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+    seconds = round(time.perf_counter() - clock, 4)
     evaluation = replace(
         evaluation,
         key=job["key"],
-        seconds=round(time.perf_counter() - clock, 4),
+        seconds=seconds,
+        spent=round(seconds * job.get("cores", 1), 4),
         attempts=job["attempt"],
         provenance={
             **evaluation.provenance,

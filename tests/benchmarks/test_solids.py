@@ -1,40 +1,53 @@
 """Lattice constants, bulk moduli and formation energies of 12 solids beside experiment.
 
-Writes bench-results/solids.md. GPAW takes part where it is installed and
-MATDISCO_SOLIDS=gpaw asks for it (an hour on one core).
+Writes bench-results/solids.md. MATDISCO_SOLIDS=gpaw,espresso adds the codes that are
+installed (GPAW takes half an hour of one core; Quantum ESPRESSO does the solids whose
+packaged pseudopotentials were checked). What is done is kept in runs/solids, so an
+interrupted table goes on where it stopped.
 """
 
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 from ase.build import bulk
 
 from matdisco.crystal import Crystal
+from matdisco.errors import SetupError
 from matdisco.evaluators.base import EvaluationFailed
 from matdisco.evaluators.calculators import CalculatorRecipe
 from matdisco.evaluators.dft.recipe import DftRecipe
 from matdisco.evaluators.relax import RelaxRecipe
+from matdisco.evaluators.results import read_result, write_result
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(7200)]
 
-# Room-temperature experiment: a (Å), B (GPa), formation enthalpy (eV/atom); CRC
-# Handbook, NiAl from O. Kubaschewski. Enthalpies of the elements are zero.
+KJ = 96.48533212  # kJ/mol per eV
+# Lattice constants (Å) with zero-point expansion taken out and bulk moduli (GPa) from
+# experiment, and lattice constants by all-electron PBE: P. Hao et al., Phys. Rev. B 85,
+# 014111 (2012), after P. Haas et al., Phys. Rev. B 79, 085104 (2009). Enthalpies of
+# formation (eV/atom): NaCl and MgO from M. W. Chase, NIST-JANAF Tables (1998); NiAl
+# extrapolated to 0 K by K. Rzyman et al., J. Phase Equilib. 19, 106 (1998). The others'
+# were not at hand when this table was made.
 SOLIDS = {
-    "Si": ("diamond", 5.431, 99, 0.0),
-    "C": ("diamond", 3.567, 443, 0.0),
-    "Ge": ("diamond", 5.658, 76, 0.0),
-    "Al": ("fcc", 4.050, 76, 0.0),
-    "Cu": ("fcc", 3.615, 137, 0.0),
-    "Ag": ("fcc", 4.086, 101, 0.0),
-    "NaCl": ("rocksalt", 5.640, 25, -2.131),
-    "MgO": ("rocksalt", 4.212, 162, -3.118),
-    "LiF": ("rocksalt", 4.026, 67, -3.192),
-    "SiC": ("zincblende", 4.358, 224, -0.338),
-    "GaAs": ("zincblende", 5.653, 76, -0.368),
-    "NiAl": ("cesiumchloride", 2.887, 158, -0.61),
+    "Si": ("diamond", 5.422, 5.468, 99.2, 0.0),
+    "C": ("diamond", 3.555, 3.571, 443.0, None),
+    "Ge": ("diamond", 5.644, 5.764, 75.8, 0.0),
+    "Al": ("fcc", 4.019, 4.037, 79.4, 0.0),
+    "Cu": ("fcc", 3.595, 3.630, 142.0, 0.0),
+    "Ag": ("fcc", 4.063, 4.150, 109.0, 0.0),
+    "NaCl": ("rocksalt", 5.565, 5.695, 26.6, -411.12 / KJ / 2),
+    "MgO": ("rocksalt", 4.188, 4.255, 165.0, -601.60 / KJ / 2),
+    "LiF": ("rocksalt", 3.974, 4.064, 69.8, None),
+    "SiC": ("zincblende", 4.348, 4.378, 225.0, None),
+    "GaAs": ("zincblende", 5.641, 5.751, 75.6, None),
+    "NiAl": ("cesiumchloride", 2.881, 2.892, 166.0, -65.915 / KJ),
 }
-CELLS = {"cesiumchloride": 1, "bcc": 2}  # primitive cells in the cubic one
+CELLS = {"cesiumchloride": 1}  # primitive cells in the cubic one; 4 for the others
+KEPT = Path("runs/solids")
+PBE = ("CHGNet", "GPAW PBE", "QE PBE")
+"""Sources whose functional is PBE: compared with PBE's lattice constants."""
 
 
 def evaluators():
@@ -47,39 +60,72 @@ def evaluators():
         "CHGNet r2SCAN",
         lambda e: CalculatorRecipe(checkpoint="r2scan", compute=compute, relax=tight),
     )
-    if os.environ.get("MATDISCO_SOLIDS") == "gpaw":
+    wanted = os.environ.get("MATDISCO_SOLIDS", "").split(",")
+    # the preset relaxes by an equation of state, which has the bulk modulus in it
+    energy = ("formation_energy",)
+    if "gpaw" in wanted:
         pytest.importorskip("gpaw")
-        yield "GPAW PBE", lambda e: DftRecipe(compute=compute).fixed_for(e)
+        yield "GPAW PBE", lambda e: DftRecipe(compute=energy).fixed_for(e)
+    if "espresso" in wanted:
+        qe = DftRecipe(code="espresso")
+        yield "QE PBE", lambda e: qe.fixed_for(e)
 
 
-def test_twelve_solids(tmp_path):
+def measure(name, recipe, thing):
+    """Return (labels, bulk modulus) of one solid, or None where the source refuses."""
+    place = KEPT / name.replace(" ", "-") / "evaluations" / thing.id
+    answer = read_result(place)
+    if answer is None or answer.provenance["settings"] != recipe.digest()[:16]:
+        try:
+            recipe.check(frozenset(thing.elements))
+        except SetupError:
+            return None
+        answer = recipe.build().evaluate(thing, place)
+        write_result(place, answer)
+    values = {k: label.value for k, label in answer.labels.items()}
+    given = answer.provenance.get("equation_of_state_bulk_modulus_GPa")
+    return values, values.get("bulk_modulus", given)
+
+
+def test_twelve_solids():
     lines = [
         "| solid | source | a (Å) | B (GPa) | formation energy (eV/atom) |",
         "|---|---|---|---|---|",
     ]
-    errors = []
+    rows = {formula: [] for formula in SOLIDS}
+    errors = {}
     for name, build in evaluators():
-        for formula, (kind, a, b, h) in SOLIDS.items():
-            if name == "CHGNet":
-                lines.append(f"| {formula} | experiment | {a} | {b} | {h:.3f} |")
+        for formula, (kind, _, a, _, _) in SOLIDS.items():
             thing = Crystal.from_atoms(bulk(formula, kind, a=a), formula)
-            simulator = build(frozenset(thing.elements)).build()
-            place = tmp_path / name / "evaluations" / formula
             try:
-                labels = simulator.evaluate(thing, place).labels
+                found = measure(name, build(frozenset(thing.elements)), thing)
             except EvaluationFailed as failure:
-                lines.append(f"| {formula} | {name} | failed: {failure} | | |")
+                rows[formula].append(f"| {formula} | {name} | failed: {failure} | | |")
                 continue
-            volume = labels["volume_per_atom"].value * thing.n_atoms
+            if found is None:
+                continue
+            values, modulus = found
+            volume = values["volume_per_atom"] * thing.n_atoms
             length = (volume * CELLS.get(kind, 4)) ** (1 / 3)
-            modulus = labels["bulk_modulus"].value
-            energy = labels["formation_energy_per_atom"].value
-            lines.append(
-                f"| {formula} | {name} | {length:.3f} | {modulus:.0f} | {energy:.3f} |"
+            energy = values.get("formation_energy_per_atom")
+            shown = "" if energy is None else f"{energy:.3f}"
+            rows[formula].append(
+                f"| {formula} | {name} | {length:.3f} | {modulus:.0f} | {shown} |"
             )
-            errors.append(abs(length / a - 1))
+            errors.setdefault(name, []).append(length / a - 1)
+    for formula, (_, expected, pbe, modulus, enthalpy) in SOLIDS.items():
+        h = "" if enthalpy is None else f"{enthalpy:.3f}"
+        lines.append(f"| {formula} | experiment | {expected} | {modulus:.0f} | {h} |")
+        lines.append(f"| {formula} | PBE, literature | {pbe} | | |")
+        lines += rows[formula]
+    lines += ["", "Lattice constants beside PBE's of the literature:", ""]
+    lines += [
+        f"- {name}: mean {np.mean(e):+.2%}, mean absolute {np.abs(e).mean():.2%}, "
+        f"largest {max(e, key=abs):+.2%} of {len(e)} solids"
+        for name, e in errors.items()
+    ]
     Path("bench-results").mkdir(exist_ok=True)
     Path("bench-results/solids.md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
-    # PBE and r2SCAN lattice constants are within 3 % of experiment
-    assert max(errors) < 0.03
+    for name in set(PBE) & set(errors):
+        assert np.abs(errors[name]).max() < 0.01, name  # of one functional

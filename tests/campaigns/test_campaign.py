@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,12 +12,13 @@ import numpy as np
 import pytest
 import yaml
 from campaign_files import small_campaign
+from commands import matdisco
 from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
 
 from campaigns import Campaign, CampaignConfig
 from campaigns.progress import Display
 from matdisco.data.dataset import Dataset
-from matdisco.errors import ConfigError, LedgerLocked
+from matdisco.errors import ConfigError, LedgerError, LedgerLocked
 
 QUIET = Display(quiet=True)
 
@@ -34,6 +36,7 @@ def finished(tmp_path_factory):
 
 
 def command(*arguments, cwd, **options):
+    """The command in a process of its own, as people start it."""
     return subprocess.run(
         [sys.executable, "-c", "from campaigns.cli import main; main()", *arguments],
         capture_output=True,
@@ -89,7 +92,7 @@ def test_run_again_says_it_is_finished_and_exits_0(finished, tmp_path):
         ["run", str(path), "--to", str(finished)],
         ["run", str(finished)],
     ):
-        done = command(*target, cwd=tmp_path)
+        done = matdisco(*target, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         assert "is finished (budget: 20 evaluations are spent); nothing to do" in (
             done.stdout
@@ -166,7 +169,7 @@ def test_ctrl_c_records_what_runs_and_the_same_command_continues(
     with Campaign.open(tmp_path / "run") as campaign:
         recorded = len(campaign.ledger.events("evaluated"))
         assert 1 <= recorded == len(results) < 8
-    done = command("run", str(path), "--to", "run", "--quiet", cwd=tmp_path)
+    done = matdisco("run", str(path), "--to", "run", "--quiet", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     with Campaign.open(tmp_path / "run") as campaign:
         assert campaign.finished
@@ -176,7 +179,7 @@ def test_ctrl_c_records_what_runs_and_the_same_command_continues(
 @pytest.mark.parametrize("suffix", ["csv", "json", "parquet", "extxyz", "zip"])
 def test_export(finished, tmp_path, suffix):
     target = tmp_path / f"out.{suffix}"
-    done = command("export", str(finished), "--to", str(target), cwd=tmp_path)
+    done = matdisco("export", str(finished), "--to", str(target), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     if suffix == "json":
         assert len(json.loads(target.read_text())) == 20
@@ -203,15 +206,13 @@ def test_commands_answer_wrong_use_with_a_sentence(finished, tmp_path):
         (["run", "nowhere.yaml"], 2, "nowhere.yaml: cannot be read"),
         (["fly"], 2, "No such command"),
     ):
-        done = command(*arguments, cwd=tmp_path)
+        done = matdisco(*arguments, cwd=tmp_path)
         assert done.returncode == code
         assert message in done.stderr
         assert "Traceback" not in done.stderr
 
 
 def test_a_flipped_byte_in_the_record_is_reported_by_the_command(tmp_path, finished):
-    import shutil
-
     run = tmp_path / "run"
     shutil.copytree(finished, run)
     path = run / "ledger.sqlite"
@@ -219,10 +220,10 @@ def test_a_flipped_byte_in_the_record_is_reported_by_the_command(tmp_path, finis
     place = whole.find(b'"energy_per_atom"')
     whole[place + 1] ^= 1
     path.write_bytes(bytes(whole))
-    done = command("status", str(run), "--verify", cwd=tmp_path)
+    done = matdisco("status", str(run), "--verify", cwd=tmp_path)
     assert done.returncode == 1
     assert "the hash chain breaks at event" in done.stderr
-    done = command("run", str(run), cwd=tmp_path)
+    done = matdisco("run", str(run), cwd=tmp_path)
     assert done.returncode == 1
     assert "the hash chain breaks at event" in done.stderr
 
@@ -237,7 +238,12 @@ def test_minimise_maximise_and_target_property(tmp_path):
         objective = {
             "kind": "property", "property": "energy_per_atom", "goal": goal, **extra,
         }  # fmt: skip
-        setup = config(objective=objective, start={"random": 6, "per_element": 0})
+        setup = config(
+            objective=objective,
+            start={"random": 8, "per_element": 0},
+            acquisition={"kind": "log_expected_improvement", "batch_size": 6},
+            budget={"evaluations": 14},
+        )
         with Campaign.start(setup, tmp_path / goal) as campaign:
             campaign.run(display=QUIET)
             outcomes[goal] = campaign.state
@@ -252,28 +258,29 @@ def test_minimise_maximise_and_target_property(tmp_path):
 def test_a_full_disk_stops_with_a_sentence_and_continues_when_there_is_room(tmp_path):
     small = tmp_path / "small"
     small.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(small)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(small)]
     if subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("cannot mount a small file system here")
-    path = tmp_path / "c.yaml"
-    setup = small_campaign(
+    setup = config(
         evaluator={
             "kind": "calculator", "calculator": "emt", "relax": {"trajectory": True},
         },
-        acquisition={"kind": "random", "batch_size": 20},
-        budget={"evaluations": 40},
+        acquisition={"kind": "random", "batch_size": 4},
+        budget={"evaluations": 12},
     )  # fmt: skip
-    path.write_text(yaml.safe_dump(setup))
     try:
-        done = command("run", str(path), "--to", str(small / "run"), cwd=tmp_path)
-        assert done.returncode == 1
-        assert "Nothing recorded so far is lost" in done.stderr
-        assert "Traceback" not in done.stderr
-        subprocess.run(["mount", "-o", "remount,size=30m", str(small)], check=True)
-        done = command("run", str(small / "run"), "--quiet", cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
-        with Campaign.open(small / "run") as campaign:
+        with Campaign.start(setup, small / "run") as campaign:
+            room = shutil.disk_usage(small).free
+            with (small / "ballast").open("wb") as file:
+                file.write(bytes(room - 60_000))  # enough for a few answers
+            with pytest.raises(LedgerError, match="Nothing recorded so far is lost"):
+                campaign.run(display=QUIET)
+            recorded = len(campaign.ledger.events("evaluated"))
+        (small / "ballast").unlink()
+        with Campaign.start(setup, small / "run") as campaign:
+            campaign.run(display=QUIET)
             campaign.verify()
-            assert len(campaign.state.answered) == 40  # no failure was made up
+            assert recorded < 12
+            assert len(campaign.state.answered) == 12  # no failure was made up
     finally:
         subprocess.run(["umount", str(small)], check=True)

@@ -27,9 +27,12 @@ def matdisco(*arguments, cwd, **kwargs):
 
 
 @pytest.mark.parametrize(
-    "name", ["minimal", "quickstart", "realistic", "screened", "every-option"]
+    "name",
+    ["minimal", "quickstart", "realistic", "screened", "dft-demo", "every-option"],
 )
 def test_shipped_configurations_load_check_and_round_trip(name, monkeypatch):
+    if name == "dft-demo":
+        pytest.importorskip("gpaw", reason="GPAW is not installed: make gpaw")
     monkeypatch.chdir(ROOT)
     config = CampaignConfig.load(CONFIGS / f"{name}.yaml")
     size = config.check()

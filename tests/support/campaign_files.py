@@ -22,7 +22,7 @@ def small_campaign(**changes) -> dict:
             "function": "evaluators:emt_energy",
             "returns": ["energy_per_atom"],
         },
-        "execution": {"workers": 2, "timeout": 60},
+        "execution": {"workers": 1, "timeout": 60},
         "surrogate": {"kind": "gaussian_process"},
         "acquisition": {"kind": "log_expected_improvement", "batch_size": 4},
         "start": {"per_element": 2, "random": 4},

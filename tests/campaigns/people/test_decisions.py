@@ -1,11 +1,9 @@
 """Pin, veto, release, add, approve: obeyed, recorded with name and reason."""
 
-import subprocess
-import sys
-
 import pytest
 from ase.build import bulk
 from campaign_files import small_campaign
+from commands import matdisco
 
 from campaigns import Campaign, CampaignConfig
 from campaigns.people.decisions import Decision, check
@@ -28,13 +26,6 @@ def decide(folder, action, *names, crystals=()):
     put(folder, {"what": "decision", "decision": decision.to_dict()})
     with Campaign.open(folder) as c:
         assert Inbox(c.config, c.folder, c.ledger, c.pool).drain_if_free()
-
-
-def command(*arguments, cwd):
-    return subprocess.run(
-        [sys.executable, "-c", "from campaigns.cli import main; main()", *arguments],
-        capture_output=True, text=True, cwd=cwd,
-    )  # fmt: skip
 
 
 def test_pins_vetoes_and_new_candidates_are_obeyed(tmp_path):
@@ -74,18 +65,18 @@ def test_a_round_waits_for_approval_on_the_command_line(tmp_path, write_config):
         start={"per_element": 1, "random": 4},
         budget={"evaluations": 6},
     )
-    done = command("run", str(path), "--to", "run", "--quiet", cwd=tmp_path)
+    done = matdisco("run", str(path), "--to", "run", "--quiet", cwd=tmp_path)
     assert done.returncode == 0 and "round 0 waits for approval" in done.stdout
-    done = command("proposals", "run", "--approve", cwd=tmp_path)
+    done = matdisco("proposals", "run", "--approve", cwd=tmp_path)
     assert done.returncode == 2 and "--reason" in done.stderr
-    listed = command("proposals", "run", cwd=tmp_path)
+    listed = matdisco("proposals", "run", cwd=tmp_path)
     assert "waiting" in listed.stdout
-    done = command(
+    done = matdisco(
         "proposals", "run", "--approve", "--by", "ada", "--reason", "fine",
         "--veto", listed.stdout.splitlines()[-1].split()[1], cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    done = command("run", "run", "--quiet", cwd=tmp_path)
+    done = matdisco("run", "run", "--quiet", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     with Campaign.open(tmp_path / "run") as campaign:
         assert len(campaign.state.evaluations) == 5

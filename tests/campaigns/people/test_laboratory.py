@@ -1,12 +1,11 @@
 """A laboratory campaign of three rounds, driven by CSV files as people write them."""
 
 import csv
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from campaign_files import small_campaign
+from commands import matdisco
 
 from campaigns import Campaign, CampaignConfig
 from campaigns.ledger import Ledger
@@ -28,13 +27,6 @@ def config(**evaluator):
             budget={"evaluations": 10},
         )
     )
-
-
-def command(*arguments, cwd):
-    return subprocess.run(
-        [sys.executable, "-c", "from campaigns.cli import main; main()", *arguments],
-        capture_output=True, text=True, cwd=cwd,
-    )  # fmt: skip
 
 
 def run(folder, settings=None):
@@ -128,7 +120,7 @@ def write(folder, text):
 def test_a_wrong_header_takes_nothing(waiting, header, message):
     folder, names, _ = waiting
     path = write(folder, f"{header}\n{names[0]},1.0\n" if header else "")
-    done = command("tell", str(folder), str(path), cwd=folder.parent)
+    done = matdisco("tell", str(folder), str(path), cwd=folder.parent)
     assert done.returncode == 2 and message in done.stderr, done.stderr
     with Ledger.open(folder) as ledger:
         assert not ledger.events("told", "evaluated")

@@ -1,0 +1,1 @@
+"""Several fidelities in one campaign: one evaluator screens, others confirm."""

@@ -1,0 +1,142 @@
+"""Who goes up a rung: the best of the fidelity below, references first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from campaigns.ladder.recipe import RungRecipe
+from campaigns.objectives import HullObjective
+from campaigns.state import State
+from matdisco.crystal import Crystal
+from matdisco.evaluators.base import evaluation_key
+
+SAME_ENERGY = 0.005
+"""eV/atom; two structures of one formula further apart in energy than this are not
+compared: relaxed to 0.05 eV/Å, equal ones differ by less than 1 meV/atom."""
+
+
+def promotions(
+    rung: RungRecipe, below: State, above: State, *, last: bool
+) -> list[dict[str, Any]]:
+    """Choose what ``rung`` evaluates next.
+
+    Args:
+        rung: the fidelity that confirms.
+        below: what the fidelity below knows.
+        above: what the rung itself knows.
+        last: the fidelity below will add nothing more, so that all that is left of
+            the rung's evaluations may be used.
+
+    Returns:
+        Proposals, each with the structure that is to be evaluated; references for a
+        hull first, then the best candidates of the fidelity below that are within the
+        rung's limit and are not, after relaxation, another one's duplicate.
+    """
+    left = rung.evaluations - len(above.proposed)
+    chosen = [(row, f"reference for {e}") for e, row in _references(below, above)]
+    best = _best(rung, below, above)
+    size = left - len(chosen) if last else min(rung.best, left - len(chosen))
+    for row, reason in best:
+        if size <= 0:
+            break
+        chosen.append((row, reason))
+        size -= 1
+    return [
+        _proposal(rung, below, rank, row, reason)
+        for rank, (row, reason) in enumerate(chosen[: max(0, left)])
+    ]
+
+
+def final_structure(state: State, name: str) -> Crystal:
+    """Return a candidate as this fidelity left it."""
+    found = state.evaluations[name].relaxed or state.structure(name)
+    return Crystal(name, found.structure, {}, found.source)
+
+
+def _references(below: State, above: State) -> Iterator[tuple[str, int]]:
+    """Yield (element, pool row) of the pure elements whose energy is still needed.
+
+    The lowest in energy below comes first; where its evaluation has failed above, the
+    next takes its place.
+    """
+    if not isinstance(below.objective, HullObjective) or below.hull is None:
+        return
+    busy = {below.position[name] for name in above.proposed}
+    served = {*(int(i) for i in above.answered), *(int(i) for i in above.pending)}
+    for i, element in enumerate(below.elements):
+        pure = [
+            (value, int(row))
+            for row, value in zip(below.answered, below.answers, strict=True)
+            if below.x[row, i] > 1 - 1e-9
+        ]
+        if any(row in served for _, row in pure):
+            continue
+        free = sorted(p for p in pure if p[1] not in busy)
+        if free:
+            yield element, free[0][1]
+
+
+def _best(rung: RungRecipe, below: State, above: State) -> Iterator[tuple[int, str]]:
+    """Yield (pool row, reason) from the best downwards, duplicates left out."""
+    rows, merits = below.answered, below.merit(below.headline)
+    hull = isinstance(below.objective, HullObjective)
+    if len(rows) == 0 or (hull and below.hull is None):
+        return
+    top = 0.0 if hull else float(merits.max())
+    taken = [name for name in above.proposed if name in below.evaluations]
+    for place in np.lexsort((rows, -merits)):
+        row, distance = int(rows[place]), top - float(merits[place])
+        name = below.pool[row].id
+        if rung.within is not None and distance > rung.within + 1e-12:
+            return
+        if name in above.proposed or (hull and len(below.pool[row].elements) == 1):
+            continue
+        if _copies(below, name, taken):
+            continue
+        taken.append(name)
+        where = "above the hull" if hull else "from the best"
+        yield row, f"{max(distance, 0.0):.3f} {where} by the fidelity below"
+
+
+def _copies(state: State, name: str, others: Sequence[str]) -> bool:
+    """Tell whether a candidate has relaxed to what another one has relaxed to."""
+    from pymatgen.analysis.structure_matcher import StructureMatcher
+
+    # volumes are not scaled: both were relaxed by the same evaluator
+    matcher = StructureMatcher(ltol=0.1, stol=0.2, scale=False)
+    energy = "energy_per_atom"
+    mine = state.evaluations[name]
+    for other in others:
+        theirs = state.evaluations[other]
+        if energy not in mine.labels or energy not in theirs.labels:
+            continue
+        if state.pool[state.position[other]].formula != _formula(state, name):
+            continue
+        gap = abs(mine.labels[energy].value - theirs.labels[energy].value)
+        if gap < SAME_ENERGY and matcher.fit(
+            final_structure(state, name).structure,
+            final_structure(state, other).structure,
+        ):
+            return True
+    return False
+
+
+def _formula(state: State, name: str) -> str:
+    return state.pool[state.position[name]].formula
+
+
+def _proposal(
+    rung: RungRecipe, below: State, rank: int, row: int, reason: str
+) -> dict[str, Any]:
+    crystal = final_structure(below, below.pool[row].id)
+    return {
+        "rank": rank,
+        "candidate": crystal.id,
+        "formula": crystal.formula,
+        "key": evaluation_key(crystal, rung.evaluator),
+        "reason": reason,
+        "crystal": crystal.to_dict(),
+    }
