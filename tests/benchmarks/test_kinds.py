@@ -1,15 +1,16 @@
 """Every surrogate kind on public data with official splits: error, calibration, cost.
 
-Reads the shared data; writes CSV tables to ``bench-results/``. Nothing is tuned on a
-test part: the settings are the recipes' defaults, the features were chosen on the
-perovskites' training folds.
+Reads the shared data; writes CSV tables to ``bench-results/``. A row that is there
+already is not measured again, so a killed run goes on where it was. The settings are
+the recipes' defaults. SevenNet's layers were first chosen on fold 0's test part;
+``test_layers`` makes that choice again from training labels alone.
 """
 
 from __future__ import annotations
 
-import csv
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,10 @@ KINDS: Mapping[str, Mapping[str, Any]] = {
     "last layer": {"kind": "last_layer", "features": BEST},
     "forest latents": {"kind": "random_forest", "features": BEST},
     "forest composition": {"kind": "random_forest"},
+    "network ensemble": {
+        "kind": "network_ensemble", "members": 4, "neighbours": 12, "epochs": 120,
+        "network": {"kind": "cogn", "width": 48, "blocks": 3}, "average": 0.98,
+    },
 }  # fmt: skip
 SHOWN = ("mae", "coverage_90", "miscalibration_area", "ence", "spearman_error_std",
          "nll", "ause")  # fmt: skip
@@ -71,14 +76,23 @@ def judged(
     return {**evaluate(test.values(target), found), "cpu_s": seconds}
 
 
-def write(name: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write a table and print it."""
+def table_rows(
+    name: str, wanted: Iterable[tuple[dict[str, Any], Callable[[], dict[str, float]]]]
+) -> list[dict[str, Any]]:
+    """Measure the rows of a table that are not in its file yet; return all of them."""
     RESULTS.mkdir(exist_ok=True)
-    with (RESULTS / name).open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    path, rows = RESULTS / name, []
+    former = pd.read_csv(path).to_dict("records") if path.exists() else []
+    for key, measure in wanted:
+        same = [r for r in former if all(r[k] == v for k, v in key.items())]
+        row = same[0] if same else {**key, **shown(measure())}
+        rows.append({str(k): v for k, v in row.items()})
+        if not same:
+            print(row, flush=True)
+            pd.DataFrame([*former, row]).to_csv(path, index=False)
+            former.append(row)
     print(pd.DataFrame(rows).to_string(index=False))
+    return rows
 
 
 def shown(scores: Mapping[str, float]) -> dict[str, float]:
@@ -101,14 +115,18 @@ def test_learning_curve(perovskites: tuple[Dataset, pd.DataFrame]) -> None:
     fold = table["matbench_fold"].to_numpy()
     rest = np.random.default_rng(0).permutation(np.flatnonzero(fold != 0))
     test = data.take(np.flatnonzero(fold == 0))
-    rows = []
-    for n in (200, 500, 2000, len(rest)):
-        for name, settings in KINDS.items():
-            if settings["kind"] == "gaussian_process" and n > 2000:
-                continue  # the exact process on all folds is measured on its own
-            scores = judged(settings, data.take(rest[:n]), test, "e_form")
-            rows.append({"labels": n, "surrogate": name, **shown(scores)})
-            write("kinds-perovskites.csv", rows)
+    wanted = [
+        (
+            {"labels": n, "surrogate": name},
+            partial(judged, settings, data.take(rest[:n]), test, "e_form"),
+        )
+        for n in (200, 500, 2000, len(rest))
+        for name, settings in KINDS.items()
+        # exact processes end at 4,000 records; the network on all folds has its own
+        # benchmark (perovskites.py)
+        if n <= 2000 or settings["kind"] not in ("gaussian_process", "network_ensemble")
+    ]
+    rows = table_rows("kinds-perovskites.csv", wanted)
     best = {n: min(r["mae"] for r in rows if r["labels"] == n) for n in (500, 2000)}
     assert best[500] <= 0.12 and best[2000] <= 0.08
 
@@ -118,25 +136,29 @@ def test_learning_curve(perovskites: tuple[Dataset, pd.DataFrame]) -> None:
 def test_out_of_distribution(
     perovskites: tuple[Dataset, pd.DataFrame], out: str
 ) -> None:
-    """2,000 labels without an element, or an anion set; test on what was left out."""
+    """500 labels without an element, or an anion set; test on what was left out."""
     data, table = perovskites
-    draw = np.random.default_rng(1)
     if out == "anions":
         sets = table["X"].map(lambda x: "".join(sorted(x)))
-        groups = {name: (sets == name).to_numpy() for name in sorted(set(sets))}
+        groups = {x: (sets == x).to_numpy() for x in sorted(set(sets))[::2]}
     else:
         groups = {
             e: ((table["A"] == e) | (table["B"] == e)).to_numpy()
-            for e in ("Ti", "Ba", "Al", "Fe", "La", "Pb", "Li", "Zr")
+            for e in ("Ti", "Ba", "Fe", "Zr")
         }
-    rows = []
+    wanted = []
     for name, held in groups.items():
-        train = data.take(draw.permutation(np.flatnonzero(~held))[:2000])
+        draw = np.random.default_rng(1)
+        train = data.take(draw.permutation(np.flatnonzero(~held))[:500])
         test = data.take(draw.permutation(np.flatnonzero(held))[:500])
-        for kind, settings in KINDS.items():
-            scores = judged(settings, train, test, "e_form")
-            rows.append({"left_out": name, "surrogate": kind, **shown(scores)})
-        write(f"kinds-without-{out}.csv", rows)
+        wanted += [
+            (
+                {"left_out": name, "surrogate": kind},
+                partial(judged, settings, train, test, "e_form"),
+            )
+            for kind, settings in KINDS.items()
+        ]
+    table_rows(f"kinds-without-{out}.csv", wanted)
 
 
 SMALL: Mapping[str, Mapping[str, Any]] = {
@@ -182,12 +204,11 @@ def _small(
     kinds: Mapping[str, Mapping[str, Any]] = SMALL,
     score: Callable[..., dict[str, float]] = judged,
 ) -> None:
-    rows = []
-    for kind, settings in kinds.items():
+    def mean(settings: Mapping[str, Any]) -> dict[str, float]:
         found = [
             score(settings, data.take(train), data.take(test), target)
             for train, test in parts
         ]
-        mean = {k: float(np.mean([f.get(k, np.nan) for f in found])) for k in found[0]}
-        rows.append({"surrogate": kind, **shown(mean)})
-        write(name, rows)
+        return {k: float(np.mean([f.get(k, np.nan) for f in found])) for k in found[0]}
+
+    table_rows(name, [({"surrogate": k}, partial(mean, s)) for k, s in kinds.items()])
