@@ -106,8 +106,18 @@ class Crystal:
 
     @cached_property
     def structure_hash(self) -> str:
-        """SHA-256 of cell, species and positions as given (not symmetry-reduced)."""
-        return digest(_structure_to_dict(self.structure))
+        """SHA-256 of cell, species and positions as given (not symmetry-reduced).
+
+        Raises:
+            DataError: a cell vector or an atom's position is not a number.
+        """
+        try:
+            return digest(_structure_to_dict(self.structure))
+        except ValueError as error:  # JSON has no NaN
+            raise DataError(
+                f"crystal {self.id}: a cell vector or an atom's position is not a "
+                "number"
+            ) from error
 
     def with_labels(self, labels: Mapping[str, Label]) -> Crystal:
         """Return a copy with ``labels`` added to, or replacing, its own."""

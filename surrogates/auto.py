@@ -19,7 +19,14 @@ import numpy as np
 from matdisco.crystal import Crystal
 from matdisco.data.dataset import Dataset
 from matdisco.errors import MatdiscoError, SurrogateError
-from surrogates.base import FitReport, Prediction, Progress, Surrogate, labelled
+from surrogates.base import (
+    FitReport,
+    Prediction,
+    Progress,
+    Surrogate,
+    labelled,
+    require_records,
+)
 from surrogates.checkpoint import Checkpoint, read, restored, write
 from surrogates.metrics import mae, nll
 from surrogates.recipes import AutoRecipe, OneSurrogate
@@ -48,11 +55,7 @@ class Auto:
         """
         start = time.perf_counter()
         records, _ = labelled(dataset, target)
-        if len(records) < _LEAST:
-            raise SurrogateError(
-                f"dataset {dataset.name}: {len(records)} records with label {target}, "
-                f"expected at least {_LEAST} to compare surrogates; name one kind"
-            )
+        require_records(len(records), _LEAST, target, dataset.name)
         candidates = self.recipe.options()
         folds = self._folds(records)
         self.scores = [

@@ -43,22 +43,43 @@ class State:
     """On records that the judging members did not see."""
     base: str = ""
     """Fingerprint of the base the fit started from; empty without pretraining."""
+    others: Mapping[str, tuple[float, float, float, float]] = field(
+        default_factory=dict
+    )
+    """Auxiliary label → its centre and spread, and k and n of its calibration."""
 
-    def joint(self, means: np.ndarray, logs: np.ndarray) -> Prediction:
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All labels learnt, the target first."""
+        return (self.target, *self.others)
+
+    def joint(
+        self, means: np.ndarray, logs: np.ndarray, name: str | None = None
+    ) -> Prediction:
         """Turn members' standardised outputs into an uncalibrated prediction.
 
         Args:
-            means: shape (S, n).
-            logs: log variances, shape (S, n).
+            means: shape (S, n, T).
+            logs: log variances, shape (S, n, T).
+            name: which label; None is the target.
         """
+        at = 0 if name is None else self.names.index(name)
+        offset, spread = (
+            self.others[self.names[at]][:2] if at else (self.centre, self.spread)
+        )
+        means, logs = means[..., at], logs[..., at]
         centre = means.mean(axis=0)
         factors = (means - centre) / np.sqrt(max(len(means) - 1, 1))
         residual = np.sqrt(np.exp(logs).mean(axis=0))
-        return Prediction(
-            self.centre + self.spread * centre,
-            self.spread * factors,
-            self.spread * residual,
-        )
+        return Prediction(offset + spread * centre, spread * factors, spread * residual)
+
+    def calibrated(
+        self, means: np.ndarray, logs: np.ndarray, name: str | None = None
+    ) -> Prediction:
+        """Return :meth:`joint` with sigma matched to errors left out."""
+        other = name is not None and name != self.target
+        k = self.others[str(name)][2] if other else self.scale.k
+        return self.joint(means, logs, name).scaled(k)
 
     def judged(self, raw: Prediction, labels: np.ndarray, prior: Scale) -> Self:
         """Return a copy calibrated and scored on records that ``raw`` did not see."""
@@ -91,6 +112,7 @@ class State:
             "scale": [self.scale.k, self.scale.n],
             "elements": list(self.elements),
             "metrics": dict(self.metrics),
+            "others": {k: list(v) for k, v in self.others.items()},
         }
         return Checkpoint(recipe.model_dump(mode="json"), plain, self.weights)
 
@@ -99,4 +121,7 @@ class State:
         """Rebuild what :meth:`checkpoint` made."""
         data = {k: v for k, v in checkpoint.state.items() if k != "seed"}
         data |= {"scale": Scale(*data["scale"]), "elements": tuple(data["elements"])}
+        # absent in checkpoints from before there were auxiliary labels
+        others = data.get("others", {})
+        data["others"] = {k: tuple(v) for k, v in others.items()}
         return cls(**data, weights=dict(checkpoint.arrays))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from matdisco.crystal import Crystal
 from surrogates.graphs import PackedGraphs, pack
+from surrogates.networks.kinds import GraphForm
 
 
 class GraphStore:
@@ -14,13 +16,20 @@ class GraphStore:
     Args:
         neighbours: as in :func:`pack`.
         cutoff: as in :func:`pack`.
+        form: as in :func:`pack`.
         limit: graphs kept at most; the store starts afresh beyond it.
     """
 
     def __init__(
-        self, *, neighbours: int | None, cutoff: float, limit: int = 200_000
+        self,
+        *,
+        neighbours: int | None,
+        cutoff: float,
+        form: GraphForm = "merged",
+        limit: int = 200_000,
     ) -> None:
-        self._neighbours, self._cutoff, self._limit = neighbours, cutoff, limit
+        self._limit = limit
+        self._pack = partial(pack, neighbours=neighbours, cutoff=cutoff, form=form)
         self._rows: dict[str, int] = {}
         self._packs: list[PackedGraphs] = []
 
@@ -32,22 +41,22 @@ class GraphStore:
             c.structure_hash: c for c in crystals if c.structure_hash not in self._rows
         }
         if fresh:
-            built = pack(
-                list(fresh.values()), neighbours=self._neighbours, cutoff=self._cutoff
-            )
+            built = self._pack(list(fresh.values()))
             self._rows.update(zip(fresh, range(len(self._rows), 10**12), strict=False))
             self._packs = [PackedGraphs.concatenate([*self._packs, built])]
         if not crystals:
-            return pack([], neighbours=self._neighbours, cutoff=self._cutoff)
+            return self._pack([])
         return self._packs[0].take([self._rows[c.structure_hash] for c in crystals])
 
 
-_STORES: dict[tuple[int | None, float], GraphStore] = {}
+_STORES: dict[tuple[int | None, float, GraphForm], GraphStore] = {}
 
 
-def shared_store(*, neighbours: int | None, cutoff: float) -> GraphStore:
+def shared_store(
+    *, neighbours: int | None, cutoff: float, form: GraphForm = "merged"
+) -> GraphStore:
     """Return this process's store for one kind of graph."""
-    key = (neighbours, cutoff)
+    key = (neighbours, cutoff, form)
     if key not in _STORES:
-        _STORES[key] = GraphStore(neighbours=neighbours, cutoff=cutoff)
+        _STORES[key] = GraphStore(neighbours=neighbours, cutoff=cutoff, form=form)
     return _STORES[key]

@@ -15,10 +15,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from pymatgen.core import DummySpecies
 
 from matdisco.crystal import Crystal
 from matdisco.errors import DataError, SurrogateError
 from surrogates.neighbors import NeighborLists, has_kernels, nearest, within
+from surrogates.networks.kinds import GraphForm
 
 SAME_DISTANCE = 1e-4
 """Å. Distances closer than this count as one shell: above the noise of coordinates
@@ -98,7 +100,7 @@ def pack(
     *,
     neighbours: int | None,
     cutoff: float,
-    vectors: bool = False,
+    form: GraphForm = "merged",
 ) -> PackedGraphs:
     """Build the graphs of ``crystals``.
 
@@ -106,7 +108,9 @@ def pack(
         crystals: ordered crystals; any number, also none.
         neighbours: k of the k-nearest list, or None for all within ``cutoff``.
         cutoff: radius in Å where ``neighbours`` is None.
-        vectors: keep every atom and bond, and each bond's vector.
+        form: ``merged`` as the module says; ``full`` keeps every atom and bond, with
+            each bond's vector; ``asymmetric_unit`` keeps those of one atom for all that
+            symmetry maps onto it.
 
     Raises:
         SurrogateError: a crystal is disordered, broken or holds an unknown element.
@@ -118,7 +122,12 @@ def pack(
         if neighbours is None
         else nearest(crystals, neighbours)
     )
-    return _separate(crystals, flat, lists) if vectors else merged(flat, lists)
+    if form == "merged":
+        return merged(flat, lists)
+    from surrogates.directed_graphs import asymmetric_unit, full
+
+    whole = full(crystals, flat, lists)
+    return whole if form == "full" else asymmetric_unit(crystals, whole)
 
 
 def atomic_numbers(crystal: Crystal) -> np.ndarray:
@@ -142,12 +151,12 @@ def atomic_numbers(crystal: Crystal) -> np.ndarray:
         numbers = crystal.atomic_numbers
     except DataError as error:
         raise SurrogateError(str(error)) from error
-    except AttributeError as error:  # a DummySpecies has no Z
-        raise SurrogateError(
-            f"crystal {crystal.id}: holds a species that is no element "
-            f"({crystal.formula})"
-        ) from error
     if not 1 <= numbers.min() <= numbers.max() <= MAX_Z:
+        if any(isinstance(e, DummySpecies) for e in structure.elements):
+            raise SurrogateError(
+                f"crystal {crystal.id}: holds a species that is no element "
+                f"({crystal.formula}); expected elements only"
+            )
         odd = int(numbers[(numbers < 1) | (numbers > MAX_Z)][0])
         raise SurrogateError(
             f"crystal {crystal.id}: element with atomic number {odd} is unknown here; "
@@ -189,30 +198,6 @@ def merged(
     kinds, share = (a[: offsets[0][-1]].copy() for a in nodes)
     source, target, distance, weight = (a[: offsets[1][-1]].copy() for a in edges)
     return PackedGraphs(kinds, share, source, target, distance, weight, *offsets)
-
-
-def _separate(
-    crystals: Sequence[Crystal], numbers: np.ndarray, lists: NeighborLists
-) -> PackedGraphs:
-    """Return unmerged graphs with bond vectors, edges sorted by target."""
-    edges = np.diff(lists.edge_offsets)
-    cells = np.array([c.structure.lattice.matrix for c in crystals]).reshape(-1, 3, 3)
-    spots = np.array([s.coords for c in crystals for s in c.structure.sites])
-    shift = np.einsum("ex,exy->ey", lists.images, np.repeat(cells, edges, axis=0))
-    first = np.repeat(lists.atom_offsets[:-1], edges)
-    vector = spots[lists.neighbors + first] - spots[lists.centers + first] + shift
-    sizes = np.diff(lists.atom_offsets)
-    return PackedGraphs(
-        numbers,
-        np.repeat((1.0 / np.maximum(sizes, 1)).astype(np.float32), sizes),
-        lists.neighbors.astype(np.int64),
-        lists.centers.astype(np.int64),
-        lists.distances.astype(np.float32),
-        lists.weights.astype(np.float32),
-        lists.atom_offsets,
-        lists.edge_offsets,
-        vector.astype(np.float32),
-    )
 
 
 def _spans(offsets: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,7 +1,8 @@
 """What training minimises: a mean and a variance from every member at once.
 
-Both losses take mean and log variance [S, g], labels [g] and weights [S, g], all in
-standardised units, and return the weighted sum over members of the mean over records.
+Both losses take mean and log variance [S, g, T], labels [g, T] and weights [S, g, T]
+(0 where a record lacks a label), all in standardised units, and return the weighted sum
+over members and targets of the mean over records.
 """
 
 from __future__ import annotations

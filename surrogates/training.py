@@ -16,12 +16,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from matdisco.errors import SurrogateError
 from surrogates.base import HistoryRow, Progress
+from surrogates.compute import Precision, products_in
 from surrogates.graphs import PackedGraphs
 from surrogates.losses import LOSSES
+from surrogates.networks import corners
+from surrogates.networks.base import CrystalNetwork
 from surrogates.networks.recipes import LossName, RateShape
 from surrogates.networks.segments import GraphBatch
 from surrogates.training_state import Resume, Running
@@ -29,6 +32,7 @@ from surrogates.training_state import Resume, Running
 _WARM = 0.2  # fraction of the steps in which the learning rate rises
 _CLIP = 1.0  # largest gradient norm of one member
 _CHUNK = 512  # graphs in one prediction batch
+_CHUNK_ROWS = 2_000_000  # rows of features in it, a quarter GB each at 32 channels
 _PATIENCE_ROWS = 5  # the held-out loss is looked at every epochs / 20 epochs
 
 
@@ -52,6 +56,8 @@ class Schedule:
     """What is minimised (:mod:`surrogates.losses`)."""
     shape: RateShape = "one_cycle"
     """How the learning rate rises and falls."""
+    precision: Precision = "float32"
+    """Of the products, on a CUDA card."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,24 +67,13 @@ class Examples:
     graphs: PackedGraphs
     """n graphs."""
     labels: np.ndarray
-    """Standardised labels, shape (n,)."""
+    """Standardised labels, shape (n, T); NaN where a record lacks one."""
     weights: np.ndarray
     """How often each member sees each record, shape (S, n)."""
 
 
-@contextmanager
-def threads(n: int) -> Iterator[None]:
-    """Run torch with ``n`` intra-op threads, then restore the former number."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(n)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def train(
-    network: nn.Module,
+    network: CrystalNetwork,
     data: Examples,
     schedule: Schedule,
     *,
@@ -96,7 +91,8 @@ def train(
         schedule: how long and how fast.
         seed: of the order of the records.
         stage: a word for the history, ``base`` or ``round``.
-        held_out: graphs and standardised labels for early stopping; no gradient.
+        held_out: graphs and standardised labels (m,) of the first target for early
+            stopping; no gradient.
         progress: called with each history row, those of a former life included.
         resume: where states are left, to go on from after a kill.
 
@@ -164,7 +160,7 @@ def _tired(now: Running, schedule: Schedule, held_out: object) -> bool:
 
 
 def _judge(
-    network: nn.Module,
+    network: CrystalNetwork,
     now: Running,
     held_out: tuple[PackedGraphs, np.ndarray],
     members: int,
@@ -172,7 +168,7 @@ def _judge(
     """Return the held-out error of the averaged weights; remember the best ones."""
     with _swapped(now.parameters, now.average):
         mean, _ = evaluate(network, held_out[0], members)
-    error = float(np.abs(mean.mean(axis=0) - held_out[1]).mean())
+    error = float(np.abs(mean[..., 0].mean(axis=0) - held_out[1]).mean())
     if error < now.best:
         now.best, now.best_epoch = error, now.epoch
         now.best_weights = [w.clone() for w in now.average]
@@ -226,23 +222,35 @@ RATES = {"one_cycle": one_cycle, "cosine": cosine}
 
 
 def evaluate(
-    network: nn.Module, graphs: PackedGraphs, members: int
+    network: CrystalNetwork, graphs: PackedGraphs, members: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and log variance of every member, each (S, n), float64."""
+    """Return mean and log variance of every member, each (S, n, T), float64."""
     network.eval()
     device = next(network.parameters()).device
-    means, logs = [np.zeros((members, 0))], [np.zeros((members, 0))]
+    made = []
     with torch.inference_mode():
-        for first in range(0, len(graphs), _CHUNK):
-            rows = np.arange(first, min(first + _CHUNK, len(graphs)))
-            mean, log = network(GraphBatch.of(graphs.take(rows), members, device))
-            means.append(mean.double().cpu().numpy())
-            logs.append(log.double().cpu().numpy())
-    return np.concatenate(means, axis=1), np.concatenate(logs, axis=1)
+        for rows in _chunks(graphs, members, angles=network.angles):
+            both = network(GraphBatch.of(graphs.take(rows), members, device))
+            made.append(torch.stack(both).double().cpu().numpy())
+    mean, log_variance = np.concatenate(made, axis=2)
+    return mean, log_variance
+
+
+def _chunks(graphs: PackedGraphs, members: int, *, angles: bool) -> list[np.ndarray]:
+    """Split all rows into runs that fit the memory; one empty run for no graphs."""
+    rows_of = np.diff(graphs.edge_offsets) + (corners.count(graphs) if angles else 0)
+    cost = members * rows_of
+    run = np.zeros(len(graphs), dtype=np.int64)
+    number, used, first = 0, 0, 0
+    for row, rows in enumerate(cost):
+        if used and (used + rows > _CHUNK_ROWS or row - first >= _CHUNK):
+            number, used, first = number + 1, 0, row
+        run[row], used = number, used + int(rows)
+    return [np.flatnonzero(run == k) for k in range(number + 1)]
 
 
 def _step(
-    network: nn.Module,
+    network: CrystalNetwork,
     now: Running,
     data: Examples,
     rows: np.ndarray,
@@ -251,10 +259,15 @@ def _step(
     members = int(data.weights.shape[0])
     device = now.parameters[0].device
     batch = GraphBatch.of(data.graphs.take(rows), members, device)
-    labels = torch.from_numpy(data.labels[rows].astype(np.float32)).to(device)
-    weights = torch.from_numpy(data.weights[:, rows].astype(np.float32)).to(device)
-    mean, log_variance = network(batch)
-    loss = LOSSES[schedule.loss](mean, log_variance, labels, weights)
+    known = np.isfinite(data.labels[rows])  # [g, T]
+    seen = data.weights[:, rows, None] * known  # [S, g, T]
+    labels = torch.from_numpy(
+        np.where(known, data.labels[rows], 0.0).astype(np.float32)
+    ).to(device)
+    weights = torch.from_numpy(seen.astype(np.float32)).to(device)
+    with products_in(schedule.precision, device):
+        mean, log_variance = network(batch)
+    loss = LOSSES[schedule.loss](mean.float(), log_variance.float(), labels, weights)
     now.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     _clip_members(now.parameters)

@@ -25,6 +25,8 @@ from surrogates.graphs import atomic_numbers
 
 CHGNET_WIDTH = 65
 """CHGNet's crystal feature per atom (64) and its energy (eV/atom)."""
+CHGNET_ELEMENTS = 94
+"""CHGNet knows hydrogen to plutonium."""
 CHGNET_LAYERS_WIDTH = 321
 """CHGNet's atom features after each of four convolutions and after the last norm (64
 each) and its energy (eV/atom)."""
@@ -121,7 +123,12 @@ def _chgnet_batch(model: Any, crystals: list[Crystal]) -> np.ndarray:
     """Run one batch; return energies in eV/atom, shape (n,)."""
     graphs = []
     for crystal in crystals:
-        atomic_numbers(crystal)
+        heaviest = int(atomic_numbers(crystal).max())
+        if heaviest > CHGNET_ELEMENTS:
+            raise SurrogateError(
+                f"crystal {crystal.id}: CHGNet does not know the element with atomic "
+                f"number {heaviest}; use composition features"
+            )
         try:
             graphs.append(model.graph_converter(crystal.structure))
         except (ValueError, RuntimeError) as error:
@@ -136,7 +143,7 @@ def _chgnet_batch(model: Any, crystals: list[Crystal]) -> np.ndarray:
 def _threads(n_threads: int) -> Iterator[None]:
     import torch
 
-    from surrogates.training import threads
+    from surrogates.compute import threads
 
     with threads(n_threads), _quiet(), torch.no_grad():
         yield

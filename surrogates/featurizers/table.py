@@ -170,6 +170,20 @@ class Standardizer:
         std = x.std(axis=0)
         return cls(x.mean(axis=0), np.where(std > 1e-10, std, 1.0))
 
+    def as_typical(self, x: np.ndarray, first: int) -> Standardizer:
+        """Return a copy that scales constant columns from ``first`` on as the others.
+
+        Args:
+            x: what the copy was made from, shape (n, d).
+            first: where the columns of one kind start.
+        """
+        varies = np.ptp(x, axis=0) > 0
+        varies[:first] = False
+        std = self.std.copy()
+        if varies.any():
+            std[first:][~varies[first:]] = np.median(std[varies])
+        return Standardizer(self.mean, std)
+
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """Return standardised rows, shape (n, d)."""
         scaled: np.ndarray = (x - self.mean) / self.std

@@ -36,9 +36,22 @@ class BayesianLinear:
     """Their standard deviations with noise, shape (n,)."""
 
     @classmethod
-    def fit(cls, x: np.ndarray, y: np.ndarray) -> BayesianLinear:
-        """Fit raw columns, shape (n, d), to labels, shape (n,)."""
+    def fit(
+        cls, x: np.ndarray, y: np.ndarray, *, alike: int | None = None
+    ) -> BayesianLinear:
+        """Fit raw columns, shape (n, d), to labels, shape (n,).
+
+        Args:
+            x: columns.
+            y: labels.
+            alike: columns from here on are one kind of quantity. One that never
+                varied, such as the fraction of an element not seen yet, is scaled by
+                the median deviation of the others: its coefficient is as unknown as
+                theirs were, and a crystal that has some of it gets a large sigma.
+        """
         standard = Standardizer.of(x)
+        if alike is not None:
+            standard = standard.as_typical(x, alike)
         phi = standard(x)
         n = len(y)
         centre = float(y.mean())

@@ -10,17 +10,12 @@ batch during training, and the gates are kept in range by the initial weights in
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import softplus
 from typing_extensions import override
 
-from surrogates.networks.layers import (
-    Atoms,
-    Distances,
-    MeanVarianceHead,
-    MemberLinear,
-    MemberPassing,
-)
+from surrogates.networks.base import CrystalNetwork, Shape
+from surrogates.networks.layers import MemberLinear, MemberPassing
 from surrogates.networks.segments import GraphBatch
 
 
@@ -36,16 +31,10 @@ class CGCNNBlock(MemberPassing):
     nodes are multiplied before they are copied to edges.
     """
 
-    def __init__(
-        self,
-        members: int,
-        width: int,
-        distances: int,
-        bonds: float,
-        generator: torch.Generator,
-    ) -> None:
+    def __init__(self, shape: Shape, distances: int) -> None:
         super().__init__()
-        self.bonds = bonds
+        members, width, generator = shape.members, shape.width, shape.generator
+        self.bonds = shape.bonds
         self.receiver = MemberLinear(members, width, 2 * width, generator, gain=0.5)
         self.sender = MemberLinear(members, width, 2 * width, generator, gain=0.5)
         self.edge = MemberLinear(members, distances, 2 * width, generator)
@@ -63,35 +52,22 @@ class CGCNNBlock(MemberPassing):
         return torch.sigmoid(gate) * softplus(core)
 
 
-class CGCNN(nn.Module):
-    """The network for S members; arguments as in :class:`~.cogn.CoGN`."""
+class CGCNN(CrystalNetwork):
+    """The network for S members.
 
-    def __init__(
-        self,
-        *,
-        members: int,
-        width: int,
-        blocks: int,
-        bins: int,
-        cutoff: float,
-        bonds: float,
-        generator: torch.Generator,
-    ) -> None:
-        super().__init__()
-        self.atoms = Atoms(members, width, generator)
-        self.distances = Distances(bins, cutoff)
-        self.blocks = nn.ModuleList(
-            CGCNNBlock(members, width, self.distances.width, bonds, generator)
-            for _ in range(blocks)
-        )
-        self.head = MeanVarianceHead(members, width, generator)
+    Args:
+        shape: all sizes.
+    """
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__(shape)
+        self.finish(shape, lambda: CGCNNBlock(shape, self.distances.width))
 
     @override
-    def forward(self, batch: GraphBatch) -> tuple[Tensor, Tensor]:
-        """Return mean and log variance in standardised units, each [S, g]."""
-        h = self.atoms(batch.numbers)  # [S, n, F]
+    def nodes(self, batch: GraphBatch) -> Tensor:
+        """Return node features after all blocks, [S, n, F]."""
+        h: Tensor = self.atoms(batch.numbers)  # [S, n, F]
         u = self.distances(batch)  # [1, edges, R]
         for block in self.blocks:
             h = block(h, u, batch)
-        mean, log_variance = self.head(h, batch)
-        return mean, log_variance
+        return h

@@ -3,8 +3,8 @@
 Ruff, Reiser, Stühmer, Friederich: Connectivity optimized nested line graph networks for
 crystal structures. Digital Discovery 3, 594 (2024), doi 10.1039/D4DD00018H. As there,
 edges carry a state that every block updates, messages are the edge states, and the
-readout is a mean. Smaller than there, and with merged equivalent atoms
-(:mod:`surrogates.graphs`) in place of the asymmetric unit.
+readout is a mean. Smaller than there, and by default on graphs of merged equivalent
+atoms (:mod:`surrogates.graphs`) in place of the asymmetric unit.
 """
 
 from __future__ import annotations
@@ -14,14 +14,8 @@ from torch import Tensor, nn
 from torch.nn.functional import silu
 from typing_extensions import override
 
-from surrogates.networks.layers import (
-    SILU_GAIN,
-    Atoms,
-    Distances,
-    MeanVarianceHead,
-    MemberLinear,
-    MemberPassing,
-)
+from surrogates.networks.base import CrystalNetwork, Shape
+from surrogates.networks.layers import SILU_GAIN, MemberLinear, MemberPassing
 from surrogates.networks.segments import GraphBatch
 
 
@@ -36,16 +30,10 @@ class CoGNBlock(MemberPassing):
     Shapes: h [S, n, F], e [S, edges, F].
     """
 
-    def __init__(
-        self,
-        members: int,
-        width: int,
-        edge_layers: int,
-        bonds: float,
-        generator: torch.Generator,
-    ) -> None:
+    def __init__(self, shape: Shape, edge_layers: int) -> None:
         super().__init__()
-        self.bonds = bonds
+        members, width, generator = shape.members, shape.width, shape.generator
+        self.bonds = shape.bonds
         self.receiver = MemberLinear(members, width, width, generator)
         self.sender = MemberLinear(members, width, width, generator)
         self.edge = MemberLinear(members, width, width, generator)
@@ -74,48 +62,26 @@ class CoGNBlock(MemberPassing):
         return edge
 
 
-class CoGN(nn.Module):
+class CoGN(CrystalNetwork):
     """The network for S members.
 
     Args:
-        members: S.
-        width: F, channels of nodes and edges.
-        blocks: number of updates.
+        shape: all sizes.
         edge_layers: layers of each block's edge map, 2 or more.
-        bins: distance Gaussians of each kind.
-        cutoff: last distance Gaussian, Å.
-        bonds: typical number of neighbours; divides the sums.
-        generator: source of the initial weights.
     """
 
-    def __init__(
-        self,
-        *,
-        members: int,
-        width: int,
-        blocks: int,
-        edge_layers: int,
-        bins: int,
-        cutoff: float,
-        bonds: float,
-        generator: torch.Generator,
-    ) -> None:
-        super().__init__()
-        self.atoms = Atoms(members, width, generator)
-        self.distances = Distances(bins, cutoff)
-        self.bond = MemberLinear(members, self.distances.width, width, generator)
-        self.blocks = nn.ModuleList(
-            CoGNBlock(members, width, edge_layers, bonds, generator)
-            for _ in range(blocks)
+    def __init__(self, shape: Shape, *, edge_layers: int) -> None:
+        super().__init__(shape)
+        self.bond = MemberLinear(
+            shape.members, self.distances.width, shape.width, shape.generator
         )
-        self.head = MeanVarianceHead(members, width, generator)
+        self.finish(shape, lambda: CoGNBlock(shape, edge_layers))
 
     @override
-    def forward(self, batch: GraphBatch) -> tuple[Tensor, Tensor]:
-        """Return mean and log variance in standardised units, each [S, g]."""
-        h = self.atoms(batch.numbers)  # [S, n, F]
+    def nodes(self, batch: GraphBatch) -> Tensor:
+        """Return node features after all blocks, [S, n, F]."""
+        h: Tensor = self.atoms(batch.numbers)  # [S, n, F]
         e = silu(self.bond(self.distances(batch)))  # [S, edges, F]
         for block in self.blocks:
             h, e = block(h, e, batch)
-        mean, log_variance = self.head(h, batch)
-        return mean, log_variance
+        return h

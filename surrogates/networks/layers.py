@@ -34,7 +34,10 @@ class MemberLinear(nn.Module):
         outputs: width out.
         generator: source of the initial weights, uniform in ± gain · sqrt(3 / inputs).
         gain: standard deviation of an output for inputs of variance 1.
+        bias: whether a constant is added.
     """
+
+    bias: nn.Parameter | None
 
     def __init__(
         self,
@@ -44,17 +47,21 @@ class MemberLinear(nn.Module):
         generator: torch.Generator,
         *,
         gain: float = 1.0,
+        bias: bool = True,
     ) -> None:
         super().__init__()
         weight = torch.rand(members, inputs, outputs, generator=generator) * 2 - 1
         self.weight = nn.Parameter(weight * (gain * math.sqrt(3 / inputs)))
-        self.bias = nn.Parameter(torch.zeros(members, 1, outputs))
+        zeros = torch.zeros(members, 1, outputs)
+        self.register_parameter("bias", nn.Parameter(zeros) if bias else None)
 
     @override
     def forward(self, x: Tensor) -> Tensor:
         """Map ``x`` [S, n, inputs], or [1, n, inputs] that all members share."""
         if x.shape[0] != self.weight.shape[0]:
             x = x.expand(self.weight.shape[0], -1, -1)
+        if self.bias is None:
+            return torch.bmm(x, self.weight)
         return torch.baddbmm(self.bias, x, self.weight)
 
 
@@ -110,13 +117,14 @@ class Distances(nn.Module):
         radius = self.radius[batch.numbers]
         touching = radius[batch.senders.index] + radius[batch.receivers.index]
         both = [
-            _gaussians(batch.distance, self.centres),
-            _gaussians(batch.distance / touching, self.relative_centres),
+            gaussians(batch.distance, self.centres),
+            gaussians(batch.distance / touching, self.relative_centres),
         ]
         return torch.cat(both, dim=-1)[None]
 
 
-def _gaussians(x: Tensor, centres: Tensor) -> Tensor:
+def gaussians(x: Tensor, centres: Tensor) -> Tensor:
+    """Return Gaussians of ``x`` [m] around evenly spaced ``centres`` [b], [m, b]."""
     width = centres[1] - centres[0]
     clamped = x.clamp(max=float(centres[-1]))
     return torch.exp(-0.5 * ((clamped[:, None] - centres) / width) ** 2)
@@ -151,22 +159,30 @@ class MemberPassing(MessagePassing):  # type: ignore[misc]
 
 
 class MeanVarianceHead(nn.Module):
-    """Pool nodes to crystals by their share of atoms, then a mean and a log variance.
+    """Pool nodes to crystals by their share of atoms, then means and log variances.
 
     The pooled feature is intensive: a supercell gives the same. (Nix and Weigend, IEEE
     ICNN 1994, for the second output.)
     """
 
-    def __init__(self, members: int, width: int, generator: torch.Generator) -> None:
+    def __init__(
+        self,
+        members: int,
+        width: int,
+        generator: torch.Generator,
+        *,
+        targets: int = 1,
+    ) -> None:
         super().__init__()
         self.atom = MemberLinear(members, width, width, generator)
         self.hidden = MemberLinear(members, width, width, generator)
-        self.out = MemberLinear(members, 2 * width, 2, generator, gain=0.3)
+        self.out = MemberLinear(members, 2 * width, 2 * targets, generator, gain=0.3)
 
     @override
     def forward(self, nodes: Tensor, batch: GraphBatch) -> tuple[Tensor, Tensor]:
         atoms = nn.functional.silu(self.atom(nodes))  # [S, n, F]
         pooled = batch.graphs.sum(atoms, batch.share)  # [S, g, F]
         hidden = nn.functional.silu(self.hidden(pooled))  # [S, g, F]
-        out = self.out(torch.cat([pooled, hidden], dim=-1))  # [S, g, 2]
-        return out[..., 0], out[..., 1].clamp(-12.0, 6.0)
+        out = self.out(torch.cat([pooled, hidden], dim=-1))  # [S, g, 2T]
+        mean, log_variance = out.unflatten(-1, (-1, 2)).unbind(dim=-1)  # [S, g, T]
+        return mean, log_variance.clamp(-12.0, 6.0)

@@ -1,76 +1,40 @@
-"""What a configuration may ask of graph networks. Does not import torch."""
+"""What a configuration may ask of ensembles of networks. Does not import torch."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from matdisco.recipe import Recipe
+from surrogates.networks.kinds import (
+    ALIGNNRecipe,
+    AnyNetwork,
+    CGCNNRecipe,
+    CoGNRecipe,
+    GraphForm,
+    PaiNNRecipe,
+)
 
 if TYPE_CHECKING:
-    import torch
-    from torch import nn
-
     from surrogates.base import Surrogate
 
+__all__ = [
+    "ALIGNNRecipe",
+    "AnyNetwork",
+    "CGCNNRecipe",
+    "CoGNRecipe",
+    "LossName",
+    "NetworkEnsembleRecipe",
+    "PaiNNRecipe",
+    "RateShape",
+]
 
 LossName = Literal["beta_nll", "laplace"]
 """What training minimises (:mod:`surrogates.losses`)."""
 RateShape = Literal["one_cycle", "cosine"]
 """How the learning rate rises and falls (:mod:`surrogates.training`)."""
-
-
-class _Network(Recipe):
-    width: int = Field(32, ge=4, le=512)
-    """Channels of each node and edge."""
-    blocks: int = Field(3, ge=1, le=8)
-    """Rounds of message passing; each widens what an atom feels by one shell."""
-    distance_bins: int = Field(24, ge=4, le=128)
-    """Gaussians per kind of distance (absolute and relative to atomic radii)."""
-
-
-class CoGNRecipe(_Network):
-    """Edge-updating network on nearest-neighbour graphs (Ruff et al. 2024)."""
-
-    kind: Literal["cogn"] = "cogn"
-    """Selects this network."""
-    edge_layers: int = Field(2, ge=2, le=8)
-    """Layers of the map that updates an edge; the paper has 5."""
-
-    def build(
-        self, *, members: int, cutoff: float, bonds: float, generator: torch.Generator
-    ) -> nn.Module:
-        """Return the network with fresh weights."""
-        from surrogates.networks.cogn import CoGN
-
-        return CoGN(
-            members=members, width=self.width, blocks=self.blocks,
-            edge_layers=self.edge_layers, bins=self.distance_bins, cutoff=cutoff,
-            bonds=bonds, generator=generator,
-        )  # fmt: skip
-
-
-class CGCNNRecipe(_Network):
-    """Crystal graph convolutional network (Xie and Grossman 2018)."""
-
-    kind: Literal["cgcnn"] = "cgcnn"
-    """Selects this network."""
-
-    def build(
-        self, *, members: int, cutoff: float, bonds: float, generator: torch.Generator
-    ) -> nn.Module:
-        """Return the network with fresh weights."""
-        from surrogates.networks.cgcnn import CGCNN
-
-        return CGCNN(
-            members=members, width=self.width, blocks=self.blocks,
-            bins=self.distance_bins, cutoff=cutoff, bonds=bonds, generator=generator,
-        )  # fmt: skip
-
-
-AnyNetwork = Annotated[CoGNRecipe | CGCNNRecipe, Field(discriminator="kind")]
 
 
 class NetworkEnsembleRecipe(Recipe):
@@ -81,7 +45,7 @@ class NetworkEnsembleRecipe(Recipe):
     before.
     """
 
-    unhashed: ClassVar[frozenset[str]] = frozenset({"threads"})
+    unhashed: ClassVar[frozenset[str]] = frozenset({"threads", "device"})
 
     kind: Literal["network_ensemble"] = "network_ensemble"
     """Selects this surrogate."""
@@ -96,6 +60,13 @@ class NetworkEnsembleRecipe(Recipe):
     """k of the nearest-neighbour graph; null takes all atoms within ``cutoff``."""
     cutoff: float = Field(8.0, gt=1.5, le=15.0)
     """Å; longest distance that is told apart, and the radius if neighbours is null."""
+    graphs: GraphForm | None = None
+    """``merged``: atoms that are alike to the network once; ``asymmetric_unit``: atoms
+    that symmetry maps onto each other once (found by moyopy); ``full``: every atom.
+    Predictions are the same. Null takes the smallest on which the network is exact."""
+    auxiliary: tuple[str, ...] = Field((), max_length=8)
+    """Labels learnt beside the target by the same network: related properties, or the
+    target by a cheaper method. Records that have only some of the labels count too."""
     epochs: int = Field(60, ge=1)
     """Passes over the pretraining data, or over all data without pretraining."""
     learning_rate: float = Field(5e-3, gt=0, le=0.1)
@@ -135,6 +106,32 @@ class NetworkEnsembleRecipe(Recipe):
     """Records that the scale of the base counts for against new errors."""
     threads: int = Field(2, ge=1)
     """Torch threads while training and predicting; may change the last bits."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where the networks run; ``auto`` takes a CUDA card if there is one. The same
+    results within rounding."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the products while training on a CUDA card; sums, losses and predictions stay
+    in float32, and a CPU always works in float32."""
+
+    @property
+    def form(self) -> GraphForm:
+        """The graphs that are built."""
+        return self.graphs or self.network.forms[0]
+
+    @model_validator(mode="after")
+    def _exact(self) -> Self:
+        forms = self.network.forms
+        if self.form not in forms:
+            raise ValueError(
+                f"graphs {self.graphs} lose what a {self.network.kind} network reads; "
+                f"expected {' or '.join(forms)}"
+            )
+        if self.auxiliary and self.pretrain is not None:
+            raise ValueError(
+                "auxiliary labels are learnt from scratch; expected pretrain: null "
+                "beside them"
+            )
+        return self
 
     @model_validator(mode="after")
     def _members_left(self) -> Self:

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.functional import embedding_bag
 from typing_extensions import override
 
+from matdisco.errors import SurrogateError
 from surrogates.graphs import PackedGraphs
 
 
@@ -66,7 +67,8 @@ class Segments:
 
 def _bag(values: Tensor, weights: Tensor | None, segments: Segments) -> Tensor:
     members, _, width = values.shape
-    flat = values.reshape(-1, width)
+    # sums are in float32, also of bfloat16 messages under mixed precision
+    flat = values.reshape(-1, width).float()
     bag_weights = (
         None
         if weights is None
@@ -89,7 +91,7 @@ class _SegmentSum(torch.autograd.Function):
     def forward(
         ctx: Any, values: Tensor, weights: Tensor | None, segments: Segments
     ) -> Tensor:
-        ctx.segments, ctx.weights = segments, weights
+        ctx.segments, ctx.weights, ctx.dtype = segments, weights, values.dtype
         return _bag(values, weights, segments)
 
     @staticmethod
@@ -98,20 +100,21 @@ class _SegmentSum(torch.autograd.Function):
         grad = grads[0].index_select(1, ctx.segments.index)
         if ctx.weights is not None:
             grad = grad.mul_(ctx.weights[None, :, None])
-        return grad, None, None
+        return grad.to(ctx.dtype), None, None
 
 
 class _Gather(torch.autograd.Function):
     @staticmethod
     @override
     def forward(ctx: Any, values: Tensor, segments: Segments) -> Tensor:
-        ctx.segments = segments
+        ctx.segments, ctx.dtype = segments, values.dtype
         return values.index_select(1, segments.index)
 
     @staticmethod
     @override
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        return _bag(grads[0].contiguous(), None, ctx.segments), None
+        grad = _bag(grads[0].contiguous(), None, ctx.segments)
+        return grad.to(ctx.dtype), None
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,6 +135,8 @@ class GraphBatch:
     """Edges by receiving node."""
     graphs: Segments
     """Nodes by graph."""
+    vector: Tensor | None = None
+    """From receiver to sender, Å, shape (e, 3); None where edges have no direction."""
 
     @classmethod
     def of(
@@ -149,7 +154,21 @@ class GraphBatch:
             Segments.of(pack.source + first, n, members, device),
             Segments.of(pack.target + first, n, members, device),
             Segments.of(owner, len(pack), members, device),
+            None if pack.vector is None else torch.from_numpy(pack.vector).to(device),
         )
+
+    def bonds(self) -> Tensor:
+        """Return the bond vectors, shape (e, 3).
+
+        Raises:
+            SurrogateError: these graphs merged bonds of several directions.
+        """
+        if self.vector is None:
+            raise SurrogateError(
+                "this network needs bond vectors, but its graphs are merged; expected "
+                "graphs: full or asymmetric_unit"
+            )
+        return self.vector
 
     @property
     def edge_index(self) -> Tensor:

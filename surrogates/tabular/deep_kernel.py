@@ -19,12 +19,12 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from surrogates.base import Prediction, Progress
+from surrogates.compute import threads
 from surrogates.featurizers.table import Standardizer
 from surrogates.gp.exact import root
 from surrogates.tabular.base import Held, Tabular
 from surrogates.tabular.gaussian_process import JOINT_LIMIT
 from surrogates.tabular.recipes import DeepKernelRecipe
-from surrogates.training import threads
 
 _CHUNK = 2048  # crystals predicted at once where no joint covariance is wanted
 

@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from surrogates.base import Prediction, Progress
+from surrogates.compute import threads
 from surrogates.featurizers.table import Standardizer
 from surrogates.gp.linear import BayesianLinear
 from surrogates.tabular.base import Held, Tabular
 from surrogates.tabular.recipes import LastLayerRecipe
-from surrogates.training import threads
 
 
 class Perceptrons(nn.Module):

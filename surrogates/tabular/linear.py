@@ -39,7 +39,7 @@ class ZeroShot(Tabular[ZeroShotRecipe]):
 
     @override
     def _learn(self, x: np.ndarray, y: np.ndarray, progress: Progress | None) -> Held:
-        self._line = line = BayesianLinear.fit(x, y)
+        self._line = line = BayesianLinear.fit(x, y, alike=1)
         held = Prediction(line.held_mean, np.zeros((0, len(y))), line.held_std)
         return Held(np.arange(len(y)), held)
 
@@ -54,7 +54,7 @@ class ZeroShot(Tabular[ZeroShotRecipe]):
 
     @override
     def _restore(self, state: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
-        self._line = BayesianLinear.fit(self._raw, self._y)
+        self._line = BayesianLinear.fit(self._raw, self._y, alike=1)
 
     @override
     def _words(self) -> dict[str, str]:

@@ -1,0 +1,212 @@
+"""How an ensemble of networks comes to know: from nothing, or from a base."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from matdisco.data.dataset import Dataset
+from matdisco.errors import SurrogateError
+from surrogates.base import HistoryRow, Prediction, Progress
+from surrogates.calibration import Scale, z_scores
+from surrogates.compute import device_of
+from surrogates.ensemble_state import State
+from surrogates.graph_store import GraphStore, shared_store
+from surrogates.graphs import PackedGraphs
+from surrogates.networks.base import CrystalNetwork
+from surrogates.networks.recipes import NetworkEnsembleRecipe
+from surrogates.pretraining import left_out_members, split_by_system
+from surrogates.training import Examples, Schedule, evaluate, train
+from surrogates.training_state import Resume
+
+_BASE_PRIOR = Scale(k=1.0, n=5.0)
+
+
+def from_scratch(
+    recipe: NetworkEnsembleRecipe,
+    records: Dataset,
+    labels: np.ndarray,
+    names: Sequence[str],
+    *,
+    seed: int,
+    progress: Progress | None,
+    resume: Resume | None,
+) -> tuple[State, int, tuple[HistoryRow, ...]]:
+    """Train fresh members; judge them on whole chemical systems left out.
+
+    Args:
+        recipe: all settings.
+        records: n crystals.
+        labels: shape (n, T), NaN where a record lacks one.
+        names: of the T labels; the first is the target.
+        seed: of initial weights, order and resampling.
+        progress: called with every row of the history.
+        resume: where states are left, to go on from after a kill.
+
+    Returns:
+        The state, the number of records that only judged, the history.
+    """
+    main = np.flatnonzero(np.isfinite(labels[:, 0]))
+    _, judge = split_by_system(records.take(main), recipe.held_out, seed)
+    judge = main[judge]
+    learn = np.setdiff1d(np.arange(len(records)), judge)
+    centre, spread = np.nanmean(labels[learn], axis=0), np.nanstd(labels[learn], axis=0)
+    spread = np.where(spread > 0, spread, 1.0)
+    z = (labels - centre) / spread
+    graphs = store_of(recipe).get(records.crystals)
+    network = fresh(recipe, seed, len(names))
+    weights = np.ones((recipe.members, len(learn)), dtype=np.int64)
+    if recipe.diversity == "bootstrap":
+        weights = np.random.default_rng([seed, 0]).poisson(1.0, weights.shape)
+    history = train(
+        network,
+        Examples(graphs.take(learn), z[learn], weights),
+        Schedule(
+            recipe.epochs,
+            recipe.learning_rate,
+            recipe.batch_size,
+            weight_decay=recipe.weight_decay,
+            average=recipe.average,
+            patience=recipe.patience,
+            loss=recipe.loss,
+            shape=recipe.schedule,
+            precision=recipe.precision,
+        ),
+        seed=seed,
+        stage="base" if recipe.pretrain else "fit",
+        held_out=(graphs.take(judge), z[judge, 0]),
+        progress=progress,
+        resume=resume,
+    )
+    others = {
+        name: (float(centre[t]), float(spread[t]), 1.0, 0.0)
+        for t, name in enumerate(names[1:], start=1)
+    }
+    state = State(
+        names[0], float(centre[0]), float(spread[0]), Scale(), records.elements,
+        records.content_hash, len(learn), _weights(network), others=others,
+    )  # fmt: skip
+    outputs = evaluate(network, graphs.take(judge), recipe.members)
+    for t, name in enumerate(names[1:], start=1):
+        known = np.flatnonzero(np.isfinite(labels[judge, t]))
+        raw = state.joint(*outputs, name).take(known)
+        scale = _BASE_PRIOR.updated(z_scores(labels[judge[known], t], raw))
+        others[name] = (*others[name][:2], scale.k, scale.n)
+    raw = state.joint(*outputs)
+    return state.judged(raw, labels[judge, 0], _BASE_PRIOR), len(judge), history
+
+
+def fine_tuned(
+    recipe: NetworkEnsembleRecipe,
+    base: State,
+    new: tuple[Dataset, np.ndarray],
+    old: tuple[Dataset, np.ndarray],
+    *,
+    seed: int,
+    progress: Progress | None,
+    resume: Resume | None,
+) -> tuple[State, tuple[HistoryRow, ...]]:
+    """Start from the base, learn new records and a few old ones.
+
+    A fixed number of members misses each record; which ones is drawn anew for each.
+    Their errors on it are the calibration.
+
+    Args:
+        recipe: all settings.
+        base: where to start.
+        new: records and labels (n,).
+        old: what the base learnt from, and labels (m,).
+        seed: of what misses what, order and replay.
+        progress: called with every row of the history.
+        resume: where states are left, to go on from after a kill.
+    """
+    records, labels = new
+    n = len(records)
+    draw = np.random.default_rng([seed, 1])
+    out = round(recipe.left_out * recipe.members)
+    missing = left_out_members(recipe.members, n, out, draw)
+    learn, _ = split_by_system(old[0], recipe.held_out, recipe.base_seed)
+    chosen = np.sort(
+        draw.choice(learn, size=min(recipe.replay, len(learn)), replace=False)
+    )
+    store = store_of(recipe)
+    graphs = store.get(records.crystals)
+    replayed = store.get([old[0].crystals[i] for i in chosen])
+    z = (np.concatenate([labels, old[1][chosen]]) - base.centre) / base.spread
+    weights = np.concatenate(
+        [~missing, np.ones((recipe.members, len(chosen)), dtype=bool)], axis=1
+    )
+    network = loaded(recipe, base)
+    history = train(
+        network,
+        Examples(
+            PackedGraphs.concatenate([graphs, replayed]),
+            z[:, None],
+            weights.astype(np.float32),
+        ),
+        Schedule(
+            recipe.finetune_epochs,
+            recipe.finetune_learning_rate,
+            recipe.batch_size,
+            weight_decay=recipe.weight_decay,
+            average=0.95,
+            loss=recipe.loss,
+            shape=recipe.schedule,
+            precision=recipe.precision,
+        ),
+        seed=seed,
+        stage="round",
+        progress=progress,
+        resume=resume,
+    )
+    state = State(
+        base.target, base.centre, base.spread, base.scale,
+        tuple(sorted({*base.elements, *records.elements})),
+        records.content_hash, n, _weights(network), base=base.base,
+    )  # fmt: skip
+    means, logs = evaluate(network, graphs, recipe.members)
+    judging = (means[..., 0] * missing).sum(axis=0) / out
+    raw = state.joint(means, logs)
+    raw = Prediction(state.centre + state.spread * judging, raw.factors, raw.residual)
+    prior = base.scale.capped(recipe.calibration_prior)
+    return state.judged(raw, labels, prior), history
+
+
+def store_of(recipe: NetworkEnsembleRecipe) -> GraphStore:
+    """Return this process's store of the graphs that ``recipe`` asks for."""
+    return shared_store(
+        neighbours=recipe.neighbours, cutoff=recipe.cutoff, form=recipe.form
+    )
+
+
+def fresh(recipe: NetworkEnsembleRecipe, seed: int, targets: int = 1) -> CrystalNetwork:
+    """Return untrained members on the recipe's device."""
+    network = recipe.network.build(
+        members=recipe.members,
+        cutoff=recipe.cutoff,
+        bonds=float(recipe.neighbours or 12),
+        generator=torch.Generator().manual_seed(seed),
+        targets=targets,
+    )
+    return network.to(device_of(recipe.device))
+
+
+def loaded(recipe: NetworkEnsembleRecipe, state: State) -> CrystalNetwork:
+    """Return the members that ``state`` holds.
+
+    Raises:
+        SurrogateError: its weights are not of this recipe's network.
+    """
+    network = fresh(recipe, 0, len(state.names))
+    tensors = {k: torch.from_numpy(v.copy()) for k, v in state.weights.items()}
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise SurrogateError(f"the weights do not fit the recipe: {error}") from error
+    return network
+
+
+def _weights(network: CrystalNetwork) -> dict[str, np.ndarray]:
+    return {k: v.detach().cpu().numpy().copy() for k, v in network.state_dict().items()}

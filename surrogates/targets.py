@@ -1,0 +1,50 @@
+"""Labels of several targets at once, where records need not have all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from matdisco.data.dataset import Dataset
+from matdisco.errors import SurrogateError
+from surrogates.base import labelled, require_records
+
+
+def several(
+    dataset: Dataset, target: str, auxiliary: Sequence[str], *, least: int
+) -> tuple[Dataset, np.ndarray]:
+    """Return the records that have any of the labels, and their values.
+
+    Args:
+        dataset: where the records are.
+        target: the label that counts.
+        auxiliary: labels that help.
+        least: labels that each must have.
+
+    Returns:
+        Records, and labels of shape (n, T), the target's first; NaN where a record
+        lacks one.
+
+    Raises:
+        SurrogateError: a label is named twice, is not finite, or is too rare.
+    """
+    names = (target, *auxiliary)
+    if len(set(names)) < len(names):
+        twice = next(n for i, n in enumerate(names) if n in names[:i])
+        raise SurrogateError(
+            f"auxiliary: {twice} is named twice; expected labels other than the target "
+            f"{target}, each once"
+        )
+    for name in names:
+        found, _ = labelled(dataset, name)  # refuses what is not finite
+        require_records(len(found), least, name, dataset.name)
+    rows = [
+        i for i, c in enumerate(dataset.crystals) if any(n in c.labels for n in names)
+    ]
+    records = dataset if len(rows) == len(dataset) else dataset.take(rows)
+    values = [
+        [c.value(n) if n in c.labels else np.nan for n in names]
+        for c in records.crystals
+    ]
+    return records, np.array(values, dtype=float).reshape(-1, len(names))
