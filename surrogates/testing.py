@@ -120,20 +120,20 @@ def check_network(
         both = evaluate(network or first, graphs, 3)
         return np.stack(both)[..., 0]  # (2, members, n)
 
-    crystals, first, other = toy_crystals(6), build(0), build(1)
+    crystals, first, twin = toy_crystals(6), build(0), build(1)
     together = outputs(crystals)
     assert np.array_equal(together, outputs(crystals, build(0))), "two builds differ"
-    assert not np.allclose(together, outputs(crystals, other)), "the seed is ignored"
+    assert not np.allclose(together, outputs(crystals, twin)), "the seed is ignored"
     assert np.ptp(together[0], axis=0).max() > 1e-3, "members are all the same"
-    other.load_state_dict(first.state_dict())
-    assert np.array_equal(together, outputs(crystals, other)), (
+    twin.load_state_dict(first.state_dict())
+    assert np.array_equal(together, outputs(crystals, twin)), (
         "a network with the weights of another predicts something else"
     )
     for i, crystal in enumerate(crystals):
         alone = outputs([crystal])[..., 0]
         _close(alone, together[..., i], SINGLE, f"{crystal.id}: batch and single")
-        for name, other in variants(crystal).items():
-            _close(alone, outputs([other])[..., 0], SINGLE, f"{crystal.id}: {name}")
+        for name, twin in variants(crystal).items():
+            _close(alone, outputs([twin])[..., 0], SINGLE, f"{crystal.id}: {name}")
     _check_smooth(outputs)
 
 

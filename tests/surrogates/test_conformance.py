@@ -6,10 +6,12 @@ import pytest
 
 from surrogates.base import Surrogate
 from surrogates.networks.recipes import (
+    ALIGNNRecipe,
     AnyNetwork,
     CGCNNRecipe,
     CoGNRecipe,
     NetworkEnsembleRecipe,
+    PaiNNRecipe,
 )
 from surrogates.recipes import (
     AnySurrogate,
@@ -22,7 +24,12 @@ from surrogates.recipes import (
 )
 from surrogates.testing import check_network, check_surrogate
 
-NETWORKS = [CoGNRecipe(width=12, blocks=2), CGCNNRecipe(width=12, blocks=2)]
+NETWORKS = [
+    CoGNRecipe(width=12, blocks=2),
+    CGCNNRecipe(width=12, blocks=2),
+    PaiNNRecipe(width=12, blocks=2),
+    ALIGNNRecipe(width=12, blocks=1, plain_blocks=1),
+]
 SURROGATES = [
     *(
         NetworkEnsembleRecipe(members=3, epochs=3, network=n, threads=1)

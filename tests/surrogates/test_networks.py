@@ -196,7 +196,7 @@ def with_other(factor: float = 2.0, known: int = 3) -> Dataset:
 
 def test_several_targets_share_one_network(tmp_path: Path) -> None:
     data = with_other()
-    several = ensemble(auxiliary=("other",), epochs=40)
+    several = ensemble(auxiliary=("other",), epochs=40, average=0.5, learning_rate=0.02)
     report = several.fit(data, "toy")
     usable = sum(bool(c.labels) for c in data.crystals)
     assert report.n_train + report.n_held_out == usable

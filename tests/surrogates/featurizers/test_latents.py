@@ -104,7 +104,9 @@ def test_rows_that_are_not_finite_name_the_crystal(folder: Path) -> None:
     [  # eV/atom from the packages' own ASE calculators (chgnet 0.4.2, sevenn 0.13.0)
         ("chgnet", "chgnet", CHGNET_WIDTH, -3.73401),
         ("chgnet_layers", "chgnet", CHGNET_LAYERS_WIDTH, -3.73401),
-        ("sevennet", "sevenn", SEVENNET_WIDTH, -3.66813),
+        pytest.param(  # its import alone takes 10 s
+            "sevennet", "sevenn", SEVENNET_WIDTH, -3.66813, marks=pytest.mark.slow
+        ),
     ],
 )
 def test_latents_do_not_depend_on_how_a_crystal_is_written(
