@@ -132,8 +132,8 @@ def check_network(
     for i, crystal in enumerate(crystals):
         alone = outputs([crystal])[..., 0]
         _close(alone, together[..., i], SINGLE, f"{crystal.id}: batch and single")
-        for name, twin in variants(crystal).items():
-            _close(alone, outputs([twin])[..., 0], SINGLE, f"{crystal.id}: {name}")
+        for name, same in variants(crystal).items():
+            _close(alone, outputs([same])[..., 0], SINGLE, f"{crystal.id}: {name}")
     _check_smooth(outputs)
 
 
