@@ -16,7 +16,6 @@ from typing_extensions import override
 
 from campaigns.config import CampaignConfig
 from campaigns.ledger import VOLATILE, Event, Ledger, explained
-from campaigns.objectives import HullObjective
 from campaigns.state import State
 from matdisco.data.dataset import Dataset
 from matdisco.errors import CampaignError, ConfigError, LedgerDamaged
@@ -425,27 +424,17 @@ class Campaign:
         path = self.folder / POOL
         if recorded and path.exists():
             return
-        made = make_pool(self.config)
-        pool = made.pool
-        if isinstance(self.config.objective, HullObjective):
-            pure = {c.elements[0] for c in pool if len(c.elements) == 1}
-            missing = sorted(set(pool.elements) - pure)
-            if missing:
-                raise ConfigError(
-                    f"candidates: no structure of pure {', '.join(missing)} in the "
-                    "pool: energies above the hull need a reference for every element"
-                )
-        pool.save(path)
+        made = make_pool(self.config, path)
         payload: dict[str, Any] = {
-            "content": pool.content_hash,
-            "candidates": len(pool),
+            "content": made.content_hash,
+            "candidates": made.count,
         }
         if made.screening is not None:
             write_atomically(self.folder / SCREENING, made.findings)
             payload["screening"] = made.screening
         if not recorded:
             self.ledger.append("pool", payload)
-        elif recorded[0].payload["content"] != pool.content_hash:
+        elif recorded[0].payload["content"] != made.content_hash:
             raise CampaignError(
                 f"{path} is missing, and the pool made again is another one: the "
                 "packages that make candidates have changed since the campaign began"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from campaigns.config import CampaignConfig
 from campaigns.objectives import HullObjective
@@ -60,11 +61,14 @@ def describe_first_round(config: CampaignConfig) -> str:
     from campaigns.pool import make_pool
     from campaigns.propose import first_round
     from campaigns.state import State
+    from matdisco.data.dataset import Dataset
     from matdisco.errors import CampaignError
     from matdisco.screening.screen import describe
 
-    made = make_pool(config)
-    state = State(made.pool, config.objective, {}, {})
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "pool.parquet"
+        made = make_pool(config, path)
+        state = State(Dataset.open(path), config.objective, {}, {})
     try:
         proposals = first_round(config, state)
     except CampaignError as error:

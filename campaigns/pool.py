@@ -5,50 +5,79 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from campaigns.config import CampaignConfig
+from campaigns.objectives import HullObjective
 from matdisco.candidates.base import CandidateRecipe, refuse_empty
+from matdisco.candidates.streaming import PoolWriter
 from matdisco.crystal import Crystal
-from matdisco.data.dataset import Dataset
+from matdisco.errors import ConfigError
 from matdisco.screening.recipe import ScreeningRecipe
 from matdisco.screening.screen import FindingsTable, Screened, ScreeningReport
 
 
 @dataclass(frozen=True)
 class MadePool:
-    """The candidates that passed, and what was found in the others."""
+    """What came of making the candidates; they themselves are in the file."""
 
-    pool: Dataset
-    """What the campaign may choose from."""
+    count: int
+    """Candidates that passed."""
+    content_hash: str
+    """That of the dataset in the file."""
     screening: dict[str, Any] | None
     """Counts by rule for the ledger; None where nothing was asked."""
     findings: str
     """CSV with one line per finding; empty where nothing was asked."""
 
 
-def make_pool(config: CampaignConfig) -> MadePool:
-    """Make and screen the candidates of a campaign.
+def make_pool(config: CampaignConfig, path: Path) -> MadePool:
+    """Make and screen the candidates of a campaign, one at a time, into a dataset file.
+
+    Args:
+        config: the campaign.
+        path: the Parquet file; it appears when all are made.
 
     Raises:
-        ConfigError: nothing is left.
+        ConfigError: nothing is left, or no structure of an element that energies
+            above the hull are measured from.
     """
-    if config.screening is None:
-        return MadePool(config.candidates.build(), None, "")
     report, file = ScreeningReport(), io.StringIO()
     table = FindingsTable(file)
-    kept: list[Crystal] = []
-    for screened in screened_stream(config.candidates, config.screening):
-        report.add(screened)
-        table.add(screened)
-        if screened.rejected is None:
-            kept.append(screened.crystal)
-    summary = report.summary()
-    refuse_empty(len(kept), f"screening rejected all of {report.made:,}")
-    pool = Dataset(config.candidates.title(), tuple(kept))
-    return MadePool(pool, summary, file.getvalue())
+    elements, pure = set[str](), set[str]()
+    with PoolWriter(path, config.candidates.title()) as writer:
+        for screened in screened_stream(config.candidates, config.screening):
+            report.add(screened)
+            table.add(screened)
+            if screened.rejected is not None:
+                continue
+            writer.add(screened.crystal)
+            elements.update(screened.crystal.elements)
+            if len(screened.crystal.elements) == 1:
+                pure.update(screened.crystal.elements)
+        asked = config.screening is not None
+        refuse_empty(
+            writer.count,
+            f"screening rejected all of {report.made:,}"
+            if asked
+            else f"{config.candidates.title()}: nothing is left",
+        )
+        missing = sorted(elements - pure)
+        if missing and isinstance(config.objective, HullObjective):
+            raise ConfigError(
+                f"candidates: no structure of pure {', '.join(missing)} in the "
+                "pool: energies above the hull need a reference for every element"
+            )
+        writer.finish()
+    return MadePool(
+        writer.count,
+        writer.content_hash,
+        report.summary() if asked else None,
+        file.getvalue() if asked else "",
+    )
 
 
 def screened_stream(

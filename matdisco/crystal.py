@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 _NO_ELECTRONEGATIVITY = frozenset({"He", "Ne", "Ar"})
-_DIGITS = 8  # Å and fractional digits kept: below any physics, above float noise
+DIGITS = 8  # Å and fractional digits kept: below any physics, above float noise
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,13 +209,13 @@ def _structure_to_dict(structure: Structure) -> dict[str, Any]:
     species: list[Any] = [
         next(iter(s.species)).symbol
         if s.is_ordered and not getattr(s.specie, "oxi_state", None)
-        else {str(k): round(float(v), _DIGITS) for k, v in s.species.items()}
+        else {str(k): round(float(v), DIGITS) for k, v in s.species.items()}
         for s in structure
     ]
     return {
-        "cell": _rounded(structure.lattice.matrix),
+        "cell": rounded(structure.lattice.matrix),
         "species": species,
-        "fractional": _rounded(structure.frac_coords),
+        "fractional": rounded(structure.frac_coords),
     }
 
 
@@ -223,7 +223,8 @@ def _structure_from_dict(data: Mapping[str, Any]) -> Structure:
     return Structure(Lattice(data["cell"]), data["species"], data["fractional"])
 
 
-def _rounded(array: np.ndarray) -> list[list[float]]:
+def rounded(array: np.ndarray) -> list[list[float]]:
+    """Return what is hashed and written: eight digits, no negative zero."""
     # + 0.0 turns -0.0 into 0.0, so that equal crystals hash equally
-    rounded: list[list[float]] = (np.round(array, _DIGITS) + 0.0).tolist()
-    return rounded
+    out: list[list[float]] = (np.round(array, DIGITS) + 0.0).tolist()
+    return out

@@ -10,7 +10,7 @@ import difflib
 import hashlib
 import json
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Self, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -43,6 +43,19 @@ def canonical_json(value: Any) -> str:
 def digest(value: Any) -> str:
     """Return the SHA-256 (64 hex digits) of the canonical JSON of ``value``."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def digest_of(items: Iterable[Any]) -> str:
+    """Return the digest of a list whose items are held one at a time.
+
+    >>> digest_of(iter([1, "b"])) == digest([1, "b"])
+    True
+    """
+    running = hashlib.sha256(b"[")
+    for i, item in enumerate(items):
+        running.update((b"," if i else b"") + canonical_json(item).encode())
+    running.update(b"]")
+    return running.hexdigest()
 
 
 class Recipe(BaseModel):

@@ -44,6 +44,11 @@ class PoolWriter:
         self._scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
         self._writer: pq.ParquetWriter | None = None
 
+    @property
+    def content_hash(self) -> str:
+        """The dataset's content hash, once :meth:`finish` has returned."""
+        return self._hash.hexdigest()
+
     def add(self, crystal: Crystal) -> None:
         """Take one candidate.
 

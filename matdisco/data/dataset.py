@@ -15,7 +15,7 @@ from typing_extensions import override
 from matdisco.crystal import Crystal
 from matdisco.errors import DataError
 from matdisco.properties import get
-from matdisco.recipe import digest
+from matdisco.recipe import digest_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,7 +61,7 @@ class Dataset(Sequence[Crystal]):
     @cached_property
     def content_hash(self) -> str:
         """SHA-256 of all records; independent of name, card and file format."""
-        return digest([c.to_dict() for c in self.crystals])
+        return digest_of(c.to_dict() for c in self.crystals)
 
     @cached_property
     def properties(self) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ import numpy as np
 from pymatgen.core import Composition, Lattice, Structure
 from typing_extensions import override
 
-from matdisco.crystal import Crystal, Label
+from matdisco.crystal import DIGITS, Crystal, Label, rounded
 
 Species = str | Mapping[str, float]
 """A site: an element symbol, or species (with charges) and their occupancies."""
@@ -87,9 +87,14 @@ class PackedCrystal(Crystal):
         return {
             "id": self.id,
             "structure": {
-                "cell": self.cell.tolist(),
-                "species": list(self.species),
-                "fractional": self.fractional.tolist(),
+                "cell": rounded(self.cell),
+                "species": [
+                    s
+                    if isinstance(s, str)
+                    else {k: round(v, DIGITS) for k, v in s.items()}
+                    for s in self.species
+                ],
+                "fractional": rounded(self.fractional),
             },
             "labels": {k: v.to_dict() for k, v in self.labels.items()},
             "source": dict(self.source),

@@ -29,6 +29,7 @@ import contextlib
 import json
 import math
 import os
+import sys
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, reduce
@@ -54,6 +55,11 @@ _FILE = "data.parquet"
 _CELL = "lattice_vectors"
 _POSITIONS = "fractional_site_positions"
 _COMPOSITION = "_matdisco_composition"
+MANY = 50_000
+"""Records from which a dataset is read as arrays: pymatgen's sites, a kilobyte each,
+would take gigabytes, while making a structure anew for the few that are looked at
+takes no time that matters."""
+_BATCH = 5_000  # rows turned into Python objects at a time
 _ODD_LABELS = "_labels"  # JSON: labels whose value is an int, which float64 would hide
 
 
@@ -374,8 +380,16 @@ def _first_line(error: Exception) -> str:
 
 
 def crystals(table: pa.Table) -> Iterator[Crystal]:
-    """Yield the crystals of a table that :func:`write` made, unverified."""
-    table = table.combine_chunks()
+    """Yield the crystals of a table that :func:`write` made, unverified.
+
+    From :data:`MANY` records on, those of plain elements are packed.
+    """
+    packed = len(table) >= MANY
+    for batch in table.to_batches(max_chunksize=_BATCH):
+        yield from _crystals(pa.Table.from_batches([batch]), packed)
+
+
+def _crystals(table: pa.Table, packed: bool) -> Iterator[Crystal]:
     ids = table["id"].to_pylist()
     cells = _numbers(table[_CELL]).reshape(-1, 3, 3)
     positions = _numbers(table[_POSITIONS]).reshape(-1, 3)
@@ -385,12 +399,14 @@ def crystals(table: pa.Table) -> Iterator[Crystal]:
     sources = table["source"].to_pylist()
     labels = _labels(table)
     for i, name in enumerate(ids):
-        structure = Structure(
-            Lattice(cells[i]),
-            _site_species(names[i], special[i]),
-            positions[ends[i] : ends[i + 1]],
-        )
-        yield Crystal(name, structure, labels(i), json.loads(sources[i]))
+        at, source = positions[ends[i] : ends[i + 1]], json.loads(sources[i])
+        if packed and special[i] is None:
+            species = tuple(map(sys.intern, names[i]))
+            parts = {"cell": cells[i], "species": species, "fractional": at}
+            yield PackedCrystal(name, parts, labels(i), source)
+            continue
+        sites = _site_species(names[i], special[i])
+        yield Crystal(name, Structure(Lattice(cells[i]), sites, at), labels(i), source)
 
 
 def _numbers(column: pa.ChunkedArray) -> np.ndarray:

@@ -10,11 +10,12 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pymatgen.core import Lattice, Structure
+from pymatgen.core import Element, Lattice, Structure
 
 from matdisco.crystal import Crystal, Label
 from matdisco.data import store
 from matdisco.data.dataset import Dataset
+from matdisco.data.packed import PackedCrystal
 from matdisco.errors import DataError
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=12)
@@ -78,6 +79,26 @@ def test_round_trip_keeps_everything_the_hash_sees(
         assert np.array_equal(a.structure.frac_coords, b.structure.frac_coords)
         assert np.array_equal(a.structure.lattice.matrix, b.structure.lattice.matrix)
         assert [s.species for s in a.structure] == [s.species for s in b.structure]
+
+
+@given(dataset=datasets())
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+def test_a_large_set_read_as_arrays_is_the_same(
+    tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = dataset.save(tmp_path / "set.parquet")
+    monkeypatch.setattr(store, "MANY", 1)
+    monkeypatch.setattr(store, "_BATCH", 2)
+    again = Dataset.open(path)
+    for crystal in again:
+        plain = all(
+            s.is_ordered and isinstance(s.specie, Element) for s in crystal.structure
+        )
+        assert isinstance(crystal, PackedCrystal) == plain
+    assert again.content_hash == dataset.content_hash
+    for mine, its in zip(dataset, again, strict=True):
+        assert its.structure.composition.almost_equals(mine.structure.composition)
+        assert its.to_dict() == mine.to_dict()
 
 
 def small(n: int = 3) -> Dataset:
