@@ -32,7 +32,7 @@ from campaigns.people.orders import write_orders
 from campaigns.progress import Display
 from campaigns.propose import first_round, next_round
 from campaigns.spending import Purse
-from campaigns.state import State, read_evaluation
+from campaigns.state import State, evaluation_of
 from campaigns.stopping import reason_from_answers
 from matdisco.data.dataset import Dataset
 from matdisco.evaluators.laboratory import LaboratoryRecipe
@@ -326,7 +326,7 @@ class Driver:
         state = State.of(self.pool, self.config.objective, events)
         before = State.of(self.pool, self.config.objective, events, until=number - 1)
         new = [e for e in events if e.kind == "evaluated" and e.round == number]
-        answers = [read_evaluation(e.payload) for e in new]
+        answers = [evaluation_of(e) for e in new]
         found = [state.pool[int(i)].id for i in state.found]
         known = {before.pool[int(i)].id for i in before.found}
         payload = {

@@ -104,6 +104,7 @@ class Ledger:
         self.path = self.folder / FILE
         self._db: sqlite3.Connection | None = None
         self._lock: IO[str] | None = None
+        self._read: list[Event] = []
 
     @classmethod
     def open(cls, folder: str | Path) -> Self:
@@ -187,23 +188,26 @@ class Ledger:
         return (row[0], row[1]) if row else (0, GENESIS)
 
     def events(self, *kinds: str, round: int | None = None) -> list[Event]:  # noqa: A002
-        """Return events in order, of all kinds or of those named."""
-        query = "SELECT seq, time, kind, round, payload, hash FROM events"
-        tests, values = [], []
-        if kinds:
-            tests.append(f"kind IN ({','.join('?' * len(kinds))})")
-            values += list(kinds)
-        if round is not None:
-            tests.append("round = ?")
-            values.append(str(round))
-        if tests:
-            query += " WHERE " + " AND ".join(tests)
+        """Return events in order, of all kinds or of those named.
+
+        An event never changes, so each is read from the file once; treat payloads as
+        read-only.
+        """
+        query = (
+            "SELECT seq, time, kind, round, payload, hash FROM events WHERE seq > ? "
+            "ORDER BY seq"
+        )
         with explained(self.path):
-            rows = self._connect().execute(query + " ORDER BY seq", values).fetchall()
-            return [
+            new = self._connect().execute(query, (len(self._read),)).fetchall()
+            self._read += [
                 Event(seq, time, kind, number, json.loads(text), link)
-                for seq, time, kind, number, text, link in rows
+                for seq, time, kind, number, text, link in new
             ]
+        return [
+            e
+            for e in self._read
+            if (not kinds or e.kind in kinds) and (round is None or e.round == round)
+        ]
 
     def verify(self) -> int:
         """Check the file and every link of the chain; return the number of events.
@@ -268,6 +272,7 @@ class Ledger:
         if self._db is not None:
             self._db.close()
             self._db = None
+        self._read = []
         if self._lock is not None:
             self._lock.close()
             self._lock = None

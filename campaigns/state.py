@@ -92,7 +92,7 @@ class State:
                         starts[name] = Crystal.from_dict(proposal["crystal"])
             elif event.kind == answered:
                 # a later measurement of the same candidate takes the first one's place
-                evaluation = read_evaluation(event.payload)
+                evaluation = evaluation_of(event)
                 evaluations[evaluation.crystal_id] = evaluation
                 rounds.setdefault(evaluation.crystal_id, event.round)
         pins, vetoed = in_force(decisions)
@@ -374,6 +374,21 @@ def write_evaluation(rank: int, evaluation: Evaluation) -> dict[str, Any]:
         # A traceback holds line numbers and addresses of one installation.
         volatile["traceback"] = body["failure"].pop("traceback")
     return {"rank": rank, "evaluation": body, "volatile": volatile}
+
+
+_READ: dict[str, Evaluation] = {}
+REMEMBERED = 50_000
+"""Evaluations kept read; one of 10 atoms takes about 10 kB."""
+
+
+def evaluation_of(event: Event) -> Evaluation:
+    """Return the evaluation on record in an event, read once: events never change."""
+    found = _READ.get(event.hash)
+    if found is None:
+        if len(_READ) >= REMEMBERED:
+            _READ.clear()
+        found = _READ[event.hash] = read_evaluation(event.payload)
+    return found
 
 
 def read_evaluation(payload: Mapping[str, Any]) -> Evaluation:

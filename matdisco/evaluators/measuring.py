@@ -153,9 +153,9 @@ def phonons(atoms: Atoms, folder: Path) -> dict[str, float]:
     phonon.symmetrize_force_constants()
     phonon.run_mesh([int(r) for r in repeats], is_gamma_center=True,
                     is_mesh_symmetry=False)  # fmt: skip
-    mesh: Mapping[str, Any] = phonon.get_mesh_dict()
-    frequencies = np.asarray(mesh["frequencies"]).copy()
-    gamma = np.linalg.norm(mesh["qpoints"], axis=1) < 1e-9
+    mesh: Any = phonon.mesh
+    frequencies = np.asarray(mesh.frequencies).copy()
+    gamma = np.linalg.norm(mesh.qpoints, axis=1) < 1e-9
     # three acoustic modes are zero at Gamma by translation
     at_gamma = np.sort(np.abs(frequencies[gamma]).ravel())[:3]
     frequencies[gamma] = np.where(

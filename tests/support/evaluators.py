@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import ctypes
 import os
+import random
+import signal
 import time
 from pathlib import Path
 
@@ -68,3 +70,21 @@ def treacherous(crystal, share=0.3, hang=600.0):
 
 def log_lines(path: Path) -> list[str]:
     return path.read_text().splitlines() if path.exists() else []
+
+
+def hostile(crystal, share=0.1, hang=600.0, log=None):
+    """Die, hang or raise at random in ``share`` of the calls, another way each time."""
+    draw = random.SystemRandom().random()
+    if draw < share / 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif draw < share * 2 / 3:
+        time.sleep(hang)
+    elif draw < share:
+        raise RuntimeError("the backend is unhappy")
+    return emt_energy(crystal, log)
+
+
+def uneven(crystal, short=0.2, long=1.6, every=4):
+    """Take ``short`` seconds, and ``long`` ones for one crystal in ``every``."""
+    slow = int(crystal.structure_hash[:8], 16) % every == 0
+    return emt_energy(crystal, delay=long if slow else short)

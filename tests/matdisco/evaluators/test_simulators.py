@@ -124,20 +124,66 @@ def test_a_relaxation_that_does_not_converge_climbs_its_ladder(tmp_path):
     assert logs == {".", "retry-1", "retry-2"}
 
 
+def body_centred(ratio):
+    return Atoms("Cu2", scaled_positions=[[0] * 3, [0.5] * 3],
+                 cell=[2.9, 2.9, 2.9 * ratio], pbc=True)  # fmt: skip
+
+
 def test_a_candidate_that_becomes_another_crystal_is_noticed(tmp_path):
-    # a simple cubic cell of two copper atoms, pushed towards bcc, collapses to it
-    atoms = Atoms("Cu2", scaled_positions=[[0] * 3, [0.5, 0.5, 0.42]],
-                  cell=[2.9, 2.9, 3.6], pbc=True)  # fmt: skip
+    # a body-centred tetragonal cell of copper slides down Bain's path to fcc, c/a = √2
     loose = CalculatorRecipe(calculator="emt")
-    _, answer = values(loose, crystal(atoms), tmp_path)
-    assert answer.provenance["same_crystal"] in (True, False)
-    if not answer.provenance["same_crystal"]:
-        strict = CalculatorRecipe.model_validate(
-            {"calculator": "emt", "relax": {"must_stay": True}}
-        )
-        with pytest.raises(EvaluationFailed) as caught:
-            values(strict, crystal(atoms), tmp_path)
-        assert caught.value.kind is FailureKind.SYMMETRY_CHANGED
+    strict = CalculatorRecipe.model_validate(
+        {"calculator": "emt", "relax": {"must_stay": True}}
+    )
+    _, answer = values(loose, crystal(body_centred(1.1)), tmp_path)
+    a, _, c = answer.relaxed.structure.lattice.abc
+    assert c / a == pytest.approx(2**0.5, abs=0.02)
+    assert answer.provenance["same_crystal"] is False
+    with pytest.raises(EvaluationFailed, match="another one than") as caught:
+        values(strict, crystal(body_centred(1.1)), tmp_path)
+    assert caught.value.kind is FailureKind.SYMMETRY_CHANGED
+    # volume, noise and the choice of cell do not make it another one
+    noisy = bulk("Cu", a=3.8, cubic=True)
+    noisy.rattle(0.1, seed=3)
+    for same in (noisy, body_centred(1.4), bulk("Cu", "bcc", a=3.0)):
+        _, answer = values(strict, crystal(same), tmp_path)
+        assert answer.provenance["same_crystal"] is True
+
+
+def test_phonons_of_copper_are_ases_and_bcc_copper_is_unstable(tmp_path):
+    from ase.calculators.emt import EMT
+    from ase.phonons import Phonons
+    from ase.units import _e, _hplanck
+
+    recipe = CalculatorRecipe.model_validate(
+        {"calculator": "emt", "compute": ["phonons"],
+         "relax": {"keep_symmetry": True, "fmax": 0.001}}
+    )  # fmt: skip
+    found, answer = values(recipe, crystal(bulk("Cu", a=3.61)), tmp_path)
+    atoms = answer.relaxed.to_atoms()
+    referee = Phonons(
+        atoms, EMT(), supercell=(3, 3, 3), delta=0.01, name=str(tmp_path / "phonons")
+    )
+    referee.run()
+    referee.read(acoustic=True)
+    grid = np.array([[i, j, k] for i in range(3) for j in range(3) for k in range(3)])
+    energies = referee.band_structure(grid[1:] / 3, verbose=False)  # eV
+    lowest = energies.min() * _e / _hplanck / 1e12
+    assert found["lowest_phonon_frequency"] == pytest.approx(lowest, rel=0.01)
+    # experiment: the lowest branch of copper at these points lies near 3 THz
+    assert 2 < lowest < 4
+    bcc, _ = values(recipe, crystal(bulk("Cu", "bcc", a=2.85)), tmp_path)
+    assert bcc["lowest_phonon_frequency"] < -0.1
+
+
+def test_magnetic_moment_of_iron_and_none_of_copper(tmp_path):
+    pytest.importorskip("chgnet")
+    recipe = CalculatorRecipe(relax=None, compute=("magnetic_moment",))
+    iron, _ = values(recipe, crystal(bulk("Fe", a=2.866)), tmp_path)
+    # measured 2.22 μB; the potential was trained on moments in PAW spheres
+    assert iron["magnetic_moment_per_atom"] == pytest.approx(2.22, abs=0.3)
+    copper, _ = values(recipe, crystal(bulk("Cu")), tmp_path)
+    assert copper["magnetic_moment_per_atom"] < 0.05
 
 
 @pytest.mark.parametrize(
