@@ -5,7 +5,9 @@ all of them are one array: the integer changes of basis within its tolerances of
 and angle, and the shifts that put one atom of the rarest species on another. Where no
 combination brings every atom near one of its species, its own first test fails for
 all of them: no match. Where one brings them well within its tolerance, it matches.
-Between the two the judge is asked.
+Where every atom has one nearest partner of its own in all combinations, and in each of
+them some atom is well outside the tolerance, nothing matches. Between these the judge is
+asked.
 """
 
 from __future__ import annotations
@@ -64,37 +66,51 @@ def compare(
     rare = int(counts.argmin())
     anchor = a.frac_coords[one == rare][0]
     alike = one[:, None] == other
-    possible = False
+    # Fractional steps shorter than this are the shortest between their atoms (Å): a
+    # vector shorter than half of each plane spacing has all fractions below 1/2.
+    exact = 0.5 / float(np.linalg.norm(np.linalg.inv(cell), axis=0).max()) / _SLACK
+    plain = True
     for k in np.flatnonzero(other == rare):
         steps = a.frac_coords[:, None, :] - moved[:, None, :, :]
         steps = steps - (anchor - moved[:, k])[:, None, None, :]
         steps -= np.round(steps)
         near = (np.abs(steps) <= reach).all(axis=-1) & alike  # (w, n, n)
         left = (near.any(axis=1) & near.any(axis=2)).all(axis=1)
-        if left.any():
-            possible = True
-            if _sure(steps[left] @ cell, alike, sites * spacing * _SURE):
-                plain = _changes(cell, scaled, lengths * _SURE, angles * _SURE)
-                return True if len(plain) else None
-    return None if possible else False
+        if not left.any():
+            continue
+        far, longest = _farthest(steps[left] @ cell, alike)
+        if (far < sites * spacing * _SURE).any():
+            sure = _changes(cell, scaled, lengths * _SURE, angles * _SURE)
+            return True if len(sure) else None
+        decided = (far > sites * spacing * _SLACK) & (longest < exact)
+        plain &= bool(decided.all())
+    return False if plain else None
 
 
-def _sure(steps: np.ndarray, alike: np.ndarray, bound: float) -> bool:
-    """Tell whether an assignment moves no atom further than ``bound`` Å.
+def _farthest(
+    steps: np.ndarray, alike: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return how far atoms are from their partners, Å, for each combination.
+
+    The partner of an atom is the nearest one of its species. Where these partners are
+    all different they are also the assignment that StructureMatcher finds.
 
     Args:
         steps: from each atom of one to each of the other, shape (w, n, n, 3), Å.
         alike: which pairs are of one species, shape (n, n).
-        bound: largest displacement after the common shift is taken off.
+
+    Returns:
+        The largest displacement after the common shift is taken off, and before,
+        shape (w,) each; nan where two atoms have one partner.
     """
-    far = np.where(alike, (steps**2).sum(axis=-1), np.inf)
-    nearest = far.argmin(axis=2)  # (w, n)
+    squares = np.where(alike, (steps**2).sum(axis=-1), np.inf)
+    nearest = squares.argmin(axis=2)  # (w, n)
     n = nearest.shape[1]
     whole = (np.sort(nearest, axis=1) == np.arange(n)).all(axis=1)
     chosen = np.take_along_axis(steps, nearest[:, :, None, None], axis=2)[:, :, 0]
-    chosen = chosen - chosen.mean(axis=1, keepdims=True)
-    moves = np.linalg.norm(chosen, axis=-1).max(axis=1)
-    return bool((whole & (moves < bound)).any())
+    shifted = chosen - chosen.mean(axis=1, keepdims=True)
+    far, longest = (np.linalg.norm(x, axis=-1).max(axis=1) for x in (shifted, chosen))
+    return np.where(whole, far, np.nan), np.where(whole, longest, np.nan)
 
 
 def _changes(a: np.ndarray, b: np.ndarray, lengths: float, angles: float) -> np.ndarray:
