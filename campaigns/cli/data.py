@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from campaigns.cli.grow import grow
+from campaigns.cli.rules import RulesPath, Workers, mapping, rules_of
+
 if TYPE_CHECKING:
-    from matdisco.data.curation import CurationRecipe
     from matdisco.data.dataset import Dataset
     from matdisco.data.readers import ColumnMap
 
@@ -29,9 +31,6 @@ class Frames(StrEnum):
 
 
 DatasetPath = Annotated[Path, typer.Argument(help="Dataset folder or Parquet file.")]
-Workers = Annotated[
-    int, typer.Option(min=0, help="Processes; 0 uses all cores of this machine.")
-]
 
 
 @app.command()
@@ -44,9 +43,7 @@ def curate(
         ),
     ],
     to: Annotated[Path, typer.Option(help="Dataset folder to write.")],
-    rules: Annotated[
-        Path | None, typer.Option(help="YAML with rules, as configs/curation.yaml.")
-    ] = None,
+    rules: RulesPath = None,
     columns: Annotated[
         list[str] | None,
         typer.Option(help="Column map YAML of tables, or PATTERN=FILE; repeatable."),
@@ -74,10 +71,10 @@ def curate(
     dataset, report = curate_files(
         sources,
         to,
-        _recipe(rules),
+        rules_of(rules),
         frames="all" if frames is Frames.all else "last",
         columns=_columns(columns or []),
-        card=_yaml(card) if card else None,
+        card=mapping(card) if card else None,
         workers=workers or cores(),
     )
     print(report)
@@ -136,9 +133,7 @@ def get(
     curated: Annotated[
         bool, typer.Option("--curate", help="Curate it; else as published.")
     ] = False,
-    rules: Annotated[
-        Path | None, typer.Option(help="YAML with rules, for --curate.")
-    ] = None,
+    rules: RulesPath = None,
     workers: Workers = 0,
 ) -> None:
     """Make a dataset of a named public one that you have downloaded."""
@@ -153,7 +148,7 @@ def get(
     if curated:
         published = dataset.card
         dataset, report = curate_records(
-            dataset, _recipe(rules), name=dataset.name, workers=workers or cores()
+            dataset, rules_of(rules), name=dataset.name, workers=workers or cores()
         )
         dataset = with_card(dataset, published)
         print(report)
@@ -179,6 +174,13 @@ def split(
     elements: Annotated[
         str, typer.Option(help="For kind element: what the test part holds: Li,Na.")
     ] = "",
+    latents: Annotated[
+        str,
+        typer.Option(
+            help="For kind cluster: features to cluster by, such as chgnet, sevennet, "
+            "environments; composition if not given."
+        ),
+    ] = "",
     name: Annotated[
         str | None, typer.Option(help="Name of the split; its kind if not given.")
     ] = None,
@@ -200,11 +202,16 @@ def split(
         },
         source="matdisco data split",
     )
-    found = recipe.build(data, workers=workers or cores())
+    rows = None
+    if latents:
+        from surrogates.featurizers.table import features
+
+        rows = features(latents, list(data), n_threads=workers or cores())
+    found = recipe.build(data, workers=workers or cores(), latents=rows)
     folder = dataset if dataset.is_dir() else dataset.parent
     path = save_split(folder, name or kind, data, recipe, found)
-    for part, rows in found.items():
-        print(f"{part:<16}{len(rows):>8,} records  {len(rows) / len(data):6.1%}")
+    for part, own in found.items():
+        print(f"{part:<16}{len(own):>8,} records  {len(own) / len(data):6.1%}")
     print(f"stored as {name or kind!r} in {path}")
 
 
@@ -228,14 +235,6 @@ def _open(path: Path) -> Dataset:
     return Dataset.open(path)
 
 
-def _recipe(path: Path | None) -> CurationRecipe:
-    from matdisco.data.curation import CurationRecipe
-
-    if path is None:
-        return CurationRecipe()
-    return CurationRecipe.from_mapping(_yaml(path), source=str(path))
-
-
 def _columns(given: list[str]) -> dict[str, ColumnMap]:
     from matdisco.data.readers import ColumnMap
 
@@ -256,17 +255,4 @@ def _shares(text: str) -> dict[str, float]:
         ) from None
 
 
-def _yaml(path: Path) -> dict[str, Any]:
-    import yaml
-
-    from matdisco.errors import ConfigError
-
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: cannot be read as YAML: {error}") from error
-    if not isinstance(data, dict):
-        raise ConfigError(
-            f"{path}: expected keys and values, found {type(data).__name__}"
-        )
-    return data
+app.command()(grow)

@@ -4,7 +4,8 @@ A card is plain data (``Dataset.card``) with these keys, all optional: ``title``
 ``description``, ``licence``, ``licence_url``, ``citation``, ``url``, ``keywords``,
 ``limits`` (sentences), ``sources`` (each ``name``, ``licence``, ``citation``, ``url``,
 ``sha256``), ``curation`` (written by curation), ``versions``, ``parent`` (name and
-content hash of the dataset this one grew from), ``rai`` (see ``croissant.py``).
+content hash of the dataset this one grew from), ``campaigns`` (whose answers it took
+up), ``rai`` (see ``croissant.py``).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 
 from matdisco.data.dataset import Dataset
 from matdisco.data.packed import ordered
+from matdisco.data.readers.base import LIMITS
 from matdisco.properties import get
 
 _SOFTWARE = ("matdisco", "pymatgen", "ase", "moyopy", "numpy", "pyarrow")
@@ -71,6 +73,12 @@ def limits(dataset: Dataset) -> list[str]:
         have = int(np.isfinite(dataset.values(key)).sum())
         if have < n:
             out.append(f"{get(key).label} is missing on {n - have:,} of {n:,} records.")
+    censored = Counter(key for c in dataset for key in c.source.get(LIMITS, ()))
+    for key, count in censored.items():
+        out.append(
+            f"{count:,} records state only a limit of {get(key).label}; it stands in "
+            f"their source under {LIMITS!r} and is no label."
+        )
     disordered = sum(not ordered(c) for c in dataset)
     if disordered:
         out.append(
@@ -110,6 +118,10 @@ def _facts(dataset: Dataset) -> list[str]:
     }
     if parent := dataset.card.get("parent"):
         rows["grown from"] = f"{parent.get('name')} `{parent.get('content_hash')}`"
+    for campaign in dataset.card.get("campaigns", ()):
+        rows[f"campaign {campaign.get('name')}"] = (
+            f"{campaign.get('answers')} answers, ledger `{campaign.get('ledger')}`"
+        )
     return ["| | |", "| --- | --- |", *(f"| {k} | {v} |" for k, v in rows.items()), ""]
 
 

@@ -5,9 +5,9 @@ all of them are one array: the integer changes of basis within its tolerances of
 and angle, and the shifts that put one atom of the rarest species on another. Where no
 combination brings every atom near one of its species, its own first test fails for
 all of them: no match. Where one brings them well within its tolerance, it matches.
-Where every atom has one nearest partner of its own in all combinations, and in each of
-them some atom is well outside the tolerance, nothing matches. Between these the judge is
-asked.
+Where every atom has one nearest partner of its own in all combinations, and in each
+of them some atom is well outside the tolerance, nothing matches. Between these the
+judge is asked.
 """
 
 from __future__ import annotations
@@ -87,9 +87,7 @@ def compare(
     return False if plain else None
 
 
-def _farthest(
-    steps: np.ndarray, alike: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _farthest(steps: np.ndarray, alike: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return how far atoms are from their partners, Å, for each combination.
 
     The partner of an atom is the nearest one of its species. Where these partners are

@@ -22,6 +22,7 @@ def grow(
     recipe: CurationRecipe | None = None,
     *,
     name: str | None = None,
+    campaigns: Iterable[Mapping[str, Any]] = (),
     workers: int = 1,
 ) -> tuple[Dataset, CurationReport]:
     """Return the next version of a dataset: its records and new labelled crystals.
@@ -34,6 +35,7 @@ def grow(
         results: crystals with labels, see :func:`from_evaluations`.
         recipe: rules; all with their defaults if None.
         name: of the new version; the parent's if None.
+        campaigns: what to state about the campaigns on the card, each with a ``name``.
         workers: processes.
     """
     fresh = unique_names([*parent, *results])
@@ -45,11 +47,17 @@ def grow(
         "version": _next(str(parent.card.get("version") or "1.0.0")),
         "parent": {"name": parent.name, "content_hash": parent.content_hash},
     }
+    if told := [*parent.card.get("campaigns", ()), *campaigns]:
+        card = {**card, "campaigns": told}
     return replace(grown, card=card), report
 
 
 def from_evaluations(
-    evaluations: Iterable[Evaluation], candidates: Mapping[str, Crystal], run: str
+    evaluations: Iterable[Evaluation],
+    candidates: Mapping[str, Crystal],
+    run: str,
+    *,
+    hashes: Mapping[str, str] | None = None,
 ) -> list[Crystal]:
     """Turn the successful evaluations of a campaign into labelled crystals.
 
@@ -57,17 +65,26 @@ def from_evaluations(
         evaluations: failures are left out; the campaign's ledger keeps them.
         candidates: by id; used where an evaluation did not relax the structure.
         run: the campaign's name, for the lineage.
+        hashes: SHA-256 of each evaluation's ``result.json``, by its key, for the
+            lineage down to the bytes.
     """
     out = []
     for evaluation in evaluations:
         if not evaluation.ok:
             continue
         crystal = evaluation.relaxed or candidates[evaluation.crystal_id]
+        step = {
+            "path": f"{run}/evaluations/{evaluation.key[:16]}/result.json",
+            "member": None,
+            "record": 0,
+            "byte_hash": (hashes or {}).get(evaluation.key, ""),
+        }
         source = {
             **crystal.source,
             "campaign": run,
             "candidate": evaluation.crystal_id,
             "evaluation": evaluation.key,
+            "lineage": [step, *crystal.source.get("lineage", ())],
         }
         out.append(
             Crystal(

@@ -2,12 +2,14 @@
 
 The expectation for each value is the median of its own composition where there are
 enough records of it, else the out-of-bag prediction of a random forest on composition
-statistics (Breiman, Machine Learning 45, 5 (2001); features after Ward et al., npj
-Comput. Mater. 2, 16028 (2016)). Residuals are measured in robust standard deviations.
+statistics, or on these and the structure (Breiman, Machine Learning 45, 5 (2001);
+features after Ward et al., npj Comput. Mater. 2, 16028 (2016)). Residuals are measured
+in robust standard deviations.
 """
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections import defaultdict
 from collections.abc import Sequence
@@ -15,7 +17,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from pymatgen.core import Composition, Element
+from pymatgen.core import Composition, Element, Structure
+
+from matdisco.data.fingerprints import CENTRES, bare, profile
+from matdisco.errors import DataError
 
 _PROPERTIES = (
     "Z", "X", "row", "group", "mendeleev_no", "atomic_mass", "atomic_radius",
@@ -82,8 +87,27 @@ def composition_features(compositions: Sequence[Composition]) -> np.ndarray:
     return out
 
 
+def structure_features(structures: Sequence[Structure]) -> np.ndarray:
+    """Return composition features, volume per atom and an element-blind pair profile.
+
+    Returns:
+        shape (n, 57), finite; profiles of degenerate cells are zero.
+    """
+    chemistry = composition_features([bare(s).composition for s in structures])
+    out = np.zeros((len(structures), 1 + len(CENTRES)))
+    for row, structure in enumerate(structures):
+        out[row, 0] = structure.volume / len(structure)
+        with contextlib.suppress(DataError):
+            out[row, 1:] = profile(structure).reshape(-1, len(CENTRES)).sum(axis=0)
+    return np.hstack([chemistry, out])
+
+
 def residuals(
-    compositions: Sequence[Composition], values: np.ndarray, *, seed: int = 0
+    compositions: Sequence[Composition],
+    values: np.ndarray,
+    *,
+    seed: int = 0,
+    features: np.ndarray | None = None,
 ) -> list[Residual | None]:
     """Compare each value with its chemistry.
 
@@ -91,6 +115,7 @@ def residuals(
         compositions: n of them.
         values: intensive quantities, shape (n,), finite.
         seed: of the forest.
+        features: what the forest sees instead of composition statistics, shape (n, d).
 
     Returns:
         n residuals; None where there are too few records to say anything.
@@ -99,7 +124,8 @@ def residuals(
     expected = np.full(n, np.nan)
     single: dict[str, list[int]] = defaultdict(list)
     for i, composition in enumerate(compositions):
-        single[composition.reduced_formula].append(i)
+        if features is None:
+            single[composition.reduced_formula].append(i)
     for rows in single.values():
         if len(rows) >= _OF_ONE_COMPOSITION:
             expected[rows] = np.median(values[rows])
@@ -109,7 +135,12 @@ def residuals(
     )
     if len(rest) >= ENOUGH:
         target = np.log(values[rest]) if logarithmic else values[rest]
-        guess = _out_of_bag([compositions[int(i)] for i in rest], target, seed)
+        known_by = (
+            composition_features([compositions[int(i)] for i in rest])
+            if features is None
+            else features[rest]
+        )
+        guess = _out_of_bag(known_by, target, seed)
         expected[rest] = np.exp(guess) if logarithmic else guess
     known = np.isfinite(expected)
     if not known.any():
@@ -176,9 +207,7 @@ def _better(name: str | None, left: float, log: float) -> bool:
     return name is not None and abs(log - np.log10(FACTORS[name])) <= left
 
 
-def _out_of_bag(
-    compositions: Sequence[Composition], target: np.ndarray, seed: int
-) -> np.ndarray:
+def _out_of_bag(features: np.ndarray, target: np.ndarray, seed: int) -> np.ndarray:
     from sklearn.ensemble import RandomForestRegressor
 
     forest = RandomForestRegressor(
@@ -191,7 +220,7 @@ def _out_of_bag(
         random_state=seed,
         n_jobs=1,
     )
-    forest.fit(composition_features(compositions), target)
+    forest.fit(features, target)
     prediction: np.ndarray = forest.oob_prediction_
     return prediction
 

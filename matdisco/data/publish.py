@@ -6,14 +6,16 @@ import datetime as dt
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from matdisco.data.card import versions, write_card
 from matdisco.data.coverage import write_coverage
 from matdisco.data.croissant import write_croissant
-from matdisco.data.curation.report import CurationReport
 from matdisco.data.dataset import Dataset
 from matdisco.data.packed import described
+
+if TYPE_CHECKING:
+    from matdisco.data.curation.report import CurationReport
 
 FILES = {
     "data.parquet": "all records; OPTIMADE-compatible columns",

@@ -36,8 +36,8 @@ class SplitRecipe(Recipe):
 
     kind: Kind = "random"
     """What must stay together. ``time`` tests on the newest, ``element`` on all
-    records with one of ``elements``, ``cluster`` keeps clusters of similar
-    composition whole."""
+    records with one of ``elements``, ``cluster`` keeps clusters whole that are near in
+    composition, or in the latents that are given."""
     parts: Mapping[str, float] = {"train": 0.8, "validation": 0.1, "test": 0.1}
     """Name and share of each part; shares add up to 1."""
     folds: int = 0
@@ -63,25 +63,41 @@ class SplitRecipe(Recipe):
             raise ValueError(f"expected 0 or at least 2 folds, got {self.folds}")
         return self
 
-    def build(self, dataset: Dataset, *, workers: int = 1) -> dict[str, np.ndarray]:
+    def build(
+        self,
+        dataset: Dataset,
+        *,
+        workers: int = 1,
+        latents: np.ndarray | None = None,
+    ) -> dict[str, np.ndarray]:
         """Return the row numbers of each part, ascending.
 
+        Args:
+            dataset: what to cut.
+            workers: processes for the search for near-copies.
+            latents: for ``kind: cluster``, one row per record, for example of a
+                pretrained potential; composition features if None.
+
         Raises:
-            DataError: the dataset lacks what the kind needs (dates, the element).
+            DataError: the dataset lacks what the kind needs (dates, the element), or
+                the latents are of other data.
         """
-        return split(dataset, self, workers=workers)
+        return split(dataset, self, workers=workers, latents=latents)
 
 
 def split(
-    dataset: Dataset, recipe: SplitRecipe, *, workers: int = 1
+    dataset: Dataset,
+    recipe: SplitRecipe,
+    *,
+    workers: int = 1,
+    latents: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     """Cut a dataset; see :class:`SplitRecipe`."""
     n = len(dataset)
-    group = _keys(dataset, recipe)
+    group = _keys(dataset, recipe, latents)
     if recipe.guard is not None:
         copies = group_duplicates(dataset.crystals, recipe.guard, workers=workers)
-        same = {g: np.flatnonzero(group == g) for g in np.unique(group)}
-        group = connected([*copies, *(rows.tolist() for rows in same.values())], n)
+        group = connected([*copies, *_members(group)], n)
     shares = (
         {f"fold-{i}": 1 / recipe.folds for i in range(recipe.folds)}
         if recipe.folds
@@ -140,12 +156,21 @@ def load_split(folder: str | Path, name: str, dataset: Dataset) -> dict[str, Dat
     }
 
 
-def _keys(dataset: Dataset, recipe: SplitRecipe) -> np.ndarray:
+def _members(group: np.ndarray) -> list[list[int]]:
+    """Return the rows of each group of two and more."""
+    order = np.argsort(group, kind="stable")
+    cuts = np.flatnonzero(np.diff(group[order])) + 1
+    return [rows.tolist() for rows in np.split(order, cuts) if len(rows) > 1]
+
+
+def _keys(
+    dataset: Dataset, recipe: SplitRecipe, latents: np.ndarray | None
+) -> np.ndarray:
     """Give each record the number of its group, before near-copies are joined."""
     if recipe.kind in ("random", "time", "element"):
         return np.arange(len(dataset))
     if recipe.kind == "cluster":
-        return _clusters(dataset, recipe)
+        return _clusters(dataset, recipe, latents)
     key: Callable[[Crystal], object] = {
         "formula": lambda c: c.formula,
         "chemical_system": lambda c: c.chemical_system,
@@ -162,11 +187,22 @@ def prototype(crystal: Crystal) -> str:
     return f"{formula}:{space_group(crystal.structure, _SYMPREC)}"
 
 
-def _clusters(dataset: Dataset, recipe: SplitRecipe) -> np.ndarray:
+def _clusters(
+    dataset: Dataset, recipe: SplitRecipe, latents: np.ndarray | None
+) -> np.ndarray:
     from sklearn.cluster import KMeans
     from sklearn.preprocessing import StandardScaler
 
-    features = composition_features([c.composition.remove_charges() for c in dataset])
+    if latents is None:
+        bare = [c.composition.remove_charges() for c in dataset]
+        features = composition_features(bare)
+    else:
+        features = np.asarray(latents, dtype=float)
+    if features.ndim != 2 or len(features) != len(dataset):
+        raise DataError(
+            f"dataset {dataset.name}: expected latents of shape ({len(dataset)}, d), "
+            f"got {features.shape}"
+        )
     count = min(recipe.clusters, len({c.formula for c in dataset}))
     model = KMeans(count, n_init=4, random_state=recipe.seed)
     labels: np.ndarray = model.fit_predict(StandardScaler().fit_transform(features))
@@ -213,8 +249,9 @@ def _by_time(
             "date; a split by time needs 'date' in every source"
         )
     # A group is as old as its oldest member: knowing that one is knowing them all.
-    oldest = {g: min(d for d, k in zip(dates, group, strict=True) if k == g)
-              for g in np.unique(group)}  # fmt: skip
+    oldest: dict[int, str] = {}
+    for date, number in zip(dates, group.tolist(), strict=True):
+        oldest[number] = min(date, oldest.get(number, date))
     order = sorted(range(len(dates)), key=lambda i: (oldest[group[i]], group[i], i))
     edges = np.round(np.cumsum(list(shares.values())) * len(order)).astype(int)
     out: dict[str, list[int]] = {k: [] for k in shares}

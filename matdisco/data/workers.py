@@ -17,6 +17,8 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
+from matdisco.errors import MatdiscoError
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -27,7 +29,7 @@ _WORTH_A_POOL = 200  # items; a worker needs ~2 s to import pymatgen, an item ~1
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
-class WorkerDied(Exception):
+class WorkerDied(MatdiscoError):
     """A worker process crashed or did not answer in time."""
 
 
@@ -68,7 +70,7 @@ def each(
         if workers <= 1 or len(items) < _WORTH_A_POOL:
             source: Iterable[R] = map(function, items)
         else:
-            source = _pooled(function, items, workers, patience)
+            source = _pooled(function, items, workers, patience, label)
         for result in source:
             bar.update()
             yield result
@@ -79,6 +81,7 @@ def _pooled(
     items: Sequence[T],
     workers: int,
     patience: float | None,
+    label: str,
 ) -> Iterator[R]:
     size = max(1, min(50, len(items) // (workers * 8)))
     timeout = patience and patience * size
@@ -100,7 +103,11 @@ def _pooled(
         _end(pool)
         if keeper:
             keeper.clear()
-        raise WorkerDied(str(error) or "a worker did not answer in time") from error
+        raise WorkerDied(
+            f"{label or 'comparing'}: a worker process was ended from outside or did "
+            "not answer in time (often memory: try fewer --workers); the same command "
+            "continues where this one stopped"
+        ) from error
     except BaseException:
         _end(pool)
         if keeper:

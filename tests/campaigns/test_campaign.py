@@ -1,5 +1,6 @@
 """Campaigns in Python and on the command line: run, continue, look, export."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -18,7 +19,7 @@ from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
 from campaigns import Campaign, CampaignConfig
 from campaigns.progress import Display
 from matdisco.data.dataset import Dataset
-from matdisco.errors import ConfigError, LedgerError, LedgerLocked
+from matdisco.errors import ConfigError, DataError, LedgerError, LedgerLocked
 
 QUIET = Display(quiet=True)
 
@@ -44,6 +45,28 @@ def command(*arguments, cwd, **options):
         cwd=cwd,
         **options,
     )
+
+
+def test_answers_become_the_next_version_of_a_dataset(finished, tmp_path, capsys):
+    from campaigns.cli.data import app
+    from matdisco.data.publish import publish
+
+    with Campaign.open(finished) as campaign:
+        start = campaign.pool.take(range(5))
+    publish(start, tmp_path / "start")
+    words = ["grow", tmp_path / "start", finished, "--to", tmp_path / "next"]
+    app([str(w) for w in [*words, "--workers", 1]], standalone_mode=False)
+    assert "20 answers" in capsys.readouterr().out
+    grown = Dataset.open(tmp_path / "next")
+    assert grown.card["parent"]["content_hash"] == start.content_hash
+    assert grown.card["campaigns"][0]["answers"] == 20
+    answered = [c for c in grown if "campaign" in c.source]
+    step = answered[-1].source["lineage"][0]
+    result = finished.parent / step["path"]
+    assert hashlib.sha256(result.read_bytes()).hexdigest() == step["byte_hash"]
+    with pytest.raises(DataError, match="name another folder"):
+        app(["grow", str(tmp_path / "start"), str(finished), "--to",
+             str(tmp_path / "start")], standalone_mode=False)  # fmt: skip
 
 
 def test_a_finished_campaign_tells_what_happened(finished):

@@ -15,6 +15,8 @@ from pymatgen.core import Structure
 
 from matdisco.crystal import Crystal, Label
 from matdisco.data.catalog.recipe import FileSet, Parser
+from matdisco.data.readers.base import LIMITS
+from matdisco.data.readers.cells import read_cell
 
 _BATCH = 2000  # rows held at once
 
@@ -123,14 +125,19 @@ def _crystal(
     structure: Structure, row: Mapping[str, Any], number: int, form: FileSet
 ) -> Crystal:
     labels = {}
+    source = {k: _plain(row[k]) for k in form.keep if _plain(row.get(k)) is not None}
     for key, wanted in form.labels.items():
         value = _number(row.get(wanted.column))
+        method = wanted.method
+        if wanted.method_column:
+            method = str(row.get(wanted.method_column) or method)
         if value is not None:
-            method = wanted.method
-            if wanted.method_column:
-                method = str(row.get(wanted.method_column) or method)
             labels[key] = Label(value, wanted.unit, method)
-    source = {k: _plain(row[k]) for k in form.keep if _plain(row.get(k)) is not None}
+        elif wanted.limit_column:
+            cell = read_cell(row.get(wanted.limit_column), None)
+            if cell is not None and cell.limit:
+                said = {"limit": cell.limit, "value": cell.value, "unit": wanted.unit}
+                source.setdefault(LIMITS, {})[key] = {**said, "method": method}
     name = str(row[form.id]) if form.id and row.get(form.id) else f"row-{number}"
     return Crystal(name, structure, labels, {**source, "record": number})
 

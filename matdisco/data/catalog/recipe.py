@@ -24,6 +24,8 @@ class LabelSource(Recipe):
     """How the values were obtained."""
     method_column: str | None = None
     """Column that says it per record."""
+    limit_column: str | None = None
+    """Column with limits such as ``<1E-10``, where ``column`` has no value."""
 
 
 class FileSet(Recipe):

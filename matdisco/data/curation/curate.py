@@ -18,7 +18,7 @@ from matdisco.data.curation.methods import apart
 from matdisco.data.curation.recipe import CurationRecipe, OutlierRecipe
 from matdisco.data.curation.report import CurationReport, Line, Outcome
 from matdisco.data.dataset import Dataset
-from matdisco.data.outliers import residuals, unit_slips
+from matdisco.data.outliers import residuals, structure_features, unit_slips
 from matdisco.data.readers.base import RawRecord
 from matdisco.data.workers import each, shared_workers
 
@@ -153,12 +153,18 @@ def outlying(entries: Sequence[Entry], recipe: OutlierRecipe) -> list[Entry]:
             )
             if composition is not None:
                 compositions[i] = composition
+    place: dict[int, int] = {}
+    if recipe.expectation == "structure":
+        solid = [(i, c) for i in compositions if (c := out[i].crystal) is not None]
+        place = {i: n for n, (i, _) in enumerate(solid)}
+        table = structure_features([c.structure for _, c in solid])
     for key in dict.fromkeys(k for i in compositions for k in out[i].labels):
-        rows = [i for i in compositions if key in out[i].labels]
+        rows = [i for i in place or compositions if key in out[i].labels]
         values = np.array([out[i].labels[key].value for i in rows])
         if key in _EXTENSIVE:
             values = values / [compositions[i].num_atoms for i in rows]
-        found = residuals([compositions[i] for i in rows], values)
+        features = table[[place[i] for i in rows]] if place else None
+        found = residuals([compositions[i] for i in rows], values, features=features)
         units = [out[i].labels[key].unit for i in rows]
         slips = unit_slips(found, units, sigmas=recipe.slip_sigmas)
         for i, residual, slip in zip(rows, found, slips, strict=True):

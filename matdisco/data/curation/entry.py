@@ -9,7 +9,7 @@ from typing import Any
 from matdisco.crystal import Crystal, Label
 from matdisco.data.curation.declared import declared, stated_energy
 from matdisco.data.packed import described
-from matdisco.data.readers.base import Finding, RawRecord, Severity
+from matdisco.data.readers.base import LIMITS, Finding, RawRecord, Severity
 from matdisco.properties import convert
 
 SEVERITIES: tuple[Severity, ...] = ("reject", "quarantine", "mend", "note")
@@ -29,7 +29,7 @@ class Entry:
     """Property key to value, also where there is no crystal."""
     declared: Mapping[str, Any] = field(default_factory=dict)
     """What the source says about itself: formula, volume (Å³), n_atoms, z,
-    space_group, material_id, date."""
+    space_group, material_id, date; and values that are only limits."""
     path: str = ""
     """The file."""
     member: str | None = None
@@ -49,6 +49,8 @@ class Entry:
         crystal = raw.crystal
         source = crystal.source if crystal else {}
         known = declared({**source, **raw.fields})
+        if isinstance(limits := raw.fields.get(LIMITS), Mapping):
+            known[LIMITS] = dict(limits)
         findings = raw.findings
         if crystal is None and ("formula" in known or "material_id" in known):
             # A table row that names its material: it may find its structure later.
@@ -132,6 +134,8 @@ class Entry:
             source = stated
         else:
             source = {**stated, "lineage": [lineage]}
+        if LIMITS in self.declared:
+            source[LIMITS] = self.declared[LIMITS]
         return described(
             self.crystal, name=name, labels=dict(self.labels), source=source
         )

@@ -15,6 +15,7 @@ from matdisco.data.curation.entry import Entry
 from matdisco.data.duplicates import group_duplicates
 from matdisco.data.fingerprints import Level
 from matdisco.data.packed import described, volume
+from matdisco.data.readers.base import LIMITS
 from matdisco.recipe import Recipe
 
 
@@ -49,6 +50,9 @@ class MergeRecipe(Recipe):
         }
     )
     """... or within this many units, per property."""
+    of_one_geometry: tuple[str, ...] = ("max_force",)
+    """Properties of exact positions, which the members of a group need not share:
+    no contradiction, and the kept record's own value stays."""
 
 
 def merge(
@@ -163,6 +167,8 @@ def _conflicts(members: Sequence[Entry], recipe: MergeRecipe) -> dict[str, list[
     """Return, per entry id, sentences on labels that the others contradict."""
     out: dict[str, list[str]] = defaultdict(list)
     for key in dict.fromkeys(k for m in members for k in m.labels):
+        if key.split("@")[0] in recipe.of_one_geometry:
+            continue
         have = [m for m in _preferred(members, key, recipe) if key in m.labels]
         values = np.array([m.labels[key].value for m in have])
         bound = np.maximum(
@@ -204,8 +210,17 @@ def _preferred(
 def _union(keeper: Entry, members: Sequence[Entry], recipe: MergeRecipe) -> Entry:
     labels = dict(keeper.labels)
     for key in dict.fromkeys(k for m in members for k in m.labels):
+        if key.split("@")[0] in recipe.of_one_geometry:
+            continue
         have = [m for m in _preferred(members, key, recipe) if key in m.labels]
         labels[key] = _one_value(key, have, recipe)
+    limits: dict[str, object] = {}
+    for member in reversed([keeper, *members]):  # the keeper's own stand
+        limits |= member.declared.get(LIMITS, {})
+    limits = {k: v for k, v in limits.items() if k not in labels}
+    declared = {k: v for k, v in keeper.declared.items() if k != LIMITS}
+    if limits:
+        declared[LIMITS] = limits
     crystal = keeper.crystal
     if crystal is not None:
         others = [
@@ -215,7 +230,7 @@ def _union(keeper: Entry, members: Sequence[Entry], recipe: MergeRecipe) -> Entr
         ]  # fmt: skip
         source = {**crystal.source, "merged": others}
         crystal = described(crystal, source=source)
-    return replace(keeper, labels=labels, crystal=crystal)
+    return replace(keeper, labels=labels, declared=declared, crystal=crystal)
 
 
 def _one_value(key: str, have: Sequence[Entry], recipe: MergeRecipe) -> Label:

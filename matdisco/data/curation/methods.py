@@ -22,6 +22,17 @@ _CODES = (
     "VASP", "Quantum ESPRESSO", "GPAW", "CASTEP", "ABINIT", "FHI-aims", "CP2K",
     "SIESTA", "exciting", "WIEN2k", "CRYSTAL", "Elk",
 )  # fmt: skip
+_OTHER_NAMES = (  # how codes spell a functional, its usual name
+    (re.compile(r"\bSLA\s+PW\s+PBX\s+PBC\b"), "PBE"),  # Quantum ESPRESSO
+    (re.compile(r"\bSLA\s+PZ\s+NOGX\s+NOGC\b"), "LDA"),
+    (re.compile(r"\bSLA\s+PW\s+PSX\s+PSC\b"), "PBEsol"),
+    (re.compile(r"\bPADE\b"), "LDA"),  # CP2K
+    (re.compile(r"\bPerdew-Burke-Ernzerhof\b", re.I), "PBE"),
+    (
+        re.compile(r"\b(?:PZ81|Perdew-Zunger|Ceperley-Alder|Perdew-Wang 92)\b", re.I),
+        "LDA",
+    ),
+)
 _CORRECTIONS = re.compile(r"\+\s?U|\bD3\b|\bD4\b|\bTS\b|MP2020|MIT2012|SOC", re.I)
 TOTAL_ENERGIES = frozenset({"energy", "energy_per_atom"})
 """Quantities whose zero depends on code and pseudopotential, not on physics alone."""
@@ -49,11 +60,17 @@ def family(method: str, key: str = "") -> str:
     'VASP PBE'
     >>> family("four-probe impedance")
     'four-probe impedance'
+    >>> family("Quantum ESPRESSO 7.3; SLA  PW   PBX  PBC; O.UPF", "energy")
+    'Quantum ESPRESSO PBE'
     """
+    for pattern, name in _OTHER_NAMES:
+        method = pattern.sub(name, method)
     lowered = method.lower()
     functional = next((f for f in _FUNCTIONALS if f.lower() in lowered), "")
     if not functional:
-        return method.strip()
+        # without cutoffs, meshes and the like: they do not make another method
+        parts = (p.strip() for p in method.split(";"))
+        return "; ".join(p for p in parts if p and "=" not in p)
     extras = sorted({m.replace(" ", "").upper() for m in _CORRECTIONS.findall(method)})
     name = functional + "".join(e if e.startswith("+") else f"+{e}" for e in extras)
     code = next((c for c in _CODES if c.lower() in lowered), "")

@@ -43,6 +43,10 @@ class OutlierRecipe(Recipe):
     outlier too."""
     sigmas: float = 8.0
     """Robust standard deviations; heavy-tailed targets need many."""
+    expectation: Literal["composition", "structure"] = "composition"
+    """What lets expect a value: the composition, or also the structure (volume and
+    pair distances), which tells polymorphs apart. Either by a random forest, each
+    record predicted by the trees that have not seen it."""
 
 
 class RulesRecipe(Recipe):

@@ -11,6 +11,10 @@ from pymatgen.core import Structure
 from matdisco.crystal import Crystal, Label
 from matdisco.data.readers.columns import ColumnMap
 
+LIMITS = "censored"
+"""Field of a record, and key of a crystal's source, with the limits that stand where
+a value should: property to ``limit`` (``<`` or ``>``), ``value``, ``unit``,
+``method``."""
 Severity = Literal["reject", "quarantine", "mend", "note"]
 
 
@@ -172,7 +176,7 @@ RULES: Mapping[str, str] = {
     "unit-unstated": "a number without a unit; it became no label",
     "unit-assumed": "the format's convention gave the unit",
     "value-not-a-number": "a table cell that should hold a number does not",
-    "censored": "a table cell states a limit (below, above) instead of a value",
+    "censored": "a limit (below, above) instead of a value; kept as a limit",
     "frames-skipped": "only the last frame of a trajectory was kept",
     "repaired": "the reader repaired the text before parsing it",
     "parser-warning": "what the parser complained about",

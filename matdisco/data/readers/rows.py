@@ -15,7 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from matdisco.crystal import Label
-from matdisco.data.readers.base import Blob, Entry, Finding, Options, Unreadable
+from matdisco.data.readers.base import (
+    LIMITS,
+    Blob,
+    Entry,
+    Finding,
+    Options,
+    Unreadable,
+)
+from matdisco.data.readers.cells import read_cell
 from matdisco.data.readers.columns import ColumnMap, LabelColumn
 from matdisco.data.readers.json_structures import holds_structure, read_structure
 from matdisco.data.readers.labels import label
@@ -100,14 +108,16 @@ def entry(row: Mapping[str, Any], blob: Blob, options: Options) -> Entry:
             findings.append(
                 Finding("no-structure", "reject", "the record has no structure")
             )
-    labels = _labels(
-        attributes, columns, findings, None if structure is None else len(structure)
-    )
+    limits: dict[str, Any] = {}
+    sites = None if structure is None else len(structure)
+    labels = _labels(attributes, columns, findings, limits, sites)
     fields = {
         k: v
         for k, v in attributes.items()
         if k != place and k not in _BULKY and _small(v)
     }
+    if limits:
+        fields[LIMITS] = limits
     name = _name(body, attributes, columns)
     method = _method(attributes)
     return Entry(structure, labels, method, name, tuple(findings), fields)
@@ -243,13 +253,14 @@ def _labels(
     row: Mapping[str, Any],
     columns: ColumnMap | None,
     findings: list[Finding],
+    limits: dict[str, Any],
     sites: int | None,
 ) -> dict[str, Label]:
     out: dict[str, Label] = {}
     used: set[str] = set()
     for key, column in (columns.labels if columns else {}).items():
         used.add(column.column)
-        found, more = _mapped(key, column, row, columns)
+        found, more = _mapped(key, column, row, columns, limits)
         out |= found
         findings.extend(more)
     for field, (key, unit, method) in _schema(row).items():
@@ -317,7 +328,11 @@ def _with_own_unit(value: Any) -> tuple[float, str] | None:
 
 
 def _mapped(
-    key: str, column: LabelColumn, row: Mapping[str, Any], columns: ColumnMap | None
+    key: str,
+    column: LabelColumn,
+    row: Mapping[str, Any],
+    columns: ColumnMap | None,
+    limits: dict[str, Any],
 ) -> tuple[dict[str, Label], tuple[Finding, ...]]:
     if column.column not in row and "." not in column.column:
         return {}, (
@@ -334,12 +349,9 @@ def _mapped(
         value, unit = own
     if isinstance(value, Mapping):
         value = value.get("value")
-    cell = _cell(value, columns)
+    cell = read_cell(value, columns)
     if cell is None:
         return {}, ()
-    if isinstance(cell, str) and re.match(r"[<>≤≥]", cell):
-        message = f"{key}: {cell} is a limit, not a value; it became no label"
-        return {}, (Finding("censored", "quarantine", message),)
     if unit is None:
         return {}, (
             Finding("unit-unstated", "quarantine", f"{key}: {value!r} has no unit"),
@@ -347,13 +359,23 @@ def _mapped(
     method = (
         str(_reach(row, column.method_column) or "") if column.method_column else ""
     )
+    method = method or column.method
+    if cell.limit:
+        found, more = label(key, cell.value, unit, method)
+        if key in found:
+            limits[key] = {"limit": cell.limit, **found[key].to_dict()}
+            del limits[key]["sigma"]
+            message = f"{key}: {value} is a limit, not a value; kept as a limit"
+            more = (*more, Finding("censored", "mend", message))
+        return {}, more
     sigma = (
-        _cell(_reach(row, column.sigma_column), columns)
+        read_cell(_reach(row, column.sigma_column), columns)
         if column.sigma_column
         else None
     )
-    spread = sigma if isinstance(sigma, float) else None
-    return label(key, cell, unit, method or column.method, spread)
+    spread = sigma.value if sigma else cell.sigma
+    given = cell.text if cell.value is None else cell.value
+    return label(key, given, unit, method, spread)
 
 
 def _reach(row: Mapping[str, Any], name: str | None) -> Any:
@@ -363,23 +385,4 @@ def _reach(row: Mapping[str, Any], name: str | None) -> Any:
     value: Any = row
     for part in name.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
-    return value
-
-
-def _cell(value: Any, columns: ColumnMap | None) -> Any:
-    """Return a number, None where the cell says missing, else the text."""
-    if value is None or isinstance(value, bool):
-        return None
-    missing = columns.missing if columns else ()
-    if isinstance(value, str):
-        text = value.strip()
-        if text.lower() in {str(m).lower() for m in missing}:
-            return None
-        if columns and columns.decimal == ",":
-            text = text.replace(".", "").replace(",", ".")
-        value = float(text) if re.fullmatch(NUMBER, text) else text
-    if isinstance(value, (int, float)):
-        if any(isinstance(m, (int, float)) and m == value for m in missing):
-            return None
-        return None if value != value else float(value)
     return value

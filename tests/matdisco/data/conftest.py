@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-SHARED = Path(os.environ.get("MATDISCO_SHARED", ROOT.parent / "shared" / "data"))
+SHARED = Path(os.environ.get("MATDISCO_SHARED", ROOT.parent / "shared")) / "data"
 
 
 @pytest.fixture

@@ -77,6 +77,64 @@ def test_a_majority_outvotes_one_wrong_value() -> None:
     assert [line.outcome for line in report] == ["kept", "merged", "quarantined"]
 
 
+def test_forces_of_near_copies_are_no_contradiction() -> None:
+    records = [
+        crystal(rocksalt(), n).with_labels({"max_force": Label(f, "eV/Å", "PBE")})
+        for n, f in (("a", 1e-5), ("b", 3.0))
+    ]
+    dataset, report = curate(records)
+    assert report.outcomes == {"kept": 1, "merged": 1}
+    assert dataset[0].labels["max_force"].value == 1e-5
+
+
+def test_limits_stay_with_the_record(tmp_path: Path) -> None:
+    table = tmp_path / "table.jsonl"
+    rows = [
+        {"id": n, "structure": rocksalt(n).as_dict(), "sigma": s}
+        for n, s in (("Mg", "<1E-10"), ("Ca", "2.1(3)E-6"))
+    ]
+    table.write_text("\n".join(json.dumps(r) for r in rows))
+    column = {"column": "sigma", "unit": "S/cm", "method": "impedance"}
+    columns = ColumnMap.from_mapping(
+        {
+            "id": "id",
+            "structure": "structure",
+            "labels": {"ionic_conductivity": column},
+        },
+        source="t",
+    )
+    dataset, report = curate_files([table], tmp_path / "ds", columns=columns)
+    assert report.outcomes == {"kept": 1, "mended": 1}
+    assert dataset[0].source["censored"]["ionic_conductivity"] == {
+        "limit": "<", "value": 1e-10, "unit": "S/cm", "method": "impedance",
+    }  # fmt: skip
+    assert not dataset[0].labels
+    assert dataset[1].labels["ionic_conductivity"].sigma == pytest.approx(3e-7)
+    assert "1 records state only a limit" in (tmp_path / "ds" / "card.md").read_text()
+
+
+def test_polymorphs_are_told_apart_when_asked() -> None:
+    """One wurtzite has the value of the rocksalts: composition cannot know."""
+    rng = np.random.default_rng(0)
+    metals = ["Mg", "Ca", "Sr", "Ba", "Mn", "Fe", "Co", "Ni", "Zn", "Cd"]
+    pairs = [(m, x) for m in metals for x in ("O", "S", "Se", "Te")]
+    records = []
+    for m, x in pairs:
+        for make, value in ((rocksalt, 1.0), (wurtzite, 3.0)):
+            name = f"{m}{x}-{make.__name__}"
+            found = 1.0 if name == "CoSe-wurtzite" else value
+            noise = 0.02 * rng.standard_normal()
+            records.append(crystal(make(m, x), name, e_form=found + noise))
+    found = {}
+    for expectation in ("composition", "structure"):
+        recipe = CurationRecipe.from_mapping(
+            {"outliers": {"expectation": expectation}}, source="t"
+        )
+        _, report = curate(records, recipe)
+        found[expectation] = {x.entry.id for x in report if "outlier:" in x.reasons}
+    assert found == {"composition": set(), "structure": {"CoSe-wurtzite"}}
+
+
 def test_methods_are_kept_apart_unless_allowed() -> None:
     records = [
         crystal(rocksalt(), "a", "VASP 6.4; PBE", band_gap=4.5),
@@ -103,6 +161,8 @@ def test_methods_are_kept_apart_unless_allowed() -> None:
         ("GPAW RPBE", "e_form", "RPBE"),
         ("PBE+U (MP)", "energy_above_hull", "PBE+U"),
         ("VASP r2SCAN", "energy", "VASP r2SCAN"),
+        ("CP2K 2.6.2; PADE", "energy", "CP2K LDA"),
+        ("ABINIT 7.8.2; encut_eV=217.7", "energy", "ABINIT 7.8.2"),
         ("", "energy", ""),
     ],
 )
@@ -291,6 +351,7 @@ def test_campaign_results_become_the_next_version() -> None:
     found = from_evaluations(evaluations, {"new": crystal(fluorite(), "new")}, "run-1")
     grown, report = grow(parent, found)
     assert grown.ids == ("a", "new")
+    assert grown[1].source["lineage"][0]["path"].startswith("run-1/evaluations/")
     assert report.outcomes == {"kept": 2}
     assert grown.card["parent"]["content_hash"] == parent.content_hash
     assert grown.card["version"] == "1.3.0"

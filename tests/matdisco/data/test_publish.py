@@ -63,9 +63,14 @@ def test_the_card_says_what_a_reader_must_know() -> None:
     assert "Bulk modulus is missing on 2 of 3 records." in limits(DATA)
 
 
-def test_mlcroissant_accepts_the_description(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The three crystals as a dataset folder; treat it as read-only."""
+    return export(DATA, tmp_path_factory.mktemp("published") / "three")
+
+
+def test_mlcroissant_accepts_the_description(published: Path) -> None:
     pytest.importorskip("mlcroissant", reason="needs the optional mlcroissant")
-    publish(DATA, tmp_path)
     # In a process of its own: mlcroissant's dependencies warn while being imported.
     code = (
         "import itertools, mlcroissant as mlc\n"
@@ -75,14 +80,13 @@ def test_mlcroissant_accepts_the_description(tmp_path: Path) -> None:
         "assert [r['crystals/id'] for r in rows] == [b'a', b'b', b'c'], rows\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True
+        [sys.executable, "-c", code], cwd=published, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr[-2000:]
 
 
-def test_croissant_has_responsible_ai_fields_and_units(tmp_path: Path) -> None:
-    publish(DATA, tmp_path)
-    data = json.loads((tmp_path / "croissant.json").read_text(encoding="utf-8"))
+def test_croissant_has_responsible_ai_fields_and_units(published: Path) -> None:
+    data = json.loads((published / "croissant.json").read_text(encoding="utf-8"))
     assert "http://mlcommons.org/croissant/1.1" in data["conformsTo"]
     assert {"rai:dataCollection", "rai:dataBiases", "rai:dataLimitations"} <= set(data)
     fields = {f["name"]: f for f in data["recordSet"][0]["field"]}
@@ -125,9 +129,9 @@ def test_cif_folder_and_csv_come_back(tmp_path: Path) -> None:
     assert "band_gap (eV)" in header
 
 
-def test_parquet_and_folder_come_back(tmp_path: Path) -> None:
-    for name in ("d.parquet", "d"):
-        again = Dataset.open(export(DATA, tmp_path / name))
+def test_parquet_and_folder_come_back(published: Path, tmp_path: Path) -> None:
+    for path in (export(DATA, tmp_path / "d.parquet"), published):
+        again = Dataset.open(path)
         assert again.content_hash == DATA.content_hash
 
 

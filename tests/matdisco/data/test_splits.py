@@ -106,6 +106,16 @@ def test_element_leaves_it_out_of_training() -> None:
     assert not any("Ba" in MANY[int(i)].elements for i in parts["train"])
 
 
+def test_clusters_of_given_latents_stay_whole() -> None:
+    latents = np.array([[float(len(c.structure)), 0.0] for c in MANY])
+    recipe = SplitRecipe(kind="cluster", clusters=3, guard=None)
+    parts = recipe.build(MANY, latents=latents)
+    sizes = [{len(MANY[int(i)].structure) for i in rows} for rows in parts.values()]
+    assert sum(map(len, sizes)) == len(set.union(*sizes))
+    with pytest.raises(DataError, match=r"expected latents of shape .* got \(5, 2\)"):
+        recipe.build(MANY, latents=latents[:5])
+
+
 def test_a_stored_split_belongs_to_its_data(tmp_path: Path) -> None:
     recipe = SplitRecipe()
     save_split(tmp_path, "mine", MANY, recipe, recipe.build(MANY))

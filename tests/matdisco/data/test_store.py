@@ -254,8 +254,8 @@ def test_an_edited_card_is_noticed(tmp_path: Path) -> None:
         store.read(path)
 
 
-def test_four_thousand_records_are_small(tmp_path: Path) -> None:
-    dataset = small(4000)
+def test_records_are_small(tmp_path: Path) -> None:
+    dataset = small(500)
     path = store.write(dataset, tmp_path / "a.parquet")
-    assert path.stat().st_size < 700_000
+    assert path.stat().st_size < 500 * 175 + 10_000  # bytes; 10 kB whatever the number
     assert store.read(path).content_hash == dataset.content_hash

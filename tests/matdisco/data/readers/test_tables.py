@@ -11,6 +11,7 @@ import pytest
 
 from matdisco.data import readers
 from matdisco.data.readers import ColumnMap, Limits, RawRecord
+from matdisco.data.readers.cells import Cell, read_cell
 from matdisco.errors import ConfigError
 
 from . import samples
@@ -173,5 +174,46 @@ def test_limits_are_no_values(tmp_path: Path) -> None:
     path.write_text("name,gap\nMgO,>4.5\nCaO,3.6\n")
     limit, value = read(path, mapped)
     assert not limit.labels
-    assert limit.findings[-1].rule == "censored"
+    finding = next(f for f in limit.findings if f.rule == "censored")
+    assert finding.severity == "mend"
+    assert limit.fields["censored"]["band_gap"] == {
+        "limit": ">", "value": 4.5, "unit": "eV", "method": "",
+    }  # fmt: skip
     assert value.labels["band_gap"].value == 3.6
+
+
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ("1.23(4)", Cell(1.23, 0.04)),
+        ("1.23(45)E-5", Cell(1.23e-5, 4.5e-6)),
+        ("-120(3)", Cell(-120.0, 3.0)),
+        ("2.5 ± 0.3", Cell(2.5, 0.3)),
+        ("2.5+/-0.3", Cell(2.5, 0.3)),
+        ("<1E-10", Cell(1e-10, limit="<")),
+        (">= 4.5", Cell(4.5, limit=">")),
+        ("about 3", Cell(text="about 3")),
+        ("(4)", Cell(text="(4)")),
+        ("n.a.", None),
+        (True, None),
+        (float("nan"), None),
+    ],
+)
+def test_cells(text: object, cell: Cell | None) -> None:
+    found = read_cell(text, ColumnMap())
+    if cell is None or cell.value is None:
+        assert found == cell
+        return
+    assert found is not None
+    assert found.value == pytest.approx(cell.value)
+    assert found.sigma == (None if cell.sigma is None else pytest.approx(cell.sigma))
+    assert found.limit == cell.limit
+
+
+def test_written_uncertainties_become_sigma(tmp_path: Path) -> None:
+    mapped = columns(tmp_path, "labels: {bulk_modulus: {column: K, unit: kbar}}")
+    path = tmp_path / "t.csv"
+    path.write_text("name,K\nMgO,1600(20)\n")
+    (row,) = read(path, mapped)
+    label = row.labels["bulk_modulus"]
+    assert (label.value, label.sigma) == (pytest.approx(160.0), pytest.approx(2.0))
