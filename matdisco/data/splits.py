@@ -252,7 +252,9 @@ def _by_time(
     oldest: dict[int, str] = {}
     for date, number in zip(dates, group.tolist(), strict=True):
         oldest[number] = min(date, oldest.get(number, date))
-    order = sorted(range(len(dates)), key=lambda i: (oldest[int(group[i])], group[i], i))
+    order = sorted(
+        range(len(dates)), key=lambda i: (oldest[int(group[i])], group[i], i)
+    )
     edges = np.round(np.cumsum(list(shares.values())) * len(order)).astype(int)
     out: dict[str, list[int]] = {k: [] for k in shares}
     names, part = list(shares), 0
