@@ -156,9 +156,9 @@ def main() -> None:
     torch.set_num_threads(1)
     crystals, y = data(Path(sys.argv[1]))
     wanted: dict[str, Callable[[], Iterator[dict[str, float]]]] = {
-        "MatGL MEGNet": lambda: theirs(*megnet(crystals), y, 20),
-        "matdisco cogn": lambda: ours(CoGNRecipe(width=48), crystals, y, 30),
-        "matdisco cgcnn": lambda: ours(CGCNNRecipe(width=64), crystals, y, 20),
+        "MatGL MEGNet": lambda: theirs(*megnet(crystals), y, 10),
+        "matdisco cogn": lambda: ours(CoGNRecipe(width=48), crystals, y, 15),
+        "matdisco cgcnn": lambda: ours(CGCNNRecipe(width=64), crystals, y, 10),
         "matdisco alignn": lambda: ours(ALIGNNRecipe(width=32), crystals, y, 5),
     }
     rows = []
