@@ -33,6 +33,7 @@ def render_report(campaign: Campaign) -> str:
         **gather(campaign),
         css=(HERE / "report.css").read_text(encoding="utf-8"),
         js=(HERE / "report.js").read_text(encoding="utf-8"),
+        interactive_js=(HERE / "interactive.js").read_text(encoding="utf-8"),
     )
 
 

@@ -12,6 +12,8 @@ from campaigns.comparison import Comparison, compare, known_phases
 from campaigns.ledger import VOLATILE
 from campaigns.objectives import HullObjective
 from campaigns.plots.surrogate import predictions
+from campaigns.report.interactive import interactive, plotly_packed
+from campaigns.report.methods import methods
 from matdisco.drawing import Scene, crystal_svg, legend
 from matdisco.properties import get
 
@@ -45,6 +47,8 @@ def gather(campaign: Campaign) -> dict[str, Any]:
     ready = len(state.answered) > 0 and (not hull or state.hull is not None)
     comparison = compare(campaign) if ready else None
     proposals = campaign.proposals()
+    drawn = interactive(campaign, comparison) if ready else {}
+    shown = structures(state, proposals) if ready else []
     return {
         "name": campaign.config.name,
         "description": campaign.config.description,
@@ -56,7 +60,11 @@ def gather(campaign: Campaign) -> dict[str, Any]:
         "level": get(FORMATION),
         "near": getattr(state.objective, "near", None),
         "cards": cards(campaign, state, comparison) if ready else [],
-        "structures": structures(state, proposals) if ready else [],
+        "structures": shown,
+        "interactive": drawn,
+        "plotly": plotly_packed() if drawn or shown else "",
+        "methods": methods(campaign),
+        "reproduce": reproduce(campaign),
         "comparison": comparison,
         "known": known_phases(campaign),
         "confirmed": confirmed(campaign),
@@ -185,8 +193,7 @@ def structures(state: State, proposals: pd.DataFrame) -> list[dict[str, Any]]:
 def figures(campaign: Campaign) -> dict[str, Markup]:
     """Return the plots as inline SVG."""
     drawn = {
-        name: plots.to_svg(getattr(plots, name)(campaign), name)
-        for name in ("progress", "hull", "parity", "calibration")
+        name: plots.to_svg(getattr(plots, name)(campaign), name) for name in plots.ALL
     }
     return {k: Markup(v) for k, v in drawn.items()}
 
@@ -254,6 +261,19 @@ def asked(campaign: Campaign) -> list[tuple[str, str]]:
         ("Budget", f"{config.budget.evaluations} evaluations"),
         ("Seed", str(config.seed)),
     ]
+
+
+def reproduce(campaign: Campaign) -> str:
+    """Return the commands that make this campaign again and compare the two."""
+    started = campaign.ledger.events("started")[0].payload[VOLATILE]
+    name, versions = campaign.config.name, started["versions"]
+    wanted = " ".join(f"{k}=={v}" for k, v in versions.items() if k != "matdisco")
+    return (
+        f"pip install {wanted}  # beside matdisco {versions.get('matdisco', '')}\n"
+        f"matdisco run config.yaml --to runs/{name}-again\n"
+        f"matdisco status runs/{name}-again --verify\n"
+        f"matdisco compare runs/{name} runs/{name}-again\n"
+    )
 
 
 def provenance(campaign: Campaign) -> list[tuple[str, str]]:

@@ -52,10 +52,18 @@ if (stage) {
     return Math.round(w).toString(16).padStart(2, "0");
   }).join("");
 
+  // For the solid picture of interactive.js, where the browser can draw it.
+  function tell() {
+    stage.current = { scene: shown.scene, turn,
+      label: `Structure of ${shown.formula}, ${shown.id}` };
+    stage.dispatchEvent(new Event("change"));
+  }
+
   function reset() {
     turn = times(aboutX(-72 * Math.PI / 180), aboutZ(-22 * Math.PI / 180));
     zoom = 1;
     draw();
+    tell();
   }
 
   // Look along a cell vector: it points out of the screen.
@@ -71,6 +79,7 @@ if (stage) {
     const right = x.map((c) => c / size);
     turn = [right, cross(z, right), z];
     draw();
+    tell();
   }
 
   function draw() {

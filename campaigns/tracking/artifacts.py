@@ -46,7 +46,7 @@ def write_artifacts(
         write_table(campaign.ranking(), folder / "ranking")
     drawn = folder / "plots"
     drawn.mkdir()
-    for name in ("progress", "hull", "parity", "calibration"):
+    for name in plots.ALL:
         figure = getattr(plots, name)(campaign)
         (drawn / f"{name}.png").write_bytes(plots.to_png(figure))
         (drawn / f"{name}.svg").write_text(plots.to_svg(figure, name), encoding="utf-8")
