@@ -12,8 +12,8 @@ export OPENBLAS_NUM_THREADS = 1
 export MLFLOW_DISABLE_TELEMETRY = true
 export DO_NOT_TRACK = true
 
-.PHONY: help demo dft-demo gpaw test test-slow check format bench perovskites slurm-demo schema dataset \
-	truth clean
+.PHONY: help demo dft-demo gpaw test test-slow check format bench perovskites \
+	slurm-demo browser docs schema dataset truth clean
 
 help:
 	@echo "make demo       find the stable phases of Al-Ni-Ti (minutes)"
@@ -22,6 +22,8 @@ help:
 	@echo "make test       fast tests (minutes)"
 	@echo "make check      formatting, lint, types, layers, tests"
 	@echo "make test-slow  full crash, fault and replay tests"
+	@echo "make browser    report and dashboard in a headless Chromium (minutes)"
+	@echo "make docs       the documentation site, in site/"
 	@echo "make bench      measure speed; tables in bench-results/"
 	@echo "make perovskites the network by matbench's protocol (an hour; needs the data)"
 	@echo "make slurm-demo a campaign as Slurm jobs, killed in three ways (minutes, root)"
@@ -79,6 +81,15 @@ slurm-demo: $(STAMP)
 	SLURM_CONF=$(CURDIR)/runs/.slurm/slurm.conf PATH=$(CURDIR)/$(BIN):$$PATH \
 		$(BIN)/python -m pytest -q -m slurm tests/slurm; code=$$?; \
 		tests/slurm/slurm.sh stop runs/.slurm; exit $$code
+
+# Installs Chromium where it is missing: Debian or Ubuntu, as root. The pictures are kept.
+browser: $(STAMP)
+	command -v chromedriver || { apt-get update && \
+		apt-get install -y --no-install-recommends chromium chromium-driver; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt --editable ".[browser]"
+	MATDISCO_SCREENSHOTS=$(CURDIR)/bench-results/screenshots \
+		$(BIN)/python -m pytest -q -m browser tests/browser --timeout 1200
 
 bench: $(STAMP)
 	$(BIN)/python -m pytest -q -m benchmark --timeout 3600 -s
