@@ -11,13 +11,8 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 from typing_extensions import override
 
-from campaigns.acquisition.recipes import (
-    AnyAcquisition,
-    HullProbability,
-    LevelSet,
-    LogExpectedImprovement,
-    UpperConfidenceBound,
-)
+from campaigns.acquisition.fits import check as check_acquisition
+from campaigns.acquisition.recipes import AnyAcquisition, LogExpectedImprovement
 from campaigns.assessment import AssessmentRecipe, check_card
 from campaigns.gate import GateRecipe
 from campaigns.ladder.check import check_ladder, check_money, settled
@@ -180,24 +175,7 @@ class CampaignConfig(Recipe):
         check_ladder(self.ladder, self.evaluator, self.objective)
         check_money(self.budget.money, self.execution, self.ladder)
         hull = isinstance(self.objective, HullObjective)
-        plain = not hull and getattr(self.objective, "goal", "") != "target"
-        if isinstance(self.acquisition, LevelSet) and not plain:
-            raise ValueError(
-                "acquisition: kind level_set needs an objective of kind property with "
-                "goal minimise or maximise"
-            )
-        exact = getattr(self.acquisition, "scorer", "") == "exact"
-        bound = isinstance(self.acquisition, UpperConfidenceBound)
-        if exact and bound and getattr(self.objective, "goal", "") == "target":
-            raise ValueError(
-                "acquisition.scorer: upper_confidence_bound has no closed form for a "
-                "target range; use monte_carlo or kind log_expected_improvement"
-            )
-        if isinstance(self.acquisition, HullProbability) and not hull:
-            raise ValueError(
-                "acquisition: kind hull_probability needs objective energy_above_hull, "
-                f"got objective {self.objective.kind}"
-            )
+        check_acquisition(self.acquisition, self.objective)
         check_stopping(self.stopping, self.objective)
         if hull and self.start.per_element < 1:
             raise ValueError(

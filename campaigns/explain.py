@@ -33,6 +33,12 @@ INTERVAL = 0.9
 NAMED = 3
 """Known materials that a proposal is compared with."""
 RULES = {
+    "quantile": "highest quantile of what is expected",
+    "max_value_entropy": "tells most about the value of the best candidate",
+    "knowledge_gradient": "expected to raise the best expected value most",
+    "noisy_log_expected_improvement": "largest joint expected improvement under noise",
+    "new_phases": "expected to find most stable phases, given the choices before it",
+    "hull_volume": "expected to deepen the hull most, given the choices before it",
     "log_expected_improvement": "largest joint expected improvement",
     "upper_confidence_bound": "highest joint upper confidence bound",
     "probability_of_improvement": "most probable to beat the best so far",
@@ -45,7 +51,9 @@ RULES = {
     "pinned": "pinned by a person",
 }
 """What each rule looks for, in words."""
-COMPARABLE = frozenset({"hull_probability", "greedy", "probability_of_improvement"})
+COMPARABLE = frozenset(
+    {"hull_probability", "greedy", "quantile", "probability_of_improvement"}
+)
 """Rules whose value does not depend on the members of the batch before."""
 
 

@@ -28,6 +28,11 @@ WIDEST = 5.0
 that relaxed into another, must not drown every difference in the pool."""
 
 
+SHRINKAGE = 16.0
+"""Weight, in proposals, of the belief that the surrogate's own calibration is
+right: after 16 answered proposals, experience and belief count the same."""
+
+
 class GateRecipe(Recipe):
     """What happens when the newest answers refute the stated uncertainty."""
 
@@ -131,21 +136,60 @@ def judge(
         if len(found) < recipe.least:
             continue
         surrogate = event.payload["surrogate"]
-        z = found[:, 2] / surrogate["scale"]
-        large, small = chance(z, surrogate.get("correlation", 0.0))
-        outcome: Literal["pass", "overconfident", "underconfident"] = "pass"
-        widened = 1.0
-        if large < recipe.level:
-            outcome = "overconfident"
-            asked = float(np.sqrt(np.mean(found[:, 2] ** 2)))
-            if recipe.widen:
-                widened = min(max(asked / pooled, 1.0), WIDEST)
-        elif small < recipe.level:
-            # sigma narrows by itself as answers come in; caution costs little
-            outcome = "underconfident"
-        rms = float(np.sqrt(np.mean(z**2)))
-        return Verdict(outcome, event.round, len(z), rms, large, widened)
+        return verdict(
+            recipe, found[:, 2], surrogate["scale"], pooled, round_=event.round,
+            correlation=surrogate.get("correlation", 0.0),
+        )  # fmt: skip
     return Verdict("untested", 0)
+
+
+def verdict(
+    recipe: GateRecipe,
+    raw: np.ndarray,
+    stated: float,
+    pooled: float,
+    *,
+    round_: int,
+    correlation: float = 0.0,
+) -> Verdict:
+    """Test one batch.
+
+    Args:
+        recipe: level and consequences.
+        raw: errors over *uncalibrated* sigmas, shape (m,).
+        stated: factor on sigma when the batch was proposed.
+        pooled: factor on sigma that all answers together ask for now.
+        round_: which round it was.
+        correlation: mean squared correlation of the batch's predictions.
+    """
+    z = raw / stated
+    large, small = chance(z, correlation)
+    outcome: Literal["pass", "overconfident", "underconfident"] = "pass"
+    widened = 1.0
+    if large < recipe.level:
+        outcome = "overconfident"
+        if recipe.widen:
+            asked = float(np.sqrt(np.mean(raw**2)))
+            widened = min(max(asked / pooled, 1.0), WIDEST)
+    elif small < recipe.level:
+        # sigma narrows by itself as answers come in; caution costs little
+        outcome = "underconfident"
+    rms = float(np.sqrt(np.mean(z**2)))
+    return Verdict(outcome, round_, len(z), rms, large, widened)
+
+
+def pooled_scale(raw: np.ndarray) -> float:
+    """Return the factor that would have made all past sigmas right, shrunk towards 1.
+
+    The maximum-likelihood factor is the root mean square of error over sigma (K. Tran
+    et al., Mach. Learn.: Sci. Technol. 1, 025006 (2020)).
+
+    Args:
+        raw: errors over uncalibrated sigmas, shape (m,).
+    """
+    # A single wild error must not blow every sigma up: 5 sigma is as bad as it gets.
+    squares = np.minimum(raw**2, 25.0)
+    return float(np.sqrt((SHRINKAGE + squares.sum()) / (SHRINKAGE + len(squares))))
 
 
 def mean_squared_correlation(covariance: np.ndarray) -> float:

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from campaigns.config import CampaignConfig
-from campaigns.gate import Verdict, judge
+from campaigns.gate import Verdict, judge, pooled_scale
 from campaigns.ledger import Event
 from campaigns.state import State
 from surrogates.base import FitReport, Prediction, Progress, Surrogate
@@ -100,11 +100,6 @@ def learn(
     )
 
 
-SHRINKAGE = 16.0
-"""Weight, in proposals, of the belief that the surrogate's own calibration is
-right: after 16 answered proposals, experience and belief count the same."""
-
-
 def sigma_scale(state: State, events: Sequence[Event]) -> float:
     """Return the factor that would have made past proposals' sigmas right.
 
@@ -112,12 +107,9 @@ def sigma_scale(state: State, events: Sequence[Event]) -> float:
     error is out of sample. The maximum-likelihood factor is the root mean square of
     error / sigma (V. Kuleshov et al., ICML 2018, discuss recalibration on held-out
     data; the scalar form is in K. Tran et al., Mach. Learn.: Sci. Technol. 1, 025006
-    (2020)), here shrunk towards 1 by :data:`SHRINKAGE`.
+    (2020)), here shrunk towards 1 by :data:`campaigns.gate.SHRINKAGE`.
     """
-    squares = past_errors(state, events)[:, 2] ** 2
-    # A single wild error must not blow every sigma up: 5 sigma is as bad as it gets.
-    squares = np.minimum(squares, 25.0)
-    return float(np.sqrt((SHRINKAGE + squares.sum()) / (SHRINKAGE + len(squares))))
+    return pooled_scale(past_errors(state, events)[:, 2])
 
 
 def _by_round(state: State, events: Sequence[Event]) -> Mapping[int, np.ndarray]:

@@ -15,7 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from campaigns.acquisition.recipes import AnyAcquisition, RandomChoice
+from campaigns.acquisition.recipes import (
+    AnyAcquisition,
+    NoisyLogExpectedImprovement,
+    RandomChoice,
+)
 from campaigns.assessment import check_round, refuse
 from campaigns.config import CampaignConfig
 from campaigns.gate import mean_squared_correlation
@@ -189,6 +193,7 @@ def _choose(
     from campaigns.acquisition.spread import space_filling
 
     rule: AnyAcquisition = config.acquisition
+    left = _weighed(rule, learned, state, left, free)
     if check.get("verdict") == "fail" and config.assessment.on_failure == "explore":
         rule = RandomChoice(batch_size=size)
     gate, spread = config.gate, 0
@@ -213,6 +218,42 @@ def _choose(
         )
         extra = [rest[i] for i in places]
     return chosen + [Choice(i, None, gate.fall_back) for i in extra], None
+
+
+def _weighed(
+    rule: AnyAcquisition,
+    learned: Learned,
+    state: State,
+    left: Utility,
+    free: np.ndarray,
+) -> Utility:
+    """Add to a utility what the rule asks for: costs, chances, formulas, answers."""
+    crystals = [state.pool[int(i)] for i in free]
+    exponent = getattr(rule, "cost_exponent", 0.0)
+    feasible = getattr(rule, "feasibility", False) and len(state.failed) > 0
+    if exponent or feasible:
+        offset = np.zeros(len(free))
+        if exponent:
+            offset -= exponent * np.log([c.n_atoms for c in crystals])
+        if feasible:
+            from campaigns.acquisition.feasibility import success_probability
+
+            rows = [int(i) for i in (*state.answered, *state.failed)]
+            worked = np.arange(len(rows)) < len(state.answered)
+            known = [state.pool[i] for i in rows]
+            offset += np.log(success_probability(crystals, known, worked))
+        left = replace(left, offset=offset)
+    if getattr(rule, "per_formula", None) is not None:
+        names = [c.formula for c in crystals]
+        left = replace(left, formulas=np.unique(names, return_inverse=True)[1])
+    if isinstance(rule, NoisyLogExpectedImprovement):
+        from campaigns.utility import utility
+
+        rows = [int(i) for i in (*free, *state.answered)]
+        whole = learned.prediction.given(np.array(state.pending, dtype=int))
+        both = utility(state, whole.take(rows), np.array(rows))
+        left = replace(left, beside=both.belief)
+    return left
 
 
 def _check(

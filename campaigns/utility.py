@@ -36,6 +36,14 @@ class Utility:
     """The hull of all answers, where the objective is one."""
     x: np.ndarray | None = None
     """Atomic fractions of the candidates, shape (n, n_elements), with ``known``."""
+    offset: np.ndarray | None = None
+    """Logarithm of what the worth is multiplied by (chance of an answer, one over the
+    cost), shape (n,)."""
+    formulas: np.ndarray | None = None
+    """Number of each candidate's formula, shape (n,), for ``per_formula``."""
+    beside: Prediction | None = None
+    """Joint belief about the candidates and, after them, everything answered: for
+    rules that doubt the best so far."""
 
     def worth(self, value: torch.Tensor) -> torch.Tensor:
         """Return the merit of values of the belief's quantity, elementwise."""

@@ -7,14 +7,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from campaigns.acquisition.pool import Belief, Pick, greedy_batch
+from campaigns.acquisition.beliefs import CHUNK, Belief, ProcessBelief, joint
+from campaigns.acquisition.knowledge import JOINT, knowledge_batch, max_values
+from campaigns.acquisition.knowledge import MaxValueEntropy as Entropy
+from campaigns.acquisition.pathwise import Paths
+from campaigns.acquisition.pool import Pick, greedy_batch
+from campaigns.acquisition.process import PoolProcess
 from campaigns.acquisition.recipes import (
     AnyAcquisition,
     Greedy,
+    KnowledgeGradient,
     LevelSet,
     LogExpectedImprovement,
+    MaxValueEntropy,
     MaxVariance,
     ProbabilityOfImprovement,
+    Quantile,
     ThompsonSampling,
     UpperConfidenceBound,
 )
@@ -28,11 +36,10 @@ from campaigns.acquisition.scores import (
     Spread,
     Straddle,
 )
+from campaigns.acquisition.scores import (
+    Quantile as QuantileScore,
+)
 from matdisco.errors import ConfigError
-
-JOINT = 2000
-"""Candidates of a joint posterior draw; from larger pools those with the highest
-mean + 3 sigma. The draw costs the cube of this."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +68,8 @@ def scored(recipe: AnyAcquisition, aim: Aim) -> Score | None:
         return Mean()
     if isinstance(recipe, UpperConfidenceBound):
         return ConfidenceBound(recipe.beta)
+    if isinstance(recipe, Quantile):
+        return QuantileScore(recipe.level)
     if isinstance(recipe, LogExpectedImprovement):
         return LogImprovement(aim.best)
     if isinstance(recipe, ProbabilityOfImprovement):
@@ -88,7 +97,16 @@ def choose(
     """
     if isinstance(recipe, ThompsonSampling):
         return thompson_batch(belief, rng, q, pending=pending, barred=barred)
+    out = np.concatenate([np.asarray(barred, int), np.asarray(pending, int)])
     score = scored(recipe, aim)
+    if aim.wanted is None:
+        if isinstance(recipe, KnowledgeGradient):
+            waiting = np.asarray(pending, dtype=int)
+            return knowledge_batch(belief, q, waiting, np.asarray(barred, dtype=int))
+        if isinstance(recipe, MaxValueEntropy):
+            free = np.ones(len(belief.mean), dtype=bool)
+            free[out] = False
+            score = Entropy(max_values(belief, free, recipe.draws, rng))
     if score is None:
         raise ConfigError(
             f"acquisition: kind {recipe.kind} has no exact batch"
@@ -125,20 +143,49 @@ def thompson_batch(
     free[np.asarray(barred, dtype=int)] = False
     std = np.sqrt(np.maximum(belief.variance, 0.0))
     hope = np.where(free, belief.mean + 3 * std, -np.inf)
+    process = getattr(belief, "process", None)
+    if isinstance(process, PoolProcess) and int(free.sum()) > JOINT:
+        return _best_of_paths(belief, process, rng, q, free)
     size = min(max(JOINT, 4 * q), int(free.sum()))
     rows = np.sort(np.argsort(-hope, kind="stable")[:size])
-    local = belief.restricted(rows)
-    every = np.arange(len(rows))
-    covariance = local.columns(every, every)
-    ridge = 1e-8 * float(np.trace(covariance)) / max(len(rows), 1) + 1e-300
-    covariance[np.diag_indices_from(covariance)] += ridge
-    root = np.linalg.cholesky(covariance)
+    local = joint(belief, rows)
     picks: list[Pick] = []
     taken = np.zeros(len(rows), dtype=bool)
     while len(picks) < min(q, size):
-        draw = local.mean + root @ rng.standard_normal(len(rows))
+        draw = local.mean + rng.standard_normal(len(local.factors)) @ local.factors
+        draw = draw + local.residual * rng.standard_normal(len(rows))
         row = int(np.where(taken, -np.inf, draw).argmax())
         taken[row] = True
         at = int(rows[row])
         picks.append(Pick(at, float(draw[row]), float(belief.mean[at]), float(std[at])))
     return picks
+
+
+def _best_of_paths(
+    belief: Belief,
+    process: PoolProcess,
+    rng: np.random.Generator,
+    q: int,
+    free: np.ndarray,
+) -> list[Pick]:
+    """Each of ``q`` functions drawn pathwise gives its best row that is left."""
+    assert isinstance(belief, ProcessBelief)
+    drawn = Paths(process, q, rng)(belief.x)  # (n, q)
+    # a prior mean, if any, is in the belief's mean and not in the process
+    shift = belief.mean - _means(process, belief.x)
+    picks: list[Pick] = []
+    left = free.copy()
+    for draw in drawn.T:
+        row = int(np.where(left, draw + shift, -np.inf).argmax())
+        left[row] = False
+        std = float(np.sqrt(max(float(belief.variance[row]), 0.0)))
+        picks.append(Pick(row, float(draw[row]), float(belief.mean[row]), std))
+        if not left.any():
+            break
+    return picks
+
+
+def _means(process: PoolProcess, x: np.ndarray) -> np.ndarray:
+    """Return the means of a process at ``x``, chunk by chunk."""
+    parts = [process.moments(x[i : i + CHUNK])[0] for i in range(0, len(x), CHUNK)]
+    return np.concatenate(parts).astype(float)

@@ -69,23 +69,24 @@ class PoolProcess:
         mean = self.middle + self.weights @ v
         prior: float | np.ndarray = self.amplitude**2
         if self.terms is not None:
-            prior = prior * self.terms.diagonal(self._scaled(x))
+            prior = prior * self.terms.diagonal(self.scaled(x))
         variance = prior - np.einsum("ij,ij->j", v, v)
         return mean, np.maximum(variance, 0.0)
 
     def kernel(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """Return prior covariances, (len(a), len(b)), target's unit squared."""
-        return self._covariance(self._scaled(a), self._scaled(b))
+        return self._covariance(self.scaled(a), self.scaled(b))
 
     def whiten(self, b: np.ndarray) -> np.ndarray:
         """Return ``L⁻¹ k(records, b)``, (records, len(b))."""
-        cross = self._covariance(self._scaled(b), self.x)
+        cross = self._covariance(self.scaled(b), self.x)
         solved: np.ndarray = solve_triangular(
             self.lower, cross.T, lower=True, overwrite_b=True, check_finite=False
         )
         return solved
 
-    def _scaled(self, x: np.ndarray) -> np.ndarray:
+    def scaled(self, x: np.ndarray) -> np.ndarray:
+        """Return raw features as the kernel wants them, shape kept."""
         scaled: np.ndarray = (x.astype(self.x.dtype) - self.centre) / self.unit
         return scaled
 

@@ -27,7 +27,25 @@ class _Scored(AcquisitionRecipe):
     ``auto``: monte_carlo up to 4,000 candidates, exact above."""
 
 
-class LogExpectedImprovement(_Scored):
+class _Grouped(Recipe):
+    """Rules whose batches can be kept diverse."""
+
+    per_formula: int | None = Field(None, ge=1)
+    """At most so many candidates of one formula in a batch; null is no limit."""
+
+
+class _Weighed(Recipe):
+    """Rules whose worth is a probability or a gain: it can be weighed."""
+
+    cost_exponent: float = Field(0.0, ge=0, le=4)
+    """Cost of an evaluation as this power of its atoms, by which the worth is divided;
+    0 takes all costs as equal, 3 is that of plain density-functional theory."""
+    feasibility: bool = False
+    """Multiply by the chance of an answer, learnt from failed evaluations of crystals
+    alike."""
+
+
+class LogExpectedImprovement(_Scored, _Weighed, _Grouped):
     """Expected improvement over the best so far, joint over the batch (qLogEI)."""
 
     kind: Literal["log_expected_improvement"] = "log_expected_improvement"
@@ -35,7 +53,7 @@ class LogExpectedImprovement(_Scored):
     """Quasi-random posterior draws (Sobol)."""
 
 
-class UpperConfidenceBound(_Scored):
+class UpperConfidenceBound(_Scored, _Grouped):
     """Mean plus a multiple of the uncertainty, joint over the batch (qUCB)."""
 
     kind: Literal["upper_confidence_bound"] = "upper_confidence_bound"
@@ -45,7 +63,7 @@ class UpperConfidenceBound(_Scored):
     """Quasi-random posterior draws (Sobol)."""
 
 
-class ProbabilityOfImprovement(AcquisitionRecipe):
+class ProbabilityOfImprovement(AcquisitionRecipe, _Weighed, _Grouped):
     """Probability of beating the best so far; cautious, exact on the pool."""
 
     kind: Literal["probability_of_improvement"] = "probability_of_improvement"
@@ -53,13 +71,13 @@ class ProbabilityOfImprovement(AcquisitionRecipe):
     """Improvement that counts, in the objective's unit."""
 
 
-class MaxVariance(AcquisitionRecipe):
+class MaxVariance(AcquisitionRecipe, _Grouped):
     """The most uncertain candidates: learns the pool, does not look for the best."""
 
     kind: Literal["max_variance"] = "max_variance"
 
 
-class LevelSet(AcquisitionRecipe):
+class LevelSet(AcquisitionRecipe, _Grouped):
     """Where the property crosses a level: ``sqrt(beta) sigma - |mean - level|``."""
 
     kind: Literal["level_set"] = "level_set"
@@ -70,20 +88,108 @@ class LevelSet(AcquisitionRecipe):
 
 
 class ThompsonSampling(AcquisitionRecipe):
-    """Each member of the batch is the best candidate of one joint posterior draw."""
+    """Each member of the batch is the best candidate of one joint posterior draw.
+
+    Where the belief is a Gaussian process over more than 2,000 candidates (replays),
+    the draws are pathwise: whole functions, linear in the pool.
+    """
 
     kind: Literal["thompson"] = "thompson"
 
 
-class HullProbability(AcquisitionRecipe):
+class Quantile(AcquisitionRecipe, _Grouped):
+    """A quantile of what is expected; below 0.5 it prefers what is sure."""
+
+    kind: Literal["quantile"] = "quantile"
+    level: float = Field(0.9, gt=0, lt=1)
+    """Which quantile."""
+
+
+class MaxValueEntropy(AcquisitionRecipe, _Grouped):
+    """What tells most about the value of the best candidate (MES)."""
+
+    kind: Literal["max_value_entropy"] = "max_value_entropy"
+    draws: int = Field(64, ge=1)
+    """Drawn best values."""
+
+
+class KnowledgeGradient(AcquisitionRecipe):
+    """What is expected to raise the best expected value most, once learnt from.
+
+    On the 2,000 candidates with the highest mean + 3 sigma.
+    """
+
+    kind: Literal["knowledge_gradient"] = "knowledge_gradient"
+
+
+class NoisyLogExpectedImprovement(AcquisitionRecipe):
+    """Expected improvement over the best of what was evaluated, itself uncertain.
+
+    BoTorch's qLogNEI: for answers with noise, such as measurements. For objectives to
+    minimise or maximise.
+    """
+
+    kind: Literal["noisy_log_expected_improvement"] = "noisy_log_expected_improvement"
+    samples: int = Field(256, ge=16)
+    """Quasi-random posterior draws (Sobol)."""
+
+
+class HypervolumeImprovement(AcquisitionRecipe):
+    """Expected growth of the hypervolume of the front (qLogNEHVI); several targets.
+
+    For replays with ``wanted: {kind: front}``.
+    """
+
+    kind: Literal["hypervolume_improvement"] = "hypervolume_improvement"
+    samples: int = Field(64, ge=16)
+    """Quasi-random posterior draws (Sobol)."""
+    looked_at: int = Field(300, ge=10)
+    """Candidates considered: those on top by mean + sigma along random directions."""
+
+
+class HullRule(AcquisitionRecipe, _Weighed):
+    """What the rules for stable phases share; only for objective energy_above_hull."""
+
+    draws: int = Field(256, ge=16)
+    """Joint posterior draws of all candidates, each with a hull of its own."""
+    sigma_factors: tuple[Annotated[float, Field(gt=0, le=4)], ...] = Field(
+        (1.0,), min_length=1
+    )
+    """Factors on sigma, which the draws take in turn. The lowest of many noisy draws
+    are mostly noise: with hundreds of candidates whose errors are their own, draws of
+    less than one sigma find more, and those of one sigma go on when these see nothing
+    more."""
+
+
+class HullProbability(HullRule):
     """Highest probability of being on the hull, in joint draws of all candidates.
 
-    Only for objective energy_above_hull.
+    The batch with the largest expected number of stable phases.
     """
 
     kind: Literal["hull_probability"] = "hull_probability"
-    draws: int = Field(256, ge=16)
-    """Posterior draws, each with a hull of its own."""
+
+
+class NewPhases(HullRule):
+    """The batch that is expected to find most different stable phases.
+
+    Unlike ``hull_probability`` it counts candidates that would relax into one phase
+    once.
+    """
+
+    kind: Literal["new_phases"] = "new_phases"
+    sigma_factors: tuple[Annotated[float, Field(gt=0, le=4)], ...] = Field(
+        (0.25, 1.0), min_length=1
+    )
+    """Factors on sigma, which the draws take in turn; see above."""
+
+
+class HullVolume(HullRule):
+    """The batch that is expected to deepen the hull most, averaged over composition."""
+
+    kind: Literal["hull_volume"] = "hull_volume"
+    draws: int = Field(64, ge=16)
+    """Joint posterior draws of all candidates, each with a hull of its own."""
 
 
 class Greedy(AcquisitionRecipe):
@@ -105,7 +211,14 @@ AnyAcquisition = Annotated[
     | MaxVariance
     | LevelSet
     | ThompsonSampling
+    | Quantile
+    | MaxValueEntropy
+    | KnowledgeGradient
+    | NoisyLogExpectedImprovement
+    | HypervolumeImprovement
     | HullProbability
+    | NewPhases
+    | HullVolume
     | Greedy
     | RandomChoice,
     Field(discriminator="kind"),

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol, Self
 
 import numpy as np
-from scipy.special import erfcx, log_ndtr, ndtr
+from scipy.special import erfcx, log_ndtr, ndtr, ndtri
 from typing_extensions import override
 
 _LEAST = 1e-12
@@ -49,7 +49,7 @@ class Score(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Monotone:
+class Monotone:
     """Scores that grow with the standard deviation: the bound is the value."""
 
     @property
@@ -71,7 +71,7 @@ class _Monotone:
 
 
 @dataclass(frozen=True, slots=True)
-class Mean(_Monotone):
+class Mean(Monotone):
     """The expected value: no exploration."""
 
     @override
@@ -80,7 +80,7 @@ class Mean(_Monotone):
 
 
 @dataclass(frozen=True, slots=True)
-class Spread(_Monotone):
+class Spread(Monotone):
     """The standard deviation: exploration only."""
 
     @override
@@ -89,7 +89,7 @@ class Spread(_Monotone):
 
 
 @dataclass(frozen=True, slots=True)
-class ConfidenceBound(_Monotone):
+class ConfidenceBound(Monotone):
     """``mean + sqrt(beta) std``."""
 
     beta: float
@@ -101,7 +101,23 @@ class ConfidenceBound(_Monotone):
 
 
 @dataclass(frozen=True, slots=True)
-class LogImprovement(_Monotone):
+class Quantile(Monotone):
+    """A quantile of the belief: above one half it explores, below it plays safe."""
+
+    level: float
+
+    @override
+    def value(self, mean: np.ndarray, std: np.ndarray) -> np.ndarray:
+        result: np.ndarray = mean + ndtri(self.level) * std
+        return result
+
+    @override
+    def bound(self, mean: np.ndarray, std: np.ndarray) -> np.ndarray:
+        return np.asarray(mean) if self.level < 0.5 else self.value(mean, std)
+
+
+@dataclass(frozen=True, slots=True)
+class LogImprovement(Monotone):
     """Logarithm of the expected improvement on ``best``.
 
     In a batch the bar rises to the highest mean chosen (kriging believer).
@@ -126,7 +142,7 @@ class LogImprovement(_Monotone):
 
 
 @dataclass(frozen=True, slots=True)
-class LogProbability(_Monotone):
+class LogProbability(Monotone):
     """Logarithm of the probability of exceeding ``best``."""
 
     best: float
@@ -152,7 +168,7 @@ class LogProbability(_Monotone):
 
 
 @dataclass(frozen=True, slots=True)
-class LogWindow(_Monotone):
+class LogWindow(Monotone):
     """Logarithm of the probability of lying in a range."""
 
     low: float
@@ -184,7 +200,7 @@ class LogWindow(_Monotone):
 
 
 @dataclass(frozen=True, slots=True)
-class Straddle(_Monotone):
+class Straddle(Monotone):
     """``sqrt(beta) std - |mean - level|``: where the boundary of a level set runs."""
 
     level: float

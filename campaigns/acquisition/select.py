@@ -15,20 +15,24 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from botorch.acquisition import AcquisitionFunction
-from botorch.acquisition.logei import qLogExpectedImprovement
+from botorch.acquisition.logei import (
+    qLogExpectedImprovement,
+    qLogNoisyExpectedImprovement,
+)
 from botorch.acquisition.monte_carlo import qUpperConfidenceBound
 from botorch.acquisition.objective import GenericMCObjective, MCAcquisitionObjective
 from botorch.optim import optimize_acqf_discrete
 from botorch.sampling.normal import SobolQMCNormalSampler
 
 from campaigns.acquisition.batch import Aim, choose, scored
-from campaigns.acquisition.hull import probability_on_hull
-from campaigns.acquisition.pool import FactorBelief
+from campaigns.acquisition.beliefs import FactorBelief
+from campaigns.acquisition.hull import choose_stable
 from campaigns.acquisition.recipes import (
     AnyAcquisition,
     Greedy,
-    HullProbability,
+    HullRule,
     LogExpectedImprovement,
+    NoisyLogExpectedImprovement,
     RandomChoice,
     ThompsonSampling,
     UpperConfidenceBound,
@@ -105,27 +109,50 @@ def _informed(
         value = utility.expected()
         order = np.lexsort((np.arange(len(value)), -value))[:q]
         return [Choice(int(i), float(value[i]), recipe.kind) for i in order]
-    if isinstance(recipe, HullProbability):
-        return stable(utility, recipe, rng, q)
+    if isinstance(recipe, HullRule):
+        assert utility.known is not None and utility.x is not None
+        weight = None if utility.offset is None else np.exp(utility.offset)
+        found = choose_stable(
+            utility.belief, utility.x, utility.known, recipe, rng, q, weight=weight
+        )
+        return [Choice(p.row, p.value, recipe.kind) for p in found]
     if isinstance(recipe, ThompsonSampling):
         return thompson(utility, rng, q)
     if _exactly(utility, recipe):
         aim = Aim(utility.best, utility.wanted, utility.sign)
         belief = FactorBelief(utility.belief)
-        batch = choose(belief, recipe, aim, rng, q)
+        batch = choose(
+            belief,
+            recipe,
+            aim,
+            rng,
+            q,
+            offset=utility.offset,
+            groups=utility.formulas,
+            per_group=getattr(recipe, "per_formula", None),
+        )
         return [Choice(p.row, p.value, recipe.kind) for p in batch]
-    assert isinstance(recipe, LogExpectedImprovement | UpperConfidenceBound)
     seed = int(rng.integers(2**31))
     rows = _prefiltered(utility)
-    model = PoolModel(utility.belief.take(rows))
-    sampler = SobolQMCNormalSampler(torch.Size([recipe.samples]), seed=seed)
+    sampler = SobolQMCNormalSampler(torch.Size([_samples(recipe)]), seed=seed)
     objective = _objective(utility)
     function: AcquisitionFunction
-    if isinstance(recipe, LogExpectedImprovement):
+    if isinstance(recipe, NoisyLogExpectedImprovement):
+        assert utility.beside is not None
+        answered = np.arange(len(utility.belief), len(utility.beside))
+        model = PoolModel(utility.beside.take([*rows, *answered]))
+        function = qLogNoisyExpectedImprovement(
+            model, model.choices()[len(rows) :], sampler=sampler, prune_baseline=True,
+            cache_root=False,
+        )  # fmt: skip
+    elif isinstance(recipe, LogExpectedImprovement):
+        model = PoolModel(utility.belief.take(rows))
         function = qLogExpectedImprovement(
             model, best_f=utility.best, sampler=sampler, objective=objective
         )
     else:
+        assert isinstance(recipe, UpperConfidenceBound)
+        model = PoolModel(utility.belief.take(rows))
         function = qUpperConfidenceBound(
             model, beta=recipe.beta, sampler=sampler, objective=objective
         )
@@ -133,7 +160,7 @@ def _informed(
         picks, values = optimize_acqf_discrete(
             function,
             q=q,
-            choices=torch.arange(len(rows), dtype=torch.double)[:, None],
+            choices=model.choices()[: len(rows)],
             max_batch_size=1024,
         )
     return [
@@ -142,13 +169,20 @@ def _informed(
     ]
 
 
+def _samples(recipe: AnyAcquisition) -> int:
+    return int(getattr(recipe, "samples", 256))
+
+
 def _exactly(utility: Utility, recipe: AnyAcquisition) -> bool:
     """Say whether the exact pool scorer is to choose."""
+    if isinstance(recipe, NoisyLogExpectedImprovement):
+        return False
     how = getattr(recipe, "scorer", "exact")
-    if how == "auto":
+    shaped = utility.offset is not None or utility.formulas is not None
+    if how == "auto" and not shaped:
         closed = scored(recipe, Aim(utility.best, utility.wanted)) is not None
         return closed and len(utility.belief) > PREFILTER
-    return bool(how == "exact")
+    return bool(how != "monte_carlo")
 
 
 def thompson(utility: Utility, rng: np.random.Generator, q: int) -> list[Choice]:
@@ -165,24 +199,6 @@ def thompson(utility: Utility, rng: np.random.Generator, q: int) -> list[Choice]
         taken.add(row)
         chosen.append(Choice(row, float(draw[row]), "thompson"))
     return chosen
-
-
-def stable(
-    utility: Utility, recipe: HullProbability, rng: np.random.Generator, q: int
-) -> list[Choice]:
-    """Choose by probability of being on the hull (:mod:`campaigns.acquisition.hull`).
-
-    Candidates of equal probability (often 0) follow in the order of their depth below
-    the hull in units of sigma.
-    """
-    assert utility.known is not None and utility.x is not None
-    belief = utility.belief
-    value = probability_on_hull(
-        belief, utility.x, utility.known, rng, draws=recipe.draws
-    )
-    hope = belief.mean / np.maximum(belief.std, 1e-12)
-    order = np.lexsort((np.arange(len(value)), -hope, -value))[:q]
-    return [Choice(int(i), float(value[i]), recipe.kind) for i in order]
 
 
 def _prefiltered(utility: Utility) -> np.ndarray:

@@ -50,7 +50,9 @@ def baselines(config: ReplayConfig, pool: Pool) -> Mapping[str, Strategy]:
                 found[f"forest-{label}-{how}"] = Strategy(
                     learner=Forest(features=(feature,)), acquisition=acquisition
                 )
-    if pool.has_structures and config.targets[0].column in ENERGIES:
+    # the answer of a hull may be the potential's own: it would not be a guess
+    ranked = config.targets[0].column in ENERGIES and pool.truth is None
+    if pool.has_structures and ranked:
         found["zero-shot"] = Strategy(learner=ZeroShot(), acquisition=Greedy())
     taken = {_key(s) for s in config.strategies.values()}
     first = next(iter(config.strategies.values()))

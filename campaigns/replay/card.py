@@ -46,7 +46,7 @@ def judge(config: ReplayConfig, pool: Pool, traces: Sequence[Trace]) -> dict[str
     by_name = {n: [t for t in traces if t.strategy == n] for n in names}
     curves = {
         n: np.array(
-            [recall_curve(np.array(t.order), pool.wanted, spent) for t in group]
+            [recall_curve(np.array(t.order), pool.phases, spent) for t in group]
         )
         for n, group in by_name.items()
     }
@@ -56,13 +56,13 @@ def judge(config: ReplayConfig, pool: Pool, traces: Sequence[Trace]) -> dict[str
     }
     own = [n for n in names if n in config.strategies]
     others = [n for n in names if n not in config.strategies]
-    mean, low, high = random_recall(spent, len(pool), int(pool.wanted.sum()))
+    mean, low, high = random_recall(spent, pool.phases)
     card = {
         "replay": config.name,
         "description": " ".join(config.description.split()),
         "pool": {
             "candidates": len(pool),
-            "wanted": int(pool.wanted.sum()),
+            "wanted": pool.count,
             "hash": pool.content_hash,
             "targets": [t.model_dump(mode="json") for t in config.targets],
             "rule": config.wanted.model_dump(mode="json"),
@@ -128,7 +128,8 @@ def _row(
     if len(config.targets) == 1:
         regret = [regret_curve(o, pool.merit[:, 0], spent)[-1] for o in orders]
         found["regret"] = float(np.mean(regret))
-        wide = _top(pool, 0.05)
+        wide = np.where(_top(pool, 0.05), 0, -1)
+        wide[wide == 0] = np.arange(int((wide == 0).sum()))
         found["recall_top5"] = float(
             np.mean([recall_curve(o, wide, spent)[-1] for o in orders])
         )
@@ -177,8 +178,8 @@ def _top(pool: Pool, fraction: float) -> np.ndarray:
 
 def _limit(config: ReplayConfig, pool: Pool) -> float:
     """AF50 of a strategy that finds nothing but wanted candidates after the start."""
-    first = config.initial * float(pool.wanted.mean())
-    half = pool.wanted.sum() / 2
+    first = config.initial * pool.count / len(pool)
+    half = pool.count / 2
     labels = config.initial + max(half - first, 0.0)
     return round(float(0.5 * len(pool) / labels), 1)
 

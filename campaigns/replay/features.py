@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -36,19 +36,24 @@ def available(pool: Pool, name: Features) -> bool:
 
 def _cached(pool: Pool, name: Features) -> np.ndarray:
     """Return a table, from the pool's cache where it is there."""
+    return kept(pool, name, lambda: _one(pool, name))
+
+
+def kept(pool: Pool, name: str, make: Callable[[], np.ndarray]) -> np.ndarray:
+    """Return a table by name from the pool's cache; make and keep it where missing."""
     if pool.cache is None:
-        return _one(pool, name)
+        return make()
     path = pool.cache / f"{name}-{pool.content_hash[:16]}.npy"
     try:
-        kept: np.ndarray = np.load(path, allow_pickle=False)
+        found: np.ndarray = np.load(path, allow_pickle=False)
     except (OSError, ValueError):
-        made = _one(pool, name)
+        made = make()
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part.npy")
         np.save(part, made)
         part.replace(path)
         return made
-    return kept
+    return found
 
 
 def _one(pool: Pool, name: Features) -> np.ndarray:

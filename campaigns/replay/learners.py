@@ -13,12 +13,13 @@ from typing import Protocol
 import numpy as np
 from typing_extensions import override
 
-from campaigns.acquisition.pool import CHUNK, Belief, FactorBelief, ProcessBelief
-from campaigns.acquisition.pool import Process as PoolProcessLike
+from campaigns.acquisition.beliefs import Belief, FactorBelief, ProcessBelief
+from campaigns.acquisition.beliefs import Process as PoolProcessLike
 from campaigns.acquisition.process import PoolProcess
 from campaigns.replay.features import fractions, site_elements, table, zero_shot
 from campaigns.replay.pools import Pool
 from campaigns.replay.recipes import Additive, AnyLearner, Exact, Forest, ZeroShot
+from campaigns.replay.transfer import transferred
 from matdisco.errors import ConfigError
 from surrogates.base import Prediction
 from surrogates.calibration import Scale, z_scores
@@ -105,7 +106,7 @@ class _Exact:
         self.x = np.column_stack(parts)
         ends = np.cumsum([0, *(p.shape[1] for p in parts)]).tolist()
         self.terms = [Term(a, b) for a, b in pairwise(ends)]
-        self.prior = _Prior.of(recipe.prior, pool)
+        self.prior = _Prior.of(recipe.prior, pool, recipe)
         self.hyper: Hyper | None = None
         self.tuned = 0
 
@@ -225,9 +226,11 @@ class _Prior:
     """Shape (n, d); no column for a constant."""
 
     @classmethod
-    def of(cls, kind: str, pool: Pool) -> _Prior:
+    def of(cls, kind: str, pool: Pool, recipe: Exact | None = None) -> _Prior:
         if kind == "zero_shot":
             return cls(np.column_stack([zero_shot(pool), fractions(pool)]))
+        if kind == "transfer" and recipe is not None:
+            return cls(transferred(pool, recipe)[:, None])
         return cls(np.zeros((len(pool), 0)))
 
     def fitted(self, rows: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -271,4 +274,4 @@ def site_space(pool: Pool, recipe: Additive) -> SiteSpace:
     return SiteSpace(codes, tables, cell_table(pool), latents)
 
 
-__all__ = ["CHUNK", "Fitted", "Learner", "learner", "site_elements", "site_space"]
+__all__ = ["Fitted", "Learner", "learner", "site_elements", "site_space"]

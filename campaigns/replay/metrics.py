@@ -46,17 +46,21 @@ def counts(initial: int, batch: int, rounds: int, pool: int) -> np.ndarray:
 
 
 def recall_curve(
-    order: np.ndarray, wanted: np.ndarray, spent: np.ndarray
+    order: np.ndarray, phases: np.ndarray, spent: np.ndarray
 ) -> np.ndarray:
     """Return the share of the wanted found after each count of ``spent``.
 
     Args:
         order: pool rows in the order of evaluation, shape (labels,).
-        wanted: which pool rows count, shape (n,), bool.
+        phases: which wanted thing each pool row is, from 0, shape (n,); -1 is none.
+            Several rows may be one thing, which is found with the first of them.
         spent: label counts, shape (rounds + 1,).
     """
-    found = np.concatenate([[0], np.cumsum(wanted[order])])
-    curve: np.ndarray = found[np.minimum(spent, len(order))] / wanted.sum()
+    what = phases[order]
+    first = np.zeros(len(order), dtype=bool)
+    first[np.unique(what, return_index=True)[1]] = True
+    found = np.concatenate([[0], np.cumsum(first & (what >= 0))])
+    curve: np.ndarray = found[np.minimum(spent, len(order))] / (phases.max() + 1)
     return curve
 
 
@@ -99,13 +103,28 @@ def area(curve: np.ndarray, spent: np.ndarray) -> float:
 
 
 def random_recall(
-    spent: np.ndarray, pool: int, wanted: int
+    spent: np.ndarray, phases: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return mean, 2.5 % and 97.5 % quantile of random choice, exactly."""
-    law = hypergeom(pool, wanted, spent)
-    mean = spent / pool
-    low, high = (np.asarray(law.ppf(p)) / wanted for p in (0.025, 0.975))
-    return mean, low, high
+    """Return mean, 2.5 % and 97.5 % quantile of random choice.
+
+    Exact (hypergeometric) but for the quantiles where several rows are one thing, which
+    are those of 1,000 simulated campaigns.
+
+    Args:
+        spent: label counts, shape (rounds + 1,).
+        phases: as in :func:`recall_curve`.
+    """
+    pool, wanted = len(phases), int(phases.max()) + 1
+    sizes = np.bincount(phases[phases >= 0], minlength=wanted)
+    if sizes.max() == 1:
+        law = hypergeom(pool, wanted, spent)
+        low, high = (np.asarray(law.ppf(p)) / wanted for p in (0.025, 0.975))
+        return spent / pool, low, high
+    missed = np.asarray(hypergeom(pool, sizes[:, None], spent[None]).pmf(0))
+    rng = np.random.default_rng(0)
+    curves = [recall_curve(rng.permutation(pool), phases, spent) for _ in range(1000)]
+    low, high = np.quantile(curves, [0.025, 0.975], axis=0)
+    return 1.0 - missed.mean(axis=0), low, high
 
 
 def resamples(seeds: int, n: int, seed: int = 0) -> np.ndarray:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from campaigns.replay.hulls import HullTruth, hull_truth
 from campaigns.replay.recipes import (
-    AnyPool,
     AnyWanted,
     DatasetPool,
     Front,
@@ -24,11 +22,9 @@ from campaigns.replay.recipes import (
     Target,
     Threshold,
 )
+from campaigns.replay.tables import Rows, decorated, logged, read_table
 from matdisco.crystal import Crystal
 from matdisco.errors import ConfigError
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,11 +53,37 @@ class Pool:
     """How sites make cells, and the cell edges (Å), shape (n,)."""
     reference: np.ndarray | None = None
     """Reference point of the hypervolume, in merits, shape (targets,)."""
+    limits: tuple[float | None, ...] = ()
+    """Least useful merit of each target, None where there is no limit."""
+    truth: HullTruth | None = None
+    """The hull of the whole pool, where stable phases are wanted."""
     cache: Path | None = None
     """Folder for feature tables; None keeps none."""
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def low_wanted(self) -> bool:
+        """Whether the first target is minimised."""
+        return bool(np.array_equal(self.merit[:, 0], -self.values[:, 0]))
+
+    @cached_property
+    def phases(self) -> np.ndarray:
+        """Which of the things wanted each candidate is, from 0; -1 is none, shape (n,).
+
+        Several candidates that relax into one stable phase are one thing to find.
+        """
+        if self.truth is not None:
+            return self.truth.phase
+        numbers = np.full(len(self), -1)
+        numbers[self.wanted] = np.arange(int(self.wanted.sum()))
+        return numbers
+
+    @property
+    def count(self) -> int:
+        """How many things there are to find."""
+        return int(self.phases.max()) + 1
 
     @property
     def has_structures(self) -> bool:
@@ -74,7 +96,7 @@ class Pool:
         if self.cells is None:
             return self.given
         recipe, edges = self.cells
-        return _decorated(recipe, self.ids, edges, self.sites)
+        return decorated(recipe, self.ids, edges, self.sites)
 
     @cached_property
     def content_hash(self) -> str:
@@ -101,60 +123,19 @@ def load(config: ReplayConfig, cache: Path | None = None) -> Pool:
     Raises:
         ConfigError: the file, a column or a value is not as the recipe says.
     """
-    return replace(_POOLS[config.pool.kind](config.pool, config), cache=cache)
-
-
-def _from_table(recipe: AnyPool, config: ReplayConfig) -> Pool:
-    assert isinstance(recipe, TablePool)
-    frame = _read(recipe)
-    names = [t.column for t in config.targets]
-    _require(recipe, frame, [
-        *names, *recipe.columns, *recipe.where,
-        *filter(None, (recipe.id, recipe.formula)),
-        *([recipe.sites.edge, *recipe.sites.positions] if recipe.sites else []),
-        *(["lattice", "species", "frac_coords"] * (recipe.structure == "columns")),
-    ])  # fmt: skip
-    for column, values in recipe.where.items():
-        frame = frame[frame[column].astype(str).isin(values)]
-    numbers = np.column_stack([_numbers(frame, t, recipe.path) for t in config.targets])
-    kept = np.isfinite(numbers).all(axis=1)
-    frame, numbers = frame[kept].reset_index(drop=True), numbers[kept]
-    features = frame[list(recipe.columns)].to_numpy(dtype=float)
-    if recipe.average_repeats:
-        features, inverse = np.unique(features, axis=0, return_inverse=True)
-        sums = np.zeros((len(features), numbers.shape[1]))
-        np.add.at(sums, inverse.ravel(), numbers)
-        numbers = sums / np.bincount(inverse.ravel())[:, None]
-        frame = frame.iloc[np.unique(inverse.ravel(), return_index=True)[1]]
-    labels = (
-        frame[recipe.id].astype(str)
-        if recipe.id
-        else [f"row-{i:06d}" for i in range(len(frame))]
+    recipe = config.pool
+    rows = (
+        read_table(recipe, config)
+        if isinstance(recipe, TablePool)
+        else _read_dataset(recipe, config)
     )
-    ids = tuple(labels)
-    formulas = tuple(frame[recipe.formula].astype(str)) if recipe.formula else ()
-    sites: dict[str, tuple[tuple[str, ...], ...]] = {}
-    crystals: tuple[Crystal, ...] = ()
-    cells = None
-    if recipe.sites is not None:
-        sites = _occupants(recipe.sites, frame, recipe.path)
-        cells = recipe.sites, frame[recipe.sites.edge].to_numpy(dtype=float)
-    elif recipe.structure == "columns":
-        crystals = tuple(
-            Crystal.from_arrays(
-                i, np.reshape(r.lattice, (3, 3)), list(r.species),
-                np.reshape(r.frac_coords, (-1, 3)),
-            )
-            for i, r in zip(ids, frame.itertuples(), strict=True)
-        )  # fmt: skip
-    return _pool(config, ids, numbers, features, formulas, crystals, sites, cells)
+    return replace(_pool(config, rows), cache=cache)
 
 
-def _from_dataset(recipe: AnyPool, config: ReplayConfig) -> Pool:
+def _read_dataset(recipe: DatasetPool, config: ReplayConfig) -> Rows:
     from matdisco.data.dataset import Dataset
     from matdisco.data.shipped import resolve
 
-    assert isinstance(recipe, DatasetPool)
     path = resolve(recipe.path)
     if not path.exists():
         raise ConfigError(f"pool.path: no such file: {recipe.path}")
@@ -167,33 +148,26 @@ def _from_dataset(recipe: AnyPool, config: ReplayConfig) -> Pool:
                 f"{', '.join(data.properties)}"
             )
     kept = np.flatnonzero(np.isfinite(numbers).all(axis=1))
-    data, numbers = data.take(kept), _logged(numbers[kept], config.targets, recipe.path)
+    data, numbers = data.take(kept), logged(numbers[kept], config.targets, recipe.path)
     empty = np.zeros((len(data), 0))
-    return _pool(config, data.ids, numbers, empty, (), data.crystals, {})
+    return Rows(data.ids, numbers, empty, crystals=data.crystals)
 
 
-_POOLS = {"table": _from_table, "dataset": _from_dataset}
-
-
-def _pool(
-    config: ReplayConfig,
-    ids: Sequence[str],
-    values: np.ndarray,
-    columns: np.ndarray,
-    formulas: tuple[str, ...],
-    crystals: tuple[Crystal, ...],
-    sites: Mapping[str, tuple[tuple[str, ...], ...]],
-    cells: tuple[SitesRecipe, np.ndarray] | None = None,
-) -> Pool:
+def _pool(config: ReplayConfig, rows: Rows) -> Pool:
     least = config.initial + config.batch_size
-    if len(ids) < least:
+    if len(rows.ids) < least:
         raise ConfigError(
-            f"pool: {len(ids)} candidates with answers, expected at least {least} "
+            f"pool: {len(rows.ids)} candidates with answers, expected at least {least} "
             "(initial + one batch)"
         )
     turn = signs(config.targets)
-    merit = values * turn
-    wanted = mark(config.wanted, config.targets, merit, crystals)
+    merit = rows.values * turn
+    truth = None
+    if isinstance(config.wanted, Stable):
+        truth = hull_truth(rows.crystals, rows.values[:, 0])
+        wanted = truth.phase >= 0
+    else:
+        wanted = mark(config.wanted, config.targets, merit)
     if not wanted.any():
         raise ConfigError("wanted: no candidate of the pool counts as found")
     reference = None
@@ -202,11 +176,21 @@ def _pool(
         reference = np.median(merit, axis=0)
         if given is not None:
             point = np.array(given)[None]
-            reference = (_logged(point, config.targets, "wanted.reference") * turn)[0]
+            reference = (logged(point, config.targets, "wanted.reference") * turn)[0]
     return Pool(
-        config.name, tuple(ids), values, merit, wanted, columns, formulas, crystals,
-        sites, cells, reference,
+        config.name, rows.ids, rows.values, merit, wanted, rows.columns, rows.formulas,
+        rows.crystals, rows.sites or {}, rows.cells, reference,
+        tuple(float(v) if np.isfinite(v) else None for v in _limits(config.targets)),
+        truth,
     )  # fmt: skip
+
+
+def _limits(targets: Sequence[Target]) -> np.ndarray:
+    """Return the least useful merit of each target, minus infinity for no limit."""
+    given = [t.limit for t in targets]
+    known = np.array([[1.0 if v is None else v for v in given]])
+    merit = (logged(known, targets, "targets.limit") * signs(targets))[0]
+    return np.where([v is None for v in given], -np.inf, merit)
 
 
 def signs(targets: Sequence[Target]) -> np.ndarray:
@@ -214,36 +198,25 @@ def signs(targets: Sequence[Target]) -> np.ndarray:
     return np.array([1.0 if t.goal == "maximise" else -1.0 for t in targets])
 
 
-def mark(
-    wanted: AnyWanted,
-    targets: Sequence[Target],
-    merit: np.ndarray,
-    crystals: Sequence[Crystal],
-) -> np.ndarray:
+def mark(wanted: AnyWanted, targets: Sequence[Target], merit: np.ndarray) -> np.ndarray:
     """Return which candidates count as found, shape (n,).
 
     Args:
-        wanted: the rule.
+        wanted: the rule; not that of stable phases.
         targets: what the columns of ``merit`` are.
         merit: higher is better, shape (n, targets).
-        crystals: for the hull; minus ``merit`` is then the energy per atom.
     """
     if isinstance(wanted, Front):
-        return pareto(merit)
+        useful = (merit >= _limits(targets)).all(axis=1)
+        front = np.zeros(len(merit), dtype=bool)
+        front[useful] = pareto(merit[useful])
+        return front
     first = merit[:, 0]
     if isinstance(wanted, Threshold):
-        limit = _logged(np.array([[wanted.value]]), targets[:1], "wanted.value")[0, 0]
+        limit = logged(np.array([[wanted.value]]), targets[:1], "wanted.value")[0, 0]
         result: np.ndarray = first > signs(targets)[0] * limit
         return result
-    if isinstance(wanted, Stable):
-        from matdisco.thermo import Hull
-
-        if not crystals:
-            raise ConfigError("wanted: kind stable needs a pool with structures")
-        elements = sorted({e for c in crystals for e in c.elements})
-        hull = Hull.of([c.composition for c in crystals], -first, elements)
-        stable: np.ndarray = hull.stable & (hull.x.max(axis=1) < 1 - 1e-9)
-        return stable
+    assert not isinstance(wanted, Stable)
     count = max(1, round(wanted.fraction * len(first)))
     best = np.argsort(-first, kind="stable")[:count]
     chosen = np.zeros(len(first), dtype=bool)
@@ -262,87 +235,3 @@ def pareto(merit: np.ndarray) -> np.ndarray:
         at_least = (merit >= row).all(axis=1)
         keep[i] = not (at_least & (merit > row).any(axis=1)).any()
     return keep
-
-
-def _read(recipe: TablePool) -> pd.DataFrame:
-    import pandas as pd
-
-    path = Path(recipe.path)
-    if not path.exists():
-        raise ConfigError(
-            f"pool.path: no such file: {path} (relative to {Path.cwd()}); put the "
-            "table there or change the path"
-        )
-    if path.suffix == ".parquet":
-        return pd.read_parquet(path)
-    return pd.read_csv(path, encoding="utf-8-sig")
-
-
-def _require(recipe: TablePool, frame: pd.DataFrame, names: Sequence[str]) -> None:
-    from matdisco.recipe import nearest
-
-    for name in names:
-        if name not in frame.columns:
-            known = [str(c) for c in frame.columns]
-            raise ConfigError(
-                f"{recipe.path}: no column {name!r}{nearest(name, known)}"
-            )
-
-
-def _numbers(frame: pd.DataFrame, target: Target, path: str) -> np.ndarray:
-    import pandas as pd
-
-    column = frame[target.column]
-    if column.dtype == object or str(column.dtype) in ("str", "string", "category"):
-        text = column.astype(str).str.strip()
-        bound = text.str.match(r"^[<>]")
-        if target.censored == "drop":
-            text = text.where(~bound)
-        column = pd.to_numeric(text.str.lstrip("<> "), errors="coerce")
-    numbers = column.to_numpy(dtype=float)[:, None]
-    result: np.ndarray = _logged(numbers, (target,), path)[:, 0]
-    return result
-
-
-def _logged(numbers: np.ndarray, targets: Sequence[Target], where: str) -> np.ndarray:
-    numbers = numbers.copy()
-    for i, target in enumerate(targets):
-        if target.log:
-            bad = numbers[:, i] <= 0
-            if bad.any():
-                raise ConfigError(
-                    f"{where}: {target.column}: {int(bad.sum())} values are not "
-                    "positive; log: true needs positive ones"
-                )
-            numbers[:, i] = np.log10(numbers[:, i])
-    return numbers
-
-
-def _occupants(
-    recipe: SitesRecipe, frame: pd.DataFrame, path: str
-) -> dict[str, tuple[tuple[str, ...], ...]]:
-    sites: dict[str, Any] = {}
-    for name, positions in recipe.positions.items():
-        rows = [tuple(re.findall("[A-Z][a-z]?", str(v))) for v in frame[name]]
-        wrong = [i for i, r in enumerate(rows) if len(r) != len(positions)]
-        if wrong:
-            raise ConfigError(
-                f"{path}: row {wrong[0]}: {name} is {frame[name].iloc[wrong[0]]!r}, "
-                f"expected {len(positions)} element symbols"
-            )
-        sites[name] = tuple(rows)
-    return sites
-
-
-def _decorated(
-    recipe: SitesRecipe,
-    ids: Sequence[str],
-    edges: np.ndarray,
-    sites: Mapping[str, tuple[tuple[str, ...], ...]],
-) -> tuple[Crystal, ...]:
-    points = np.array([p for group in recipe.positions.values() for p in group])
-    crystals = []
-    for i, (name, edge) in enumerate(zip(ids, edges, strict=True)):
-        species = [s for column in recipe.positions for s in sites[column][i]]
-        crystals.append(Crystal.from_arrays(name, edge * np.eye(3), species, points))
-    return tuple(crystals)

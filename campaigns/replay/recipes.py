@@ -8,7 +8,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from campaigns.acquisition.recipes import AnyAcquisition, HullProbability
+from campaigns.acquisition.recipes import (
+    AnyAcquisition,
+    HullRule,
+    HypervolumeImprovement,
+)
 from matdisco.errors import ConfigError
 from matdisco.recipe import Recipe
 
@@ -80,6 +84,9 @@ class Target(Recipe):
     """Unit, for tables."""
     log: bool = False
     """Learn and rank the base-10 logarithm."""
+    limit: float | None = None
+    """Outcome constraint of a front, in the target's unit: a candidate worse than this
+    is of no use, however good the other targets are."""
     censored: Literal["drop", "at_limit"] = "drop"
     """Values such as ``<1E-10``: left out of the pool, or taken as the limit."""
 
@@ -117,7 +124,9 @@ class Stable(Recipe):
 
 AnyWanted = Annotated[Top | Threshold | Front | Stable, Field(discriminator="kind")]
 
-Features = Literal["columns", "composition", "sites", "chgnet", "sevennet", "zero_shot"]
+Features = Literal[
+    "columns", "composition", "environments", "sites", "chgnet", "sevennet", "zero_shot"
+]
 
 
 class Exact(Recipe):
@@ -126,11 +135,27 @@ class Exact(Recipe):
     kind: Literal["gaussian_process"] = "gaussian_process"
     features: tuple[Features, ...] = Field(min_length=1)
     """Feature tables; several get a kernel each, with its own length and weight."""
-    prior: Literal["constant", "zero_shot"] = "constant"
-    """What the process corrects: a constant, or an energy of a pretrained potential
-    with elemental references fitted to the labels."""
+    prior: Literal["constant", "zero_shot", "transfer"] = "constant"
+    """What the process corrects: a constant; an energy of a pretrained potential with
+    elemental references fitted to the labels; or what a process on the same features
+    learnt from another dataset."""
+    transfer: str | None = None
+    """That dataset (path or ``shipped:NAME``), with ``prior: transfer``."""
+    transfer_target: str | None = None
+    """Its label, of the kind that the replay learns; for stable phases
+    ``compressed_formation_energy``."""
     tuned_on: int = Field(300, ge=20)
     """Latest-spread records that choose length scale and noise; all condition."""
+
+    @model_validator(mode="after")
+    def _transfer_given(self) -> Self:
+        given = (self.transfer is not None, self.transfer_target is not None)
+        if any(given) != (self.prior == "transfer") or len(set(given)) > 1:
+            raise ValueError(
+                "transfer, transfer_target: expected with prior: transfer, and only "
+                "then"
+            )
+        return self
 
 
 class Additive(Recipe):
@@ -224,12 +249,22 @@ class ReplayConfig(Recipe):
                 "wanted: kind front needs two or more targets, and several targets "
                 f"need kind front; got {self.wanted.kind} and {len(self.targets)}"
             )
+        if any(t.limit is not None for t in self.targets) and not front:
+            raise ValueError("targets: limit goes with wanted: {kind: front} only")
+        hull = isinstance(self.wanted, Stable)
+        if hull and self.targets[0].goal != "minimise":
+            raise ValueError("wanted: kind stable needs an energy with goal: minimise")
         for name, strategy in self.strategies.items():
-            if isinstance(strategy.acquisition, HullProbability):
+            rule = strategy.acquisition
+            if isinstance(rule, HypervolumeImprovement) and not front:
                 raise ValueError(
-                    f"strategies.{name}: acquisition hull_probability follows the hull "
-                    "from round to round, which only a campaign does; run one with "
-                    "evaluator: {kind: lookup} (configs/replays/quickstart.yaml)"
+                    f"strategies.{name}: acquisition {rule.kind} needs wanted: "
+                    "{kind: front}"
+                )
+            if isinstance(rule, HullRule) and not hull:
+                raise ValueError(
+                    f"strategies.{name}: acquisition {rule.kind} needs wanted: "
+                    "{kind: stable}"
                 )
         return self
 

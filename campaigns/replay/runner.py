@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from campaigns.replay.baselines import baselines
 from campaigns.replay.features import table
+from campaigns.replay.learners import learner
 from campaigns.replay.pools import Pool, load
 from campaigns.replay.recipes import AnyLearner, ReplayConfig, Strategy, ZeroShot
 from campaigns.replay.simulate import Trace, simulate
@@ -141,6 +142,8 @@ def _featurise(pool: Pool, learners: Sequence[AnyLearner]) -> None:
         prior = getattr(recipe, "prior", "")
         if isinstance(recipe, ZeroShot) or prior == "zero_shot":
             table(pool, ("zero_shot",))
+        if prior == "transfer":
+            learner(recipe, pool, 0)
 
 
 def _follow(parent: int) -> None:

@@ -10,7 +10,13 @@ from typing import Any, TypeVar
 import numpy as np
 
 from campaigns.acquisition.batch import Aim, choose
-from campaigns.acquisition.recipes import Greedy, RandomChoice
+from campaigns.acquisition.beliefs import joint
+from campaigns.acquisition.recipes import (
+    Greedy,
+    HypervolumeImprovement,
+    RandomChoice,
+)
+from campaigns.replay.hulls import HullStep
 from campaigns.replay.learners import Fitted, Learner, learner
 from campaigns.replay.pools import Pool
 from campaigns.replay.recipes import ReplayConfig, Strategy
@@ -56,10 +62,18 @@ class Trace:
                       "calibration": tuple(data["calibration"])})  # fmt: skip
 
 
-def start(config: ReplayConfig, n: int, seed: int) -> np.ndarray:
-    """Return the first rows: the same for every strategy of a seed."""
+def start(config: ReplayConfig, pool: Pool, seed: int) -> np.ndarray:
+    """Return the first rows: the same for every strategy of a seed.
+
+    They are random; for a hull the densest structures of every element come first.
+    """
     rng = np.random.default_rng(np.random.SeedSequence([seed, 0]))
-    return rng.choice(n, size=config.initial, replace=False)
+    if pool.truth is None:
+        return rng.choice(len(pool), size=config.initial, replace=False)
+    given = pool.truth.references
+    others = np.setdiff1d(np.arange(len(pool)), given)
+    more = max(config.initial - len(given), 0)
+    return np.concatenate([given, rng.choice(others, size=more, replace=False)])
 
 
 def simulate(
@@ -74,7 +88,7 @@ def simulate(
         strategy: what learns and chooses.
         seed: decides the first labels, and everything random after.
     """
-    order = [int(i) for i in start(config, len(pool), seed)]
+    order = [int(i) for i in start(config, pool, seed)]
     rng = np.random.default_rng(np.random.SeedSequence([seed, 1]))
     chooser = _Chooser(pool, strategy, seed, rng)
     calibration: list[Mapping[str, float]] = []
@@ -97,8 +111,12 @@ class _Chooser:
         self.pool, self.recipe, self.rng = pool, strategy.acquisition, rng
         self.seed, self.spent = seed, {"fit": 0.0, "predict": 0.0, "choose": 0.0}
         self.learners: list[Learner] = []
+        self.step: HullStep | None = None
         if not isinstance(self.recipe, RandomChoice):
-            copies = 1 if pool.merit.shape[1] == 1 else DIRECTIONS
+            targets = pool.merit.shape[1]
+            copies = 1 if targets == 1 else DIRECTIONS
+            if isinstance(self.recipe, HypervolumeImprovement):
+                copies = targets
             self.learners = [
                 learner(strategy.learner, pool, seed) for _ in range(copies)
             ]
@@ -110,6 +128,13 @@ class _Chooser:
         if not self.learners:
             picked = self.rng.choice(np.flatnonzero(free), size=q, replace=False)
             return [int(i) for i in picked], {}
+        if self.pool.truth is not None:
+            if self.step is None:
+                self.step = HullStep(self.pool.truth, self.recipe, self.learners[0])
+            batch, fit, y = self.step.batch(rows, q, self.rng, self._timed)
+            return batch, _judged(fit, y, free, self.seed)
+        if isinstance(self.recipe, HypervolumeImprovement):
+            return self._front(self.recipe, rows, q, free)
         chosen: list[int] = []
         judged: Mapping[str, float] = {}
         shares = np.array_split(np.arange(q), len(self.learners))
@@ -133,6 +158,45 @@ class _Chooser:
                 judged = _judged(fitted, y, free, self.seed)
             chosen += [p.row for p in picks]
         return chosen, judged
+
+    def _front(
+        self, rule: HypervolumeImprovement, rows: np.ndarray, q: int, free: np.ndarray
+    ) -> tuple[list[int], Mapping[str, float]]:
+        """Choose by hypervolume, one belief per target, in the labels' spread."""
+        from campaigns.acquisition.hypervolume import hypervolume_batch
+
+        merit = self.pool.merit
+        centre, unit = merit[rows].mean(axis=0), merit[rows].std(axis=0) + 1e-12
+        scaled = (merit - centre) / unit
+        fits, beliefs = [], []
+        for learn, y in zip(self.learners, scaled.T, strict=False):
+            fitted = self._timed("fit", lambda: learn.fit(rows, y[rows]))  # noqa: B023
+            fits.append(fitted)
+            beliefs.append(
+                self._timed("predict", lambda: fitted.belief(needs_std=True))  # noqa: B023
+            )
+        weights = self.rng.dirichlet(np.ones(len(beliefs)), size=64)
+        hope = [b.mean + np.sqrt(np.maximum(b.variance, 0)) for b in beliefs]
+        best = (weights @ np.array(hope))[:, free]  # (directions, free)
+        order = np.argsort(-best, axis=1, kind="stable")
+        looked = np.unique(order[:, : max(rule.looked_at // 16, q)])
+        looked = np.flatnonzero(free)[looked[: 4 * rule.looked_at]]
+        at = np.concatenate([looked, rows])
+
+        def pick() -> list[int]:
+            limits = [
+                None if v is None else (v - centre[i]) / unit[i]
+                for i, v in enumerate(self.pool.limits)
+            ]
+            picks = hypervolume_batch(
+                [joint(b, at) for b in beliefs],
+                np.arange(len(looked), len(at)), scaled[rows], q,
+                int(self.rng.integers(2**31)), samples=rule.samples, limits=limits,
+            )  # fmt: skip
+            return [int(at[p.row]) for p in picks]
+
+        chosen = self._timed("choose", pick)
+        return chosen, _judged(fits[0], scaled[:, 0], free, self.seed)
 
     def _merit(self, rows: np.ndarray) -> np.ndarray:
         """Return what is learned; for several targets in a random direction.

@@ -14,7 +14,8 @@ from botorch.models import SingleTaskGP
 from botorch.optim import optimize_acqf_discrete
 from botorch.sampling.normal import SobolQMCNormalSampler
 
-from campaigns.acquisition.pool import ProcessBelief, greedy_batch
+from campaigns.acquisition.beliefs import ProcessBelief
+from campaigns.acquisition.pool import greedy_batch
 from campaigns.acquisition.process import PoolProcess
 from campaigns.acquisition.scores import ConfidenceBound, LogImprovement
 from surrogates.gp.exact import ExactGP

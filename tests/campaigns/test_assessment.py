@@ -4,9 +4,9 @@ import json
 
 import pytest
 from campaign_files import small_campaign
+from played_campaign import Playing
 
 from campaigns import Campaign, CampaignConfig
-from campaigns.progress import Display
 from matdisco.errors import CampaignError, ConfigError
 from matdisco.recipe import canonical_json, digest
 from surrogates.assessment.battery import assess
@@ -15,7 +15,6 @@ from surrogates.assessment.suite import SuiteRecipe
 from surrogates.recipes import GaussianProcessRecipe
 from surrogates.testing import toy_crystals
 
-QUIET = Display(quiet=True)
 TARGET = "formation_energy_per_atom"
 
 
@@ -95,23 +94,21 @@ def test_every_other_card_is_refused(card, tmp_path):
         asked(right).check()
 
 
-CHECKED = {
-    "assessment": {"each_round": True, "on_failure": "explore", "crystals": 2},
-    "budget": {"evaluations": 16},
-    "execution": {"workers": 1, "timeout": 60},
-}
+def play(folder, rounds=3, **assessment):
+    """Rounds of a campaign that checks its surrogate, without worker processes."""
+    checked = {"each_round": True, "on_failure": "explore", "crystals": 2}
+    run = Playing(folder, assessment={**checked, **assessment})
+    try:
+        for _ in range(rounds):
+            run.play()
+        return run.payloads()[1:]
+    finally:
+        run.ledger.close()
 
 
-@pytest.fixture(scope="module")
-def checked(tmp_path_factory):
-    """The proposed events of a campaign that checks its surrogate."""
-    with Campaign.start(config(**CHECKED), tmp_path_factory.mktemp("a") / "a") as run:
-        run.run(display=QUIET)
-        return [e.payload for e in run.events if e.kind == "proposed"][1:]
-
-
-def test_rounds_are_checked_and_on_record(checked):
+def test_rounds_are_checked_and_on_record_and_the_same_again(tmp_path):
     """A GP on composition misses most absurd inputs: its rounds are drawn at random."""
+    checked = play(tmp_path / "a")
     assert len(checked) == 2
     for payload in checked:
         check = payload["assessment"]
@@ -119,18 +116,9 @@ def test_rounds_are_checked_and_on_record(checked):
         reasons = {p["reason"] for p in payload["proposals"]}
         failed = check["verdict"] == "fail"
         assert reasons == {"random" if failed else "log_expected_improvement"}
-
-
-@pytest.mark.slow
-def test_a_continued_campaign_makes_the_same_checks(checked, tmp_path):
-    with Campaign.start(config(**CHECKED), tmp_path / "b") as campaign:
-        campaign.run(1, display=QUIET)
-    with Campaign.start(config(**CHECKED), tmp_path / "b") as campaign:
-        campaign.run(display=QUIET)
-        again = [e.payload for e in campaign.events if e.kind == "proposed"][1:]
-    for payload, other in zip(checked, again, strict=True):
-        assert payload["assessment"] == other["assessment"]
-        assert payload["proposals"] == other["proposals"]
+    again = play(tmp_path / "b", rounds=2)[0]
+    assert again["assessment"] == checked[0]["assessment"]
+    assert again["proposals"] == checked[0]["proposals"]
 
 
 def test_a_failed_check_can_stop_the_campaign(tmp_path, monkeypatch):
@@ -140,11 +128,7 @@ def test_a_failed_check_can_stop_the_campaign(tmp_path, monkeypatch):
         section.add("rotation", 0.5, "turned")
 
     monkeypatch.setattr(robustness, "measure", broken)
-    changes = {
-        "assessment": {"each_round": True, "on_failure": "stop"},
-        "execution": {"workers": 1, "timeout": 60},
-    }
-    with Campaign.start(config(**changes), tmp_path / "run") as campaign:
-        with pytest.raises(CampaignError, match=r"robustness\.rotation"):
-            campaign.run(display=QUIET)
-        assert len([e for e in campaign.events if e.kind == "proposed"]) == 1
+    with pytest.raises(CampaignError, match=r"robustness\.rotation"):
+        play(tmp_path / "run", on_failure="stop")
+    with Campaign.open(tmp_path / "run") as campaign:
+        assert len(campaign.ledger.events("proposed")) == 1

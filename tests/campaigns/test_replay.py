@@ -50,7 +50,7 @@ def small(tmp_path):
             "pool": pool,
             "targets": [{"column": "y", "goal": "maximise"}],
             "wanted": {"kind": "top", "fraction": 0.05},
-            "initial": 6, "batch_size": 4, "rounds": 4, "seeds": 3, "resamples": 200,
+            "initial": 6, "batch_size": 4, "rounds": 3, "seeds": 2, "resamples": 100,
             "strategies": {
                 "ucb": {
                     "learner": gp,
@@ -88,11 +88,13 @@ def test_an_interval_with_seeds_that_never_get_there_says_so():
 
 
 def test_random_choice_is_the_hypergeometric_law():
-    mean, low, high = metrics.random_recall(np.array([0, 50, 100]), 100, 10)
+    mean, low, high = metrics.random_recall(
+        np.array([0, 50, 100]), np.array([*range(10), *[-1] * 90])
+    )
     assert mean.tolist() == [0, 0.5, 1]
     draws = [
         np.isin(np.random.default_rng(s).permutation(100)[:50], range(10)).sum() / 10
-        for s in range(3000)
+        for s in range(1000)
     ]
     inside = np.mean((np.array(draws) >= low[1]) & (np.array(draws) <= high[1]))
     assert 0.95 <= inside < 0.995
@@ -129,11 +131,11 @@ def test_a_replay_finds_more_than_chance_and_the_same_again(small, tmp_path):
         "ucb", "own-greedy", "own-max-variance", "forest-columns-greedy",
         "forest-columns-ucb",
     }  # fmt: skip
-    for seed in range(3):
+    for seed in range(2):
         first = [t.order[:6] for t in traces if t.seed == seed]
         assert len(set(first)) == 1  # paired: the same start
-        assert first[0] == tuple(start(config, 150, seed))
-    assert all(len(set(t.order)) == 6 + 4 * 4 for t in traces)
+        assert first[0] == tuple(start(config, load(config), seed))
+    assert all(len(set(t.order)) == 6 + 3 * 4 for t in traces)
     pool = load(config)
     card = judge(config, pool, traces)
     assert card["verdict"]["ucb"]["beats_random"] == "yes"
@@ -172,6 +174,7 @@ def read(path: Path) -> str:
         return ""
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks processes up in /proc")
 def test_killed_and_started_again_a_replay_is_the_one_never_killed(small, tmp_path):
     path = small(seeds=2)
@@ -204,7 +207,7 @@ def test_killed_and_started_again_a_replay_is_the_one_never_killed(small, tmp_pa
 def test_a_trace_of_another_protocol_is_not_taken_for_this_one(small, tmp_path):
     run(ReplayConfig.load(small(baselines=False)), tmp_path / "r", workers=1)
     other = ReplayConfig.load(small(baselines=False, batch_size=5))
-    assert {len(t.order) for t in run(other, tmp_path / "r", workers=1)} == {26}
+    assert {len(t.order) for t in run(other, tmp_path / "r", workers=1)} == {21}
 
 
 def test_wrong_files_get_a_sentence_and_spend_nothing(small, tmp_path, capsys):

@@ -16,12 +16,8 @@ from scipy.linalg import solve_triangular
 from scipy.spatial.distance import cdist
 from scipy.stats import norm
 
-from campaigns.acquisition.pool import (
-    Conditioned,
-    FactorBelief,
-    ProcessBelief,
-    greedy_batch,
-)
+from campaigns.acquisition.beliefs import Conditioned, FactorBelief, ProcessBelief
+from campaigns.acquisition.pool import greedy_batch
 from campaigns.acquisition.scores import (
     ConfidenceBound,
     LogImprovement,

@@ -1,17 +1,13 @@
-"""Acquisition against closed forms, BoTorch's own, pymatgen and brute force."""
+"""Selection against closed forms, BoTorch's own and brute force."""
 
 import numpy as np
 import pytest
 import torch
 from botorch.acquisition.analytic import LogExpectedImprovement as AnalyticLogEI
-from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
-from pymatgen.core import Composition
 from scipy.stats import norm
 
-from campaigns.acquisition.hull import MARGIN, probability_on_hull
 from campaigns.acquisition.recipes import (
     Greedy,
-    HullProbability,
     LevelSet,
     LogExpectedImprovement,
     MaxVariance,
@@ -22,7 +18,6 @@ from campaigns.acquisition.recipes import (
 )
 from campaigns.acquisition.select import select, thompson
 from campaigns.utility import Utility
-from matdisco.thermo import Hull, fractions
 from surrogates.base import Prediction
 from surrogates.posterior import PoolModel
 
@@ -131,66 +126,3 @@ def test_random_share_draws_part_of_the_batch():
     u = Utility(belief(), 0.0)
     chosen = select(u, Greedy(random_share=0.25), rng(), batch_size=8)
     assert [c.reason for c in chosen] == ["greedy"] * 6 + ["random"] * 2
-
-
-BINARY = Hull.of(
-    [Composition(f) for f in ("Al", "Ni", "AlNi")], [0.0, 0.0, -0.5], ("Al", "Ni")
-)
-
-
-def test_hull_probability_of_one_candidate_is_the_normal_tail():
-    x = fractions([Composition("Al3Ni")], ("Al", "Ni"))
-    b = Prediction(np.array([0.01]), np.array([[0.03]]), np.array([0.02]))
-    p = probability_on_hull(b, x, BINARY, rng(), draws=8000)
-    assert p[0] == pytest.approx(norm.cdf((0.01 - MARGIN) / b.std[0]), abs=0.015)
-
-
-def test_of_two_at_one_composition_only_the_lower_is_on_the_hull():
-    x = fractions([Composition("Al3Ni"), Composition("Al6Ni2")], ("Al", "Ni"))
-    b = Prediction(np.array([1.0, 1.02]), np.zeros((0, 2)), np.array([0.01, 0.02]))
-    p = probability_on_hull(b, x, BINARY, rng(), draws=8000)
-    assert p.sum() == pytest.approx(1.0, abs=1e-9)
-    expected = norm.cdf(0.02 / np.hypot(0.01, 0.02))
-    assert p[1] == pytest.approx(expected, abs=0.015)
-
-
-def test_worlds_agree_with_pymatgen():
-    """The same draws, every hull by PhaseDiagram: the same vertices."""
-    elements = ("Al", "Ni", "Ti")
-    formulas = ["AlNi", "Al3Ni", "TiAl", "TiNi", "TiNi3", "AlNiTi", "AlNi2Ti", "Al3Ti"]
-    x = fractions([Composition(f) for f in formulas], elements)
-    known = Hull.of(
-        [Composition(f) for f in ("Al", "Ni", "Ti", "AlNi3")],
-        [0.0, 0.0, 0.0, -0.3],
-        elements,
-    )
-    b = belief(5, n=len(formulas), r=2)
-    b = Prediction(0.1 * b.mean, 0.1 * b.factors, 0.1 * b.residual)
-    got = probability_on_hull(b, x, known, rng(7), draws=40)
-    counts, again = np.zeros(len(formulas)), rng(7)
-    for _ in range(40):
-        depth = b.mean + again.standard_normal(2) @ b.factors
-        depth = depth + b.residual * again.standard_normal(len(formulas)) - MARGIN
-        energy = known.height(x) - depth
-        entries = [PDEntry(Composition(e), 0.0) for e in elements]
-        entries.append(PDEntry(Composition("AlNi3"), -0.3 * 4))
-        mine = [
-            PDEntry(Composition(f), e * Composition(f).num_atoms)
-            for f, e in zip(formulas, energy, strict=True)
-        ]
-        stable = PhaseDiagram(entries + mine).stable_entries
-        counts += [m in stable for m in mine]
-    np.testing.assert_allclose(got, counts / 40)
-
-
-def test_hull_batch_is_ordered_by_probability():
-    x = fractions([Composition(f) for f in ("Al3Ni", "AlNi3", "Al2Ni")], ("Al", "Ni"))
-    b = Prediction(
-        np.array([-0.3, 0.04, -0.01]), np.zeros((0, 3)), np.array([0.01, 0.01, 0.02])
-    )
-    chosen = select(
-        Utility(b, 0.0, known=BINARY, x=x), HullProbability(), rng(), batch_size=3
-    )
-    assert [c.row for c in chosen] == [1, 2, 0]
-    assert chosen[0].value > 0.9
-    assert chosen[2].value == 0.0

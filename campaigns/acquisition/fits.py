@@ -1,0 +1,60 @@
+"""Which acquisition functions are defined for which objective."""
+
+from __future__ import annotations
+
+from campaigns.acquisition.recipes import (
+    AnyAcquisition,
+    HullRule,
+    HypervolumeImprovement,
+    KnowledgeGradient,
+    LevelSet,
+    MaxValueEntropy,
+    NoisyLogExpectedImprovement,
+    Quantile,
+    UpperConfidenceBound,
+)
+from campaigns.objectives import AnyObjective, HullObjective
+
+
+def check(rule: AnyAcquisition, objective: AnyObjective) -> None:
+    """Refuse a rule that the objective gives no meaning to.
+
+    Raises:
+        ValueError: says which, and what it needs.
+    """
+    hull = isinstance(objective, HullObjective)
+    ranged = getattr(objective, "goal", "") == "target"
+    where = f"acquisition: kind {rule.kind}"
+    if isinstance(rule, HypervolumeImprovement):
+        raise ValueError(
+            f"{where} needs several targets, which only replays have (wanted: {{kind: "
+            "front})"
+        )
+    if isinstance(rule, LevelSet | NoisyLogExpectedImprovement) and (hull or ranged):
+        raise ValueError(
+            f"{where} needs an objective of kind property with goal minimise or "
+            "maximise"
+        )
+    if isinstance(rule, HullRule) and not hull:
+        raise ValueError(
+            f"{where} needs objective energy_above_hull, got objective {objective.kind}"
+        )
+    if isinstance(rule, MaxValueEntropy | KnowledgeGradient | Quantile) and ranged:
+        raise ValueError(
+            f"{where} is not defined for a target range; use log_expected_improvement"
+        )
+    scorer = getattr(rule, "scorer", "")
+    if isinstance(rule, UpperConfidenceBound) and scorer == "exact" and ranged:
+        raise ValueError(
+            "acquisition.scorer: upper_confidence_bound has no closed form for a "
+            "target range; use monte_carlo or kind log_expected_improvement"
+        )
+    if scorer == "monte_carlo" and (
+        getattr(rule, "cost_exponent", 0)
+        or getattr(rule, "feasibility", False)
+        or getattr(rule, "per_formula", None) is not None
+    ):
+        raise ValueError(
+            "acquisition.scorer: monte_carlo can neither weigh by cost or feasibility "
+            "nor limit candidates per formula; use exact or auto"
+        )
