@@ -209,11 +209,12 @@ def _mount() -> None:
 
     from campaigns.cli.candidates import candidates
     from campaigns.cli.compare import compare
+    from campaigns.cli.init import init
     from campaigns.cli.label import label
     from campaigns.cli.people import proposals, tell
     from campaigns.cli.replay import replay
 
-    for command in (candidates, compare, label, proposals, replay, tell):
+    for command in (candidates, compare, init, label, proposals, replay, tell):
         app.command()(command)
     app.add_typer(import_module("campaigns.cli.data").app, name="data")
     surrogate = typer.Typer(
