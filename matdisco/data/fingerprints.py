@@ -167,12 +167,17 @@ def space_group(structure: Structure, symprec: float = SYMPREC) -> int:
 
 
 def primitive(structure: Structure, symprec: float = SYMPREC) -> Structure | None:
-    """Return the primitive cell (moyopy) of an ordered structure, or None.
+    """Return the primitive, Niggli-reduced cell (moyopy) of an ordered structure.
+
+    None where no symmetry can be assigned or sites are mixed. Reduced, because in a
+    skewed cell a tolerance of lengths and angles is one of anything.
 
     Args:
         structure: oxidation states are dropped.
         symprec: tolerance in Å.
     """
+    import moyopy
+
     if not structure.is_ordered:
         return None
     made = _symmetry(bare(structure), symprec)
@@ -181,7 +186,13 @@ def primitive(structure: Structure, symprec: float = SYMPREC) -> Structure | Non
     found, names = made
     cell = found.prim_std_cell
     species = [names[number] for number in cell.numbers]
-    return Structure(cell.basis, species, cell.positions)
+    basis = np.array(cell.basis)
+    try:
+        reduced = np.array(moyopy.niggli_reduce(cell.basis)[0])
+    except ValueError:  # too flat
+        return None
+    positions = np.array(cell.positions) @ basis @ np.linalg.inv(reduced)
+    return Structure(reduced, species, positions)
 
 
 def _symmetry(

@@ -104,6 +104,22 @@ def test_distinct_distortions_are_told_apart_without_the_judge() -> None:
             assert compare(a, b, **SAME) is False
 
 
+def test_stackings_of_layers_stay_distinct() -> None:
+    """CdCl2 and CdI2 stacking: alike in a skewed cell, not in reduced ones."""
+    one = Structure(
+        Lattice.rhombohedral(6.908, 30.86), ["Mg", "Cl", "Cl"],
+        [[0, 0, 0], [0.264] * 3, [0.736] * 3],
+    )  # fmt: skip
+    other = Structure(
+        Lattice.hexagonal(3.677, 6.416), ["Mg", "Cl", "Cl"],
+        [[0, 0, 0], [1 / 3, 2 / 3, 0.786], [2 / 3, 1 / 3, 0.214]],
+    )  # fmt: skip
+    a, b = primitive(one), primitive(other)
+    assert a is not None and b is not None
+    assert not matcher("similar").fit(one, other)
+    assert not compare(a, b, **SIMILAR)
+
+
 @given(seed=st.integers(0, 10_000))
 @settings(max_examples=40, deadline=None)
 def test_the_shortest_contact_is_that_of_a_neighbour_list(seed: int) -> None:

@@ -36,20 +36,24 @@ SMALL = [e.symbol for e in Element if e.is_transition_metal and e.Z < 57]
 ANIONS = ("O", "F", "N", "S", "Cl", "H", "Se", "Br", "I", "P", "C", "B")
 
 
-def structures(count: int) -> Iterator[Structure]:
-    """ABX3 cells, slightly distorted; each fifth repeats the one before, doubled.
+def structures(count: int, compositions: int = 0) -> Iterator[Structure]:
+    """ABX2Y cells, slightly distorted; each fifth repeats the one before, doubled.
 
-    Compositions repeat only every few thousand cells, as in real collections (12,000
-    formulas among 14,258 of MP-20).
+    Compositions hardly repeat, as in real collections (12,000 formulas among 14,258
+    of MP-20), unless ``compositions`` says how many there are.
     """
     rng = np.random.default_rng(0)
-    pairs = [(a, b, x) for x in ANIONS for a in BIG for b in SMALL]
+    every = [(a, b, x, y) for x in ANIONS for y in ANIONS for a in BIG for b in SMALL]
+    chosen = every[: compositions or None]
     for i in range(count):
-        a, b, x = pairs[(i - (i % 5 == 4)) % len(pairs)]
-        shell = (i - (i % 5 == 4)) // len(pairs)  # another distortion next time round
-        own = np.random.default_rng([shell, i - (i % 5 == 4)])
+        one = i - (i % 5 == 4)
+        a, b, x, y = chosen[one % len(chosen)]
+        # another distortion next time round
+        own = np.random.default_rng([one // len(chosen), one])
         s = perovskite(a, b, 3.7 + 0.4 * own.random())
-        s.replace_species({"O": x})
+        s.replace(2, x)
+        s.replace(3, x)
+        s.replace(4, y)
         s = rattled(s, 0.25, own)
         if i % 5 == 4:
             s.make_supercell([1, 1, 2])
@@ -171,16 +175,22 @@ def test_curation_grows_near_linearly(count: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(3600)
-def test_deduplication_grows_near_linearly() -> None:
+@pytest.mark.parametrize("compositions", [0, 200])
+def test_deduplication_grows_near_linearly(compositions: int) -> None:
+    """Few compositions: every record has 10 to 40 near ones to be told apart from."""
     seconds = {}
     for count in (2_000, 8_000):
-        crystals = [crystal(s, str(i)) for i, s in enumerate(structures(count))]
+        made = structures(count, compositions)
+        crystals = [crystal(s, str(i)) for i, s in enumerate(made)]
         start = time.process_time()
-        group_duplicates(crystals)
+        groups = group_duplicates(crystals)
         seconds[count] = time.process_time() - start
-    exponent = np.log(seconds[8_000] / seconds[2_000]) / np.log(4)
-    print(f"\nduplicates: {seconds} CPU s, exponent {exponent:.2f}")
-    record("deduplication-growth", exponent=exponent)
+        assert len(groups) > 0.99 * count * 4 // 5  # a few distortions are alike
+    exponent = float(np.log(seconds[8_000] / seconds[2_000]) / np.log(4))
+    print(f"\nduplicates, {compositions or 'many'} compositions: {seconds} CPU s, "
+          f"exponent {exponent:.2f}")  # fmt: skip
+    record("deduplication-growth", compositions=compositions, exponent=exponent,
+           **{f"cpu_s_{n}": t for n, t in seconds.items()})  # fmt: skip
 
 
 @pytest.mark.timeout(1200)
