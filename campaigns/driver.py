@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,21 +17,22 @@ from pathlib import Path
 from typing import Any
 
 from campaigns.acquisition.recipes import RandomChoice
+from campaigns.closing import closing
 from campaigns.config import CampaignConfig
 from campaigns.feeding import Feed
 from campaigns.growth import grow, is_due
 from campaigns.interrupt import Interrupt
 from campaigns.ladder.climb import Climb
 from campaigns.ladder.recipe import SCREENING
-from campaigns.learning import learn, past_errors
+from campaigns.learning import learn
 from campaigns.ledger import VOLATILE, Event, Ledger
 from campaigns.objectives import HullObjective
-from campaigns.people.inbox import Inbox, to_approve
-from campaigns.people.orders import write_orders
+from campaigns.people.inbox import Inbox
+from campaigns.people.waiting import stays, whom
 from campaigns.progress import Display
 from campaigns.propose import first_round, next_round
 from campaigns.spending import Purse
-from campaigns.state import State, evaluation_of
+from campaigns.state import State
 from campaigns.stopping import reason_from_answers
 from matdisco.data.dataset import Dataset
 from matdisco.evaluators.laboratory import LaboratoryRecipe
@@ -110,8 +110,8 @@ class Driver:
                     ):
                         self._finish(state, events, reason)
                     continue
-                if waits := self._waits_for_people(state, events, open_rounds):
-                    if not self._stays():
+                if waits := whom(self.config, self.folder, state, events, open_rounds):
+                    if not stays(self.config.evaluator, self.interrupt):
                         return waits
                     continue
                 if isinstance(self.config.evaluator, LaboratoryRecipe):
@@ -124,42 +124,6 @@ class Driver:
                     feed.evaluate(state, open_rounds[0])
                 climb.settle(open_rounds[0].round)
                 self._close(open_rounds[0])
-
-    def _waits_for_people(
-        self, state: State, events: list[Event], open_rounds: list[Event]
-    ) -> str | None:
-        """Say whom the campaign waits for, or None."""
-        first = open_rounds[0]
-        if self.config.people.approval and to_approve(events) == first.round:
-            return (
-                f"round {first.round} waits for approval: matdisco proposals "
-                f"{self.folder} --approve --reason WHY"
-            )
-        recipe = self.config.evaluator
-        if not isinstance(recipe, LaboratoryRecipe):
-            return None
-        proposals = [
-            p for p in first.payload["proposals"] if p["candidate"] not in state.vetoed
-        ]
-        home = write_orders(self.folder, first.round, proposals, state, recipe)
-        answered = sum(p["candidate"] in state.evaluations for p in proposals)
-        if answered >= recipe.enough * len(proposals):
-            return None
-        return (
-            f"round {first.round} waits for {len(proposals) - answered} of "
-            f"{len(proposals)} measurements: fill in {home / 'results.csv'} and give "
-            f"it back with matdisco tell {self.folder} {home / 'results.csv'}"
-        )
-
-    def _stays(self) -> bool:
-        """Wait a while where the configuration names a folder to watch."""
-        recipe = self.config.evaluator
-        if not isinstance(recipe, LaboratoryRecipe) or recipe.watch is None:
-            return False
-        end = time.monotonic() + recipe.poll
-        while time.monotonic() < end and not self.interrupt.asked.is_set():
-            time.sleep(min(0.2, recipe.poll))
-        return True
 
     def _flow(
         self, feed: Feed, state: State, open_rounds: list[Event], allowed: int | None
@@ -321,54 +285,14 @@ class Driver:
         return None
 
     def _close(self, proposed: Event) -> None:
-        clock = time.perf_counter()
         number, events = proposed.round, self.ledger.events()
         state = State.of(self.pool, self.config.objective, events)
         before = State.of(self.pool, self.config.objective, events, until=number - 1)
-        new = [e for e in events if e.kind == "evaluated" and e.round == number]
-        answers = [evaluation_of(e) for e in new]
-        found = [state.pool[int(i)].id for i in state.found]
-        known = {before.pool[int(i)].id for i in before.found}
-        payload = {
-            "evaluated": len(state.evaluations),
-            "failed": len(state.failed),
-            "best": None if state.best != state.best else state.best,
-            "found": found,
-            "improved": any(f not in known for f in found),
-            "error": self._batch_error(state, proposed),
-            **({"confirmed": self.climb.results()} if self.config.ladder else {}),
-            VOLATILE: {
-                "seconds": {
-                    "evaluate": round(sum(a.seconds for a in answers), 3),
-                    "wall": round(_wall(proposed, new), 3),
-                    "close": round(time.perf_counter() - clock, 3),
-                },
-                "core_seconds": {
-                    name: round(account.core_seconds, 3)
-                    for name, account in self.purse.accounts.items()
-                },
-            },
-        }
+        confirmed = self.climb.results()
+        payload = closing(proposed, events, before, state, self.purse, confirmed)
         self.ledger.append("closed", payload, round=number)
         self.display.closed(number, state, payload)
         self.on_close(number)
-
-    def _batch_error(self, state: State, proposed: Event) -> dict[str, float] | None:
-        if len(state.answered) == 0:
-            return None
-        if any(p["mean"] is None for p in proposed.payload["proposals"]):
-            return None
-        errors = past_errors(state, [proposed])
-        if len(errors) == 0:
-            return None
-        z = errors[:, 2] / proposed.payload["surrogate"]["scale"]
-        return {
-            "mae": float(abs(errors[:, 1] - errors[:, 0]).mean()),
-            "bias": float((errors[:, 0] - errors[:, 1]).mean()),
-            # two-sided 90 % interval of a normal distribution
-            "coverage_90": float((abs(z) < 1.6448536269514722).mean()),
-            "rms_z": float((z**2).mean() ** 0.5),
-        }
 
     def _finish(self, state: State, events: list[Event], reason: str) -> None:
         """Confirm the last, learn from everything, leave the final ranking."""
@@ -406,12 +330,3 @@ class Driver:
 def _proposed(events: list[Event]) -> int:
     """Return how many rounds were proposed: the number of the next one."""
     return sum(e.kind == "proposed" for e in events)
-
-
-def _wall(proposed: Event, evaluated: list[Event]) -> float:
-    from datetime import datetime
-
-    if not evaluated:
-        return 0.0
-    begun = datetime.fromisoformat(proposed.time)
-    return (datetime.fromisoformat(evaluated[-1].time) - begun).total_seconds()

@@ -12,12 +12,13 @@ from typing import Any, Self
 
 from typing_extensions import override
 
+from campaigns.answers import ASKED, write_evaluation
 from campaigns.interrupt import Interrupt
 from campaigns.ladder.recipe import SCREENING
 from campaigns.ledger import Event, Ledger
 from campaigns.progress import Display
 from campaigns.spending import Purse
-from campaigns.state import ASKED, State, write_evaluation
+from campaigns.state import State
 from matdisco.evaluators.base import Evaluation, EvaluatorRecipe
 from matdisco.evaluators.execution import Workers, open_workers
 from matdisco.evaluators.execution_recipe import ExecutionRecipe

@@ -100,3 +100,15 @@ class PropertyObjective(Recipe):
 
 AnyObjective = Annotated[HullObjective | PropertyObjective, Field(discriminator="kind")]
 """Every objective, chosen by ``kind``."""
+
+
+def target_range(objective: PropertyObjective) -> tuple[float, float]:
+    """Return the wanted range in the property's own unit."""
+    from matdisco.properties import convert
+
+    assert objective.target_range is not None
+    own = get(objective.property).unit
+    low, high = objective.target_range
+    if objective.unit is None or objective.unit == own:
+        return low, high
+    return convert(low, objective.unit, own), convert(high, objective.unit, own)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from campaigns.answers import ASKED, evaluation_of
 from campaigns.ledger import Event
-from campaigns.objectives import AnyObjective, HullObjective, PropertyObjective
+from campaigns.objectives import AnyObjective, HullObjective, target_range
 from campaigns.people.decisions import in_force
 from matdisco.crystal import Crystal, Label
 from matdisco.data.dataset import Dataset
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
 
 
 FORMATION = "formation_energy_per_atom"
-ASKED = (("proposed", "evaluated"), ("promoted", "confirmed"))
-"""Kinds of event that ask and that answer: of the campaign's own evaluator, and of the
-rungs of its ladder. Kinds of their own keep fidelities from ever being mixed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -354,47 +352,3 @@ def grown_pool(
     known = set(pool.ids)
     new = {c.id: c for c in added if c.id not in known}
     return Dataset(pool.name, (*pool.crystals, *new.values()), pool.card)
-
-
-def target_range(objective: PropertyObjective) -> tuple[float, float]:
-    """Return the wanted range in the property's own unit."""
-    assert objective.target_range is not None
-    own = get(objective.property).unit
-    low, high = objective.target_range
-    if objective.unit is None or objective.unit == own:
-        return low, high
-    return convert(low, objective.unit, own), convert(high, objective.unit, own)
-
-
-def write_evaluation(rank: int, evaluation: Evaluation) -> dict[str, Any]:
-    """Return a ledger payload; what differs between runs goes under ``volatile``."""
-    body = evaluation.to_dict()
-    volatile = {k: body.pop(k) for k in ("seconds", "spent", "attempts", "provenance")}
-    if body["failure"]:
-        # A traceback holds line numbers and addresses of one installation.
-        volatile["traceback"] = body["failure"].pop("traceback")
-    return {"rank": rank, "evaluation": body, "volatile": volatile}
-
-
-_READ: dict[str, Evaluation] = {}
-REMEMBERED = 50_000
-"""Evaluations kept read; one of 10 atoms takes about 10 kB."""
-
-
-def evaluation_of(event: Event) -> Evaluation:
-    """Return the evaluation on record in an event, read once: events never change."""
-    found = _READ.get(event.hash)
-    if found is None:
-        if len(_READ) >= REMEMBERED:
-            _READ.clear()
-        found = _READ[event.hash] = read_evaluation(event.payload)
-    return found
-
-
-def read_evaluation(payload: Mapping[str, Any]) -> Evaluation:
-    """Read what :func:`write_evaluation` wrote."""
-    body, volatile = dict(payload["evaluation"]), dict(payload["volatile"])
-    traceback = volatile.pop("traceback", "")
-    if body["failure"]:
-        body["failure"] = {**body["failure"], "traceback": traceback}
-    return Evaluation.from_dict({**body, **volatile})

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from scipy.stats import norm
 
-from campaigns.objectives import HullObjective
-from campaigns.state import State, target_range
+from campaigns.objectives import HullObjective, target_range
+from campaigns.state import State
 from matdisco.thermo import Hull
 from surrogates.base import Prediction
 

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from campaigns.answers import read_evaluation, write_evaluation
 from campaigns.people.decisions import Decision, check
 from campaigns.people.results import evaluations, judge
-from campaigns.state import State, read_evaluation, write_evaluation
+from campaigns.state import State
 from matdisco.errors import CampaignError, DataError
 from matdisco.evaluators.laboratory import LaboratoryRecipe
 from matdisco.recipe import canonical_json, digest

@@ -10,8 +10,7 @@ from matplotlib import rc_context
 from matplotlib.patheffects import withStroke
 from scipy.spatial import ConvexHull
 
-from campaigns.objectives import HullObjective
-from campaigns.state import target_range
+from campaigns.objectives import HullObjective, target_range
 from matdisco.plot_style import (
     BLUE,
     GREEN,

@@ -10,8 +10,7 @@ from matplotlib import rc_context
 from matplotlib.ticker import MaxNLocator
 
 from campaigns.comparison import Comparison, compare, evaluation_order
-from campaigns.objectives import HullObjective
-from campaigns.state import target_range
+from campaigns.objectives import HullObjective, target_range
 from matdisco.plot_style import (
     BLUE,
     GREY,

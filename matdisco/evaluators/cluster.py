@@ -206,10 +206,6 @@ def parsl_config(execution: ExecutionRecipe, cluster: ClusterRecipe, logs: Path)
     if cluster.kind == "flux":
         executors: list[Any] = [FluxExecutor(label="matdisco", provider=provider)]
     else:
-        drain = None
-        if cluster.kind != "local":
-            # nothing begins that could not end within the job
-            drain = max(30, int(cluster.seconds - execution.timeout - 30))
         executors = [
             HighThroughputExecutor(
                 label="matdisco",
@@ -219,7 +215,7 @@ def parsl_config(execution: ExecutionRecipe, cluster: ClusterRecipe, logs: Path)
                 cores_per_worker=1e-6,  # as many workers as asked, whatever the cores
                 heartbeat_period=max(1, cluster.heartbeat // 3),
                 heartbeat_threshold=cluster.heartbeat,
-                drain_period=drain,
+                drain_period=drain_period(execution, cluster),
                 # jobs that end early are replaced, as long as there is work
                 block_error_handler=False,
                 encrypted=cluster.kind != "local" and cluster.address != "127.0.0.1",
@@ -232,6 +228,16 @@ def parsl_config(execution: ExecutionRecipe, cluster: ClusterRecipe, logs: Path)
         max_idletime=60.0,
         usage_tracking=0,
     )
+
+
+def drain_period(execution: ExecutionRecipe, cluster: ClusterRecipe) -> int | None:
+    """Return the seconds after which a job takes no further work.
+
+    Nothing begins that could not end within its job.
+    """
+    if cluster.kind == "local":
+        return None
+    return max(30, int(cluster.seconds - execution.timeout - 30))
 
 
 def _provider(cluster: ClusterRecipe) -> Any:
@@ -247,9 +253,14 @@ def _provider(cluster: ClusterRecipe) -> Any:
         "max_blocks": cluster.jobs,
         "worker_init": worker_init(cluster),
     }
-    launcher = (
-        launchers.SimpleLauncher() if cluster.nodes == 1 else launchers.SrunLauncher()
-    )
+    # what starts the workers on every node of a job
+    across = {
+        "slurm": launchers.SrunLauncher,
+        "pbs": launchers.MpiExecLauncher,
+        "lsf": launchers.JsrunLauncher,
+    }
+    simple = cluster.nodes == 1 or cluster.kind not in across
+    launcher = launchers.SimpleLauncher() if simple else across[cluster.kind]()
     if cluster.kind == "slurm":
         return providers.SlurmProvider(
             partition=cluster.partition, account=cluster.account,
@@ -261,12 +272,13 @@ def _provider(cluster: ClusterRecipe) -> Any:
         return providers.PBSProProvider(
             queue=cluster.partition, account=cluster.account,
             walltime=cluster.walltime, scheduler_options=cluster.options,
-            cpus_per_node=cluster.workers_per_node, **common,
+            cpus_per_node=cluster.workers_per_node, launcher=launcher, **common,
         )  # fmt: skip
     if cluster.kind == "lsf":
         return providers.LSFProvider(
             queue=cluster.partition, project=cluster.account,
-            walltime=cluster.walltime, scheduler_options=cluster.options, **common,
+            walltime=cluster.walltime, scheduler_options=cluster.options,
+            launcher=launcher, **common,
         )  # fmt: skip
     if cluster.kind == "kubernetes":
         return providers.KubernetesProvider(

@@ -107,3 +107,8 @@ class ExecutionRecipe(Recipe):
                 f"for one evaluation of up to {self.timeout:g} s (execution.timeout) "
                 "and a minute to start"
             )
+        if cluster.kind == "kubernetes" and find_spec("kubernetes") is None:
+            raise SetupError(
+                "execution.cluster: Parsl needs the package kubernetes for this kind; "
+                "install it with: pip install kubernetes"
+            )

@@ -6,8 +6,9 @@ from typing import Any
 
 from recorded_campaign import Recording
 
+from campaigns.answers import write_evaluation
 from campaigns.driver import _proposed
-from campaigns.state import State, write_evaluation
+from campaigns.state import State
 from matdisco.crystal import Crystal
 
 

@@ -14,12 +14,13 @@ import numpy as np
 from campaign_files import small_campaign
 
 from campaigns import Campaign, CampaignConfig, Ledger
+from campaigns.answers import write_evaluation
 from campaigns.driver import Driver, Interrupt
 from campaigns.environment import describe_environment
 from campaigns.ledger import VOLATILE
 from campaigns.progress import Display
 from campaigns.propose import first_round
-from campaigns.state import State, write_evaluation
+from campaigns.state import State
 from matdisco.crystal import Crystal, Label
 from matdisco.data.dataset import Dataset
 from matdisco.evaluators.base import (

@@ -13,7 +13,12 @@ from evaluators import log_lines
 from matdisco.crystal import Crystal
 from matdisco.errors import SetupError
 from matdisco.evaluators.base import FailureKind, evaluation_key
-from matdisco.evaluators.cluster import ExecutorPool, worker_init
+from matdisco.evaluators.cluster import (
+    ExecutorPool,
+    _provider,
+    drain_period,
+    worker_init,
+)
 from matdisco.evaluators.execution import open_workers
 from matdisco.evaluators.execution_recipe import ClusterRecipe, ExecutionRecipe
 from matdisco.evaluators.function import FunctionRecipe
@@ -108,6 +113,26 @@ def test_a_job_that_is_too_short_is_refused():
         SetupError, match=r"a job of 00:10:00 is too short for one eval"
     ):
         ExecutionRecipe.model_validate(short).check()
+
+
+@pytest.mark.parametrize(
+    ("kind", "launcher"),
+    [("slurm", "SrunLauncher"), ("pbs", "MpiExecLauncher"), ("lsf", "JsrunLauncher")],
+)
+def test_nothing_begins_that_could_not_end_within_its_job(kind, launcher):
+    pytest.importorskip("parsl", reason="Parsl is not installed: matdisco[hpc]")
+    execution = ExecutionRecipe.model_validate(
+        {"timeout": 900, "cluster": {
+            "kind": kind, "walltime": "02:00:00", "account": "a1", "partition": "long",
+            "nodes": 3, "workers_per_node": 4, "jobs": 5, "options": "#EXTRA"}}
+    )  # fmt: skip
+    # no more work is sent to a job once less than a whole evaluation is left of it
+    assert drain_period(execution, execution.cluster) == 2 * 3600 - 900 - 30
+    provider = _provider(execution.cluster)
+    assert provider.walltime == "02:00:00" and provider.max_blocks == 5
+    assert type(provider.launcher).__name__ == launcher
+    assert provider.nodes_per_block == 3
+    assert "#EXTRA" in provider.scheduler_options
 
 
 def test_workers_get_this_environment():

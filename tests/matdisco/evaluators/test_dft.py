@@ -141,6 +141,25 @@ def test_espresso_errors_are_read_from_its_output(tmp_path):
         assert failure.kind is kind and words in str(failure)
 
 
+def test_what_a_further_try_changes_reaches_the_code(tmp_path):
+    changes = recipe().ladder()[1]
+    assert changes["mixing"] < 0.05 and changes["smearing"] == 0.2  # eV
+    atoms = bulk("Si")
+    engine = recipe(code="espresso", cutoff=400, command="true").engine()
+    plain = engine.calculator(atoms, tmp_path, {}).parameters["input_data"]
+    again = engine.calculator(atoms, tmp_path, changes).parameters["input_data"]
+    assert again["mixing_beta"] < plain["mixing_beta"]
+    assert again["degauss"] == pytest.approx(2 * plain["degauss"])
+    assert again["electron_maxstep"] == 500 > plain["electron_maxstep"]
+    pytest.importorskip("gpaw", reason="GPAW is not installed: make gpaw")
+    engine = recipe(cutoff=250).engine()
+    plain = engine.calculator(atoms, tmp_path, {}).parameters.todict()
+    again = engine.calculator(atoms, tmp_path, changes).parameters.todict()
+    assert again["maxiter"] == 500 > plain["maxiter"]
+    assert again["mixer"]["beta"] < plain["mixer"]["beta"]
+    assert again["occupations"]["width"] == pytest.approx(0.2)
+
+
 def test_vasp_inputs_and_stored_outputs(tmp_path):
     """Nobody here can run VASP: what it is given and what it leaves are tested."""
     import numpy as np
