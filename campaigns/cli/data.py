@@ -119,6 +119,8 @@ def list_sets() -> None:
     for name, public in catalog().items():
         print(f"{name:<22} {public.title}")
         print(f"{'':<22} {public.licence}; {public.url}")
+        if public.instead:
+            print(f"{'':<22} no structures: {public.instead}")
 
 
 @app.command()

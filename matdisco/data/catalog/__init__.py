@@ -35,10 +35,15 @@ def load(name: str, source: str | Path | None, *, progress: bool = False) -> Dat
         on its card.
 
     Raises:
-        DataError: unknown name, or the files are not there; says what to download and
-            where to put it.
+        DataError: unknown name, a set without structures (says which command reads
+            it), or the files are not there (says what to download and where to put it).
     """
     key, public = lookup(name)
+    if public.instead:
+        raise DataError(
+            f"{key}: {public.title} holds no crystal structures, which a dataset is "
+            f"made of. {public.instead}"
+        )
     if source is None or not Path(source).exists():
         found = "nothing was given" if source is None else f"{source} does not exist"
         raise DataError(f"{key}: {found}. {instructions(key, public)}")

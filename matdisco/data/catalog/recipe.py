@@ -7,6 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
+from pydantic import model_validator
+
 from matdisco.errors import DataError
 from matdisco.recipe import Recipe, nearest
 
@@ -70,8 +72,16 @@ class PublicSet(Recipe):
     """What to cite."""
     limits: tuple[str, ...] = ()
     """What to know before using it."""
-    files: tuple[FileSet, ...]
+    files: tuple[FileSet, ...] = ()
     """Forms in which it is recognised, preferred first."""
+    instead: str = ""
+    """For a set without crystal structures: which command reads it."""
+
+    @model_validator(mode="after")
+    def _readable(self) -> PublicSet:
+        if bool(self.files) == bool(self.instead):
+            raise ValueError("expected files, or instead for a set without structures")
+        return self
 
 
 @cache

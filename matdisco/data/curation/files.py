@@ -18,7 +18,7 @@ from matdisco.data.curation.recipe import CurationRecipe, RulesRecipe, check
 from matdisco.data.curation.report import CurationReport
 from matdisco.data.dataset import Dataset
 from matdisco.data.publish import publish, with_card
-from matdisco.data.readers import ColumnMap, Limits
+from matdisco.data.readers import ColumnMap, Limits, croissant
 from matdisco.data.readers.base import Options
 from matdisco.data.workers import WorkerDied, each, shared_workers
 from matdisco.errors import DataError
@@ -169,6 +169,8 @@ def _fetched(
 ) -> tuple[list[tuple[Path, str]], list[Mapping[str, str]]]:
     """Fetch what providers hold; return (path, its name in records), and who they are.
 
+    A source with a Croissant card tells by it who it is.
+
     Raises:
         DataError: only providers were asked, and none gave anything.
     """
@@ -177,7 +179,11 @@ def _fetched(
     failures: list[str] = []
     for source in sources:
         if not optimade.is_provider(source):
-            out.append((Path(source), Path(source).name))
+            path = Path(source)
+            out.append((path, path.name))
+            described = path / "croissant.json" if path.is_dir() else path
+            if (card := croissant.load(described)) is not None:
+                providers.append(croissant.stated(card))
             continue
         text = str(source)
         own = folder / "optimade" / optimade.place(text)
@@ -208,7 +214,7 @@ def _tasks(
         for file, name in readers.files(root):
             # Names start at the source, so that reports and hashes do not depend on
             # where somebody keeps it.
-            name = f"{title}/{name}" if root.is_dir() else title
+            name = title if file == root else f"{title}/{name}"
             status = file.lstat()
             own = next((m for p, m in maps.items() if file.match(p)), None)
             seen = [name, str(file), status.st_size, status.st_mtime_ns]

@@ -64,10 +64,19 @@ def read(
 
 
 def files(path: str | Path) -> Iterator[tuple[Path, str]]:
-    """Yield (file, its name in records) in the order in which ``read`` reads them."""
+    """Yield (file, its name in records) in the order in which ``read`` reads them.
+
+    A Croissant card stands for itself and the files that it describes.
+    """
+    from matdisco.data.readers import croissant
     from matdisco.data.readers.sources import walk
 
     root = Path(path)
+    if (card := croissant.load(root)) is not None:
+        yield root, root.name
+        for file in croissant.beside(root, card):
+            yield file, file.relative_to(root.parent).as_posix()
+        return
     for file in walk(root):
         name = file.relative_to(root).as_posix() if root.is_dir() else root.name
         yield file, name.encode("utf-8", "backslashreplace").decode()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from matdisco.data.readers import rows
+from matdisco.data.readers import croissant, rows
 from matdisco.data.readers.base import Blob, Entry, Finding, Format, Options, Unreadable
 from matdisco.data.readers.json_structures import holds_structure, read_structure
 from matdisco.data.readers.text import decode
@@ -75,8 +76,8 @@ def _entries(data: Any, blob: Blob, options: Options, depth: int) -> Iterator[En
             name=str(data.get("id", "")),
             findings=(Finding("unsupported", "reject", f"an OPTIMADE {kind} entry"),),
         )
-    elif _is_croissant(data):
-        yield from _croissant(data)
+    elif croissant.is_card(data):
+        yield from croissant.entries(data, Path(blob.path))
     elif _is_response(data):
         yield from _response(data, blob, options, depth)
     elif "ids" in data and "nextid" in data:
@@ -181,42 +182,6 @@ def _ase_database(data: Mapping[str, Any], options: Options) -> Iterator[Entry]:
         method = {"code": str(row.get("calculator") or "")}
         labels, fields = labels_of(row, pairs, method, len(made))
         yield Entry(made, labels, method, str(key), findings, fields)
-
-
-def _is_croissant(data: Mapping[str, Any]) -> bool:
-    stated = str(data.get("conformsTo", "")) + str(data.get("@context", ""))
-    return "distribution" in data and ("croissant" in stated.lower() or "sc:" in stated)
-
-
-def _croissant(data: Mapping[str, Any]) -> Iterator[Entry]:
-    """Describe a card; its files are read where they lie."""
-    files = [
-        str(f.get("contentUrl") or f.get("name") or f.get("@id"))
-        for f in data.get("distribution") or ()
-        if isinstance(f, Mapping)
-    ]
-    yield Entry(
-        name=str(data.get("name", "")),
-        fields={
-            "croissant": True,
-            "licence": data.get("license"),
-            "citation": data.get("citeAs") or data.get("citation"),
-            "files": files,
-            "sha256": {
-                str(f.get("contentUrl")): f.get("sha256")
-                for f in data.get("distribution") or ()
-                if isinstance(f, Mapping) and f.get("sha256")
-            },
-        },
-        findings=(
-            Finding(
-                "unsupported",
-                "note",
-                "a Croissant card describes data, it holds none; its files are read "
-                "where they lie",
-            ),
-        ),
-    )
 
 
 def _no_structure(what: str) -> Finding:

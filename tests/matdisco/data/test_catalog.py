@@ -22,6 +22,14 @@ def test_every_set_says_where_and_under_which_licence() -> None:
         assert public.licence, name
         assert public.citation, name
         assert all(f.names for f in public.files), name
+        assert public.files or "`matdisco" in public.instead, name
+
+
+def test_a_set_without_structures_says_what_reads_it(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no crystal structures.*matdisco replay"):
+        load("pvlab_bo", tmp_path)
+    with pytest.raises(DataError, match="matdisco surrogate assess"):
+        load("matbench", tmp_path)
 
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from matdisco.crystal import Crystal, Label
+from matdisco.data import readers
 from matdisco.data.curation import CurationRecipe, Entry, curate
 from matdisco.data.curation.files import curate_files
 from matdisco.data.curation.harmonise import harmonise
@@ -17,7 +18,8 @@ from matdisco.data.curation.methods import family
 from matdisco.data.dataset import Dataset
 from matdisco.data.growth import from_evaluations, grow
 from matdisco.data.outliers import Residual, residuals, unit_slips
-from matdisco.data.readers import ColumnMap
+from matdisco.data.publish import publish
+from matdisco.data.readers import ColumnMap, Limits
 from matdisco.evaluators.base import Evaluation, Failure, FailureKind
 from tests.matdisco.data.builders import (
     crystal,
@@ -111,6 +113,25 @@ def test_limits_stay_with_the_record(tmp_path: Path) -> None:
     assert not dataset[0].labels
     assert dataset[1].labels["ionic_conductivity"].sigma == pytest.approx(3e-7)
     assert "1 records state only a limit" in (tmp_path / "ds" / "card.md").read_text()
+
+
+def test_a_croissant_dataset_is_a_source(tmp_path: Path) -> None:
+    start = Dataset(
+        "start", (crystal(rocksalt(), "a", band_gap=4.5), crystal(wurtzite(), "b")),
+        {"licence": "CC BY 4.0", "citation": "Somebody (2020)"},
+    )  # fmt: skip
+    card = publish(start, tmp_path / "x") and tmp_path / "x" / "croissant.json"
+    again, report = curate_files([card], tmp_path / "ds", limits=Limits(isolate=False))
+    assert report.outcomes == {"kept": 2, "no-structure": 1}
+    assert again[0].labels == start[0].labels
+    assert again.card["sources"][0]["licence"] == "CC BY 4.0"
+    text = card.read_text().replace('"sha256": "', '"sha256": "0')
+    card.write_text(text.replace('"contentUrl": "data', '"contentUrl": "other'))
+    (record,) = readers.read(card, limits=Limits(isolate=False))
+    assert "other.parquet, which is not beside it" in record.findings[1].message
+    card.write_text(text)
+    first = next(readers.read(card, limits=Limits(isolate=False)))
+    assert [f.rule for f in first.findings] == ["unsupported", "checksum"]
 
 
 def test_polymorphs_are_told_apart_when_asked() -> None:
