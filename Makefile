@@ -91,6 +91,11 @@ browser: $(STAMP)
 	MATDISCO_SCREENSHOTS=$(CURDIR)/bench-results/screenshots \
 		$(BIN)/python -m pytest -q -m browser tests/browser --timeout 1200
 
+docs: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt --editable ".[docs]"
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 bench: $(STAMP)
 	$(BIN)/python -m pytest -q -m benchmark --timeout 3600 -s
 

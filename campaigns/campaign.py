@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+    from campaigns.displays import Proposal
     from campaigns.progress import Display
 
 CONFIG = "config.yaml"
@@ -211,6 +212,19 @@ class Campaign:
         gated = self.ledger.events("gated")
         return [f"round {e.round}: {e.payload['sentence']}" for e in gated]
 
+    def proposal(self, candidate: str) -> Proposal:
+        """Return one proposal, which shows itself in a notebook.
+
+        Raises:
+            CampaignError: the candidate was never proposed.
+        """
+        from campaigns.displays import proposal
+
+        found = proposal(self, candidate)
+        if found is None:
+            raise CampaignError(f"{self.folder}: {candidate} was never proposed")
+        return found
+
     def screening(self) -> pd.DataFrame:
         """Return every finding of the screening, of the pool and of later rounds."""
         import pandas as pd
@@ -390,6 +404,11 @@ class Campaign:
             f"{len(state.evaluations)} of {len(state.pool):,} candidates evaluated, "
             f"{len(state.failed)} failed; {headline(state)}; {where}"
         )
+
+    def _repr_html_(self) -> str:
+        from campaigns.displays import campaign_html
+
+        return campaign_html(self)
 
     def _prepare(self) -> None:
         """Bring the folder to where the loop can start; safe to repeat."""

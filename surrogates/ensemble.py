@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
+from typing_extensions import override
 
 from matdisco.crystal import Crystal
 from matdisco.data.dataset import Dataset
@@ -30,6 +31,7 @@ from surrogates.base import (
 )
 from surrogates.checkpoint import Checkpoint, read, write
 from surrogates.compute import threads
+from surrogates.displays import ShowsItself
 from surrogates.ensemble_state import State
 from surrogates.ensemble_training import (
     fine_tuned,
@@ -55,7 +57,7 @@ _NOT_BASE = frozenset(
 """Recipe fields that do not change the pretrained base (its data has a hash)."""
 
 
-class NetworkEnsemble:
+class NetworkEnsemble(ShowsItself):
     """See the module; made by :class:`~surrogates.NetworkEnsembleRecipe`.
 
     Args:
@@ -135,6 +137,7 @@ class NetworkEnsemble:
         for stage in ("fit", "round"):
             self._forget(stage)
 
+    @override
     def describe(self) -> Mapping[str, str]:
         """Return name → text for cards and MLflow tags."""
         recipe = self.recipe

@@ -147,6 +147,11 @@ class Dataset(Sequence[Crystal]):
         lines.append(f"  content {self.content_hash[:16]}")
         return "\n".join(lines)
 
+    def _repr_html_(self) -> str:
+        from matdisco.displays import dataset_html
+
+        return dataset_html(self)
+
     def _unit(self, key: str) -> str:
         """Return the unit of a label, also of one that no property is named after."""
         labels = (c.labels[key] for c in self.crystals if key in c.labels)

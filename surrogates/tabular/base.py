@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
 
 import numpy as np
+from typing_extensions import override
 
 from matdisco.crystal import Crystal
 from matdisco.data.dataset import Dataset
@@ -22,6 +23,7 @@ from matdisco.errors import SurrogateError
 from surrogates.base import FitReport, Prediction, Progress, labelled, require_records
 from surrogates.calibration import IsotonicScale, Scale, z_scores
 from surrogates.checkpoint import Checkpoint, write
+from surrogates.displays import ShowsItself
 from surrogates.featurizers.table import features
 from surrogates.metrics import evaluate as score
 from surrogates.tabular.recipes import OnFeatures
@@ -41,7 +43,7 @@ class Held:
     """Of those records, raw, in the learnt (transformed) unit."""
 
 
-class Tabular(ABC, Generic[R]):
+class Tabular(ShowsItself, ABC, Generic[R]):
     """See the module; one subclass per kind.
 
     Args:
@@ -163,6 +165,7 @@ class Tabular(ABC, Generic[R]):
         made._ready = True
         return made
 
+    @override
     def describe(self) -> Mapping[str, str]:
         """Return name → text for cards and MLflow tags."""
         text = {"recipe": self.recipe.digest()[:16], **self._words()}

@@ -108,7 +108,7 @@ def test_run_page_is_written_for_a_person(
     )
     whole_page(driver, picture("dashboard-overview"))
     driver.get(f"{page}/model-metrics")
-    shows(driver, "search/stable_compounds")
+    shows(driver, "mean_absolute_error_eV_per_atom")
     until(
         driver,
         lambda d: (
