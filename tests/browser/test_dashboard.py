@@ -140,4 +140,6 @@ def test_artifacts_open(
     driver.switch_to.frame(frame)
     until(driver, lambda d: "What was found" in d.page_source)
     driver.switch_to.default_content()
-    whole_page(driver, picture("dashboard-report"))
+    shows(driver, "report.html", "structures")
+    until(driver, lambda d: d.find_element("css selector", "iframe").is_displayed())
+    driver.save_screenshot(str(picture("dashboard-report")))

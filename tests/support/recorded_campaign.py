@@ -46,14 +46,14 @@ def made_up_energy(crystal: Crystal) -> float:
 class Recording:
     """Writes a campaign's ledger round by round."""
 
-    def __init__(self, folder: Path, **changes: Any) -> None:
+    def __init__(self, folder: Path, *, run_id: str = RUN_ID, **changes: Any) -> None:
         self.folder = folder
         self.config = CampaignConfig.model_validate(small_campaign(**changes))
         self.pool = self.config.candidates.build()
         self.ledger = Ledger.writing(folder)
         self.pool.save(folder / "pool.parquet")
         (folder / "config.yaml").write_text(self.config.dump())
-        facts = {"run_id": RUN_ID, **describe_environment()}
+        facts = {"run_id": run_id, **describe_environment()}
         body = {"config": self.config.digest(), "name": self.config.name}
         self.ledger.append("started", {**body, VOLATILE: facts})
         content = {"content": self.pool.content_hash, "candidates": len(self.pool)}
