@@ -14,11 +14,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from matdisco.crystal import Crystal
 from surrogates.graphs import pack
 from surrogates.neighbors import nearest, within
-from surrogates.networks.kinds import GraphForm
+from surrogates.networks.kinds import (
+    ALIGNNRecipe,
+    AnyNetwork,
+    CGCNNRecipe,
+    CoGNRecipe,
+    GraphForm,
+    PaiNNRecipe,
+)
+from surrogates.training import Examples, Schedule, evaluate, train
 
 RESULTS = Path(__file__).parents[2] / "bench-results"
 ROUNDS = 5
@@ -93,3 +102,34 @@ def _nearest(structure: object) -> object:
     rank = np.arange(len(i)) - np.searchsorted(i, i)
     kept = rank < 24
     return i[kept], j[kept], image[kept], far[kept]
+
+
+@pytest.mark.benchmark
+def test_training_on_each_form(shared_data: Path) -> None:
+    """Structures per second of one training epoch, and how far predictions differ."""
+    made = crystals(shared_data / "elastic_tensor_2015", 128)
+    networks: tuple[AnyNetwork, ...] = (
+        CoGNRecipe(), CGCNNRecipe(), ALIGNNRecipe(), PaiNNRecipe(),
+    )  # fmt: skip
+    rows, schedule = [], Schedule(1, 1e-3, 32)
+    for recipe in networks:
+        answers = []
+        for form in recipe.forms:
+            network = recipe.build(
+                members=1, cutoff=8.0, bonds=12.0,
+                generator=torch.Generator().manual_seed(0),
+            )  # fmt: skip
+            graphs = pack(made, neighbours=12, cutoff=8.0, form=form)
+            answers.append(evaluate(network, graphs, 1)[0])
+            data = Examples(graphs, np.zeros((128, 1)), np.ones((1, 128)))
+            start = time.process_time()
+            train(network, data, schedule, seed=0, stage="fit")
+            seconds = time.process_time() - start
+            rows.append({
+                "network": recipe.kind, "form": form,
+                "trained_per_s": round(128 / seconds),
+                "differs": f"{np.abs(answers[-1] - answers[0]).max():.1e}",
+            })  # fmt: skip
+            print(rows[-1], flush=True)
+    RESULTS.mkdir(exist_ok=True)
+    pd.DataFrame(rows).to_csv(RESULTS / "graph-forms.csv", index=False)
