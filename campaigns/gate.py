@@ -40,7 +40,8 @@ class GateRecipe(Recipe):
     """Probability, under honest uncertainty, of errors as large as the newest batch's
     below which it fails; also the share of false alarms. 0 switches the gate off."""
     least: int = Field(4, ge=2)
-    """Answers in a batch below which nothing is tested."""
+    """Answers that are tested together: where the newest batch has fewer, those before
+    it join."""
     widen: bool = True
     """After a failure, widen every sigma to what the newest errors ask for."""
     fall_back: Literal["none", "random", "space_filling", "stop"] = "none"
@@ -57,7 +58,7 @@ class Verdict:
     outcome: Literal["pass", "overconfident", "underconfident", "untested"]
     """Result of the test; only ``overconfident`` has consequences."""
     round: int
-    """The round whose answers were tested; 0 if none."""
+    """The newest round whose answers were tested; 0 if none."""
     n: int = 0
     """Answers tested."""
     rms_z: float = 0.0
@@ -84,9 +85,9 @@ class Verdict:
     def sentence(self, recipe: GateRecipe) -> str:
         """Say what was found and what is done about it."""
         text = (
-            f"calibration failed on the {self.n} answers of round {self.round}: errors "
-            f"are {self.rms_z:.1f} times the stated sigma (chi-square, p {self.p:.1g}, "
-            f"level {recipe.level:g})"
+            f"calibration failed on the newest {self.n} answers (to round "
+            f"{self.round}): errors are {self.rms_z:.1f} times the stated sigma "
+            f"(chi-square, p {self.p:.1g}, level {recipe.level:g})"
         )
         if self.widened > 1:
             text += f"; every sigma times {self.widened:.2f}"
@@ -121,7 +122,7 @@ def judge(
     errors: Mapping[int, np.ndarray],
     pooled: float,
 ) -> Verdict:
-    """Test the newest batch that has enough answers.
+    """Test the newest answers: of the last batch, and of those before if it is small.
 
     Args:
         recipe: level and consequences.
@@ -129,24 +130,31 @@ def judge(
         errors: round to (predicted, true, error over *uncalibrated* sigma), (n, 3).
         pooled: factor on sigma that all earlier answers together ask for.
     """
+    raw: list[np.ndarray] = []
+    stated: list[np.ndarray] = []
+    correlations: list[float] = []
+    newest = 0
     for event in reversed(events):
-        if event.kind != "proposed":
-            continue
-        found = errors.get(event.round, np.zeros((0, 3)))
-        if len(found) < recipe.least:
+        found = errors.get(event.round) if event.kind == "proposed" else None
+        if found is None or len(found) == 0:
             continue
         surrogate = event.payload["surrogate"]
-        return verdict(
-            recipe, found[:, 2], surrogate["scale"], pooled, round_=event.round,
-            correlation=surrogate.get("correlation", 0.0),
-        )  # fmt: skip
+        newest = max(newest, event.round)
+        raw.append(found[:, 2])
+        stated.append(np.full(len(found), surrogate["scale"]))
+        correlations.append(surrogate.get("correlation", 0.0))
+        if sum(map(len, raw)) >= recipe.least:
+            return verdict(
+                recipe, np.concatenate(raw), np.concatenate(stated), pooled,
+                round_=newest, correlation=float(np.mean(correlations)),
+            )  # fmt: skip
     return Verdict("untested", 0)
 
 
 def verdict(
     recipe: GateRecipe,
     raw: np.ndarray,
-    stated: float,
+    stated: float | np.ndarray,
     pooled: float,
     *,
     round_: int,
@@ -157,7 +165,7 @@ def verdict(
     Args:
         recipe: level and consequences.
         raw: errors over *uncalibrated* sigmas, shape (m,).
-        stated: factor on sigma when the batch was proposed.
+        stated: factor on sigma when they were proposed, one or one each (m,).
         pooled: factor on sigma that all answers together ask for now.
         round_: which round it was.
         correlation: mean squared correlation of the batch's predictions.

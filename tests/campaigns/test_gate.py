@@ -56,9 +56,13 @@ def test_the_newest_batch_with_enough_answers_decides():
     assert judge(recipe, events(1.0, 1.0), both, 1.0).outcome == "pass"
     few = {1: errors([9, 9, 9, 9]), 2: errors([1, -1])}
     verdict = judge(recipe, events(1.0, 1.0), few, 2.0)
-    assert (verdict.outcome, verdict.round, verdict.n) == ("overconfident", 1, 4)
-    assert verdict.widened == pytest.approx(9 / 2)  # beside a usual factor of 2
-    assert judge(recipe, events(9.0), few, 1.0).outcome == "pass"  # sigma was wider
+    # two are too few: those of the round before are tested with them
+    assert (verdict.outcome, verdict.round, verdict.n) == ("overconfident", 2, 6)
+    rms = np.sqrt((4 * 81 + 2) / 6)
+    assert verdict.widened == pytest.approx(rms / 2)  # beside a usual factor of 2
+    wide = judge(recipe, events(9.0, 1.0), few, 1.0)
+    assert wide.outcome == "pass"  # sigma was stated nine times wider then
+    assert judge(recipe, events(1.0, 1.0), {2: errors([9, 9])}, 1.0).n == 0
     assert judge(recipe, events(1.0), {}, 1.0).outcome == "untested"
     calm = {1: errors(0.01 * np.ones(8))}
     assert judge(recipe, events(1.0), calm, 1.0).outcome == "underconfident"
@@ -89,7 +93,9 @@ def test_a_refuted_surrogate_is_widened_and_partly_passed_over(tmp_path, kind):
     reasons = [p["reason"] for p in after["proposals"]]
     assert reasons == ["log_expected_improvement"] * 2 + [kind] * 2
     (gated,) = run.payloads("gated")
-    assert "calibration failed on the 4 answers of round 1" in gated["sentence"]
+    assert (
+        "calibration failed on the newest 4 answers (to round 1)" in gated["sentence"]
+    )
     run.ledger.close()
     with Campaign.open(tmp_path / "run") as campaign:
         assert campaign.warnings() == [f"round 2: {gated['sentence']}"]
