@@ -53,17 +53,17 @@ def small(seed=5, n=8):
 def test_hull_probability_of_one_candidate_is_the_normal_tail():
     x = at("Al3Ni", elements=("Al", "Ni"))
     b = Prediction(np.array([0.01]), np.array([[0.03]]), np.array([0.02]))
-    p = probability_on_hull(b, x, BINARY, rng(), draws=1500)
-    assert p[0] == pytest.approx(norm.cdf((0.01 - MARGIN) / b.std[0]), abs=0.03)
+    p = probability_on_hull(b, x, BINARY, rng(), draws=600)
+    assert p[0] == pytest.approx(norm.cdf((0.01 - MARGIN) / b.std[0]), abs=0.05)
 
 
 def test_of_two_at_one_composition_only_the_lower_is_on_the_hull():
     x = at("Al3Ni", "Al6Ni2", elements=("Al", "Ni"))
     b = Prediction(np.array([1.0, 1.02]), np.zeros((0, 2)), np.array([0.01, 0.02]))
-    p = probability_on_hull(b, x, BINARY, rng(), draws=1500)
+    p = probability_on_hull(b, x, BINARY, rng(), draws=600)
     assert p.sum() == pytest.approx(1.0, abs=1e-9)
     expected = norm.cdf(0.02 / np.hypot(0.01, 0.02))
-    assert p[1] == pytest.approx(expected, abs=0.03)
+    assert p[1] == pytest.approx(expected, abs=0.05)
 
 
 def test_worlds_agree_with_pymatgen():
@@ -160,17 +160,17 @@ def test_expected_phases_count_a_phase_once_and_are_near_the_best_batch():
     x = at("AlNi", "AlNi", "Al2Ni2", "Al3Ti", "TiNi", "TiNi", "AlNiTi")
     same = np.array([0.2, 0.2, 0.19, 0.01, 0.05, 0.05, 0.02])
     b = Prediction(same, 0.02 * np.ones((1, 7)), np.full(7, 1e-3))
-    found = list(worlds(b, x, TERNARY, rng(2), 200))
-    chosen = expected_phases(b, x, TERNARY, rng(2), 3, draws=200)
+    found = list(worlds(b, x, TERNARY, rng(2), 60))
+    chosen = expected_phases(b, x, TERNARY, rng(2), 3, draws=60)
     rows = [row for row, _ in chosen]
     assert len({tuple(x[i]) for i in rows}) == 3  # never two that are one phase
     value = sum(v for _, v in chosen)
-    assert value == pytest.approx(phases_found(rows, x, found, 200))
-    best = max(phases_found(c, x, found, 200) for c in combinations(range(7), 3))
+    assert value == pytest.approx(phases_found(rows, x, found, 60))
+    best = max(phases_found(c, x, found, 60) for c in combinations(range(7), 3))
     assert value >= (1 - 1 / np.e) * best
     assert value == pytest.approx(best, abs=0.02)  # here it is the best one
     assert all(
-        phases_found(p, x, found, 200) == pytest.approx(value)
+        phases_found(p, x, found, 60) == pytest.approx(value)
         for p in permutations(rows)
     )
 

@@ -162,13 +162,13 @@ def process(several):
 def test_paths_have_the_mean_and_covariance_of_the_posterior(several):
     gp, g = process(several)
     pool = g.normal(size=(40, 3))
-    drawn = np.concatenate([Paths(gp, 64, rng(s))(pool) for s in range(25)], axis=1)
+    drawn = np.concatenate([Paths(gp, 64, rng(s))(pool) for s in range(16)], axis=1)
     mean, variance = gp.moments(pool)
     v = gp.whiten(pool)
     covariance = gp.kernel(pool, pool) - v.T @ v
     np.testing.assert_allclose(np.diag(covariance), variance, atol=1e-9)
     spread = np.sqrt(variance.max())
-    assert np.abs(drawn.mean(axis=1) - mean).max() < 0.15 * spread  # 1,600 draws
+    assert np.abs(drawn.mean(axis=1) - mean).max() < 0.15 * spread  # 1,024 draws
     assert np.abs(np.cov(drawn) - covariance).max() < 0.2 * spread**2
 
 
@@ -181,9 +181,9 @@ def test_thompson_by_paths_wins_as_often_as_by_joint_draws(monkeypatch):
     wins = {}
     for limit in (2000, 10):  # above the second, paths take over
         monkeypatch.setattr(batch, "JOINT", limit)
-        rows = [thompson_batch(b, rng(s), 1)[0].row for s in range(400)]
-        wins[limit] = np.bincount(rows, minlength=25) / 400
-    assert np.abs(wins[2000] - wins[10]).sum() / 2 < 0.12  # total variation
+        rows = [thompson_batch(b, rng(s), 1)[0].row for s in range(150)]
+        wins[limit] = np.bincount(rows, minlength=25) / 150
+    assert np.abs(wins[2000] - wins[10]).sum() / 2 < 0.2  # total variation
     picks = thompson_batch(b, rng(0), 25, barred=[3])
     assert sorted(p.row for p in picks) == [i for i in range(25) if i != 3]
 
