@@ -68,15 +68,17 @@ def hypervolume_batch(
         return lambda Y: least - Y[..., i]
 
     rows = np.setdiff1d(np.arange(len(beliefs[0])), labelled)
-    function = qLogNoisyExpectedHypervolumeImprovement(
-        model,
-        ref_point=reference,
-        X_baseline=torch.from_numpy(labelled.astype(float))[:, None],
-        sampler=sampler,
-        constraints=[below(i, v) for i, v in bounds] or None,
-        prune_baseline=True,
-        cache_root=False,
-    )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)  # pruning draws without a seed of its own
+        function = qLogNoisyExpectedHypervolumeImprovement(
+            model,
+            ref_point=reference,
+            X_baseline=torch.from_numpy(labelled.astype(float))[:, None],
+            sampler=sampler,
+            constraints=[below(i, v) for i, v in bounds] or None,
+            prune_baseline=True,
+            cache_root=False,
+        )
     with torch.no_grad():
         picks, values = optimize_acqf_discrete(
             function,

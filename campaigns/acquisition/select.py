@@ -141,10 +141,12 @@ def _informed(
         assert utility.beside is not None
         answered = np.arange(len(utility.belief), len(utility.beside))
         model = PoolModel(utility.beside.take([*rows, *answered]))
-        function = qLogNoisyExpectedImprovement(
-            model, model.choices()[len(rows) :], sampler=sampler, prune_baseline=True,
-            cache_root=False,
-        )  # fmt: skip
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)  # pruning draws without a seed of its own
+            function = qLogNoisyExpectedImprovement(
+                model, model.choices()[len(rows) :], sampler=sampler,
+                prune_baseline=True, cache_root=False,
+            )  # fmt: skip
     elif isinstance(recipe, LogExpectedImprovement):
         model = PoolModel(utility.belief.take(rows))
         function = qLogExpectedImprovement(

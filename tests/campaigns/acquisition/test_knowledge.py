@@ -213,6 +213,9 @@ def test_noisy_improvement_is_plain_improvement_where_answers_are_sure():
     plain = select(u, LogExpectedImprovement(samples=512), rng(), batch_size=3)
     assert [c.row for c in noisy] == [c.row for c in plain]
     assert noisy[0].value == pytest.approx(plain[0].value, abs=0.05)
+    torch.rand(3)  # whatever else has drawn: the same again
+    again = select(u, NoisyLogExpectedImprovement(samples=512), rng(), batch_size=3)
+    assert again == noisy
     # an answer that is in doubt: the bar is drawn with it
     doubt = Prediction(
         beside.mean, beside.factors, np.append(beside.residual[:-2], [2.0, 1e-6])
