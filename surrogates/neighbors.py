@@ -32,6 +32,9 @@ TOO_CLOSE = 0.1
 """Å: no two nuclei are this close; the input is broken."""
 GROW = 1.35
 """Radius factor of a k-nearest search that found fewer than k."""
+LEAST_VOLUME = 0.1
+"""Å³ per atom under which a cell is flat: the densest solids, pressed to an eighth, have
+some 0.7; in a flat one there is no end of images within any radius."""
 LARGEST = 60.0
 """Å: beyond this a cell holds no crystal."""
 _ROOM = 64  # edges per atom to make room for at first; grows when it was too few
@@ -160,6 +163,12 @@ def _search(
         )
     if (empty := np.flatnonzero(np.diff(atoms) == 0)).size:
         raise SurrogateError(f"{_name(crystals, int(empty[0]))}: has no atoms")
+    space = np.abs(np.linalg.det(cells)) / np.diff(atoms)
+    if (flat_cells := np.flatnonzero(space < LEAST_VOLUME)).size:
+        raise SurrogateError(
+            f"{_name(crystals, int(flat_cells[0]))}: the cell is flat, "
+            f"{space[flat_cells[0]]:.2g} Å³ per atom; is its cell right?"
+        )
     if has_kernels() if compiled is None else compiled:
         return _compiled(crystals, cells, flat, atoms, radius, k)
     from surrogates.plain_search import search

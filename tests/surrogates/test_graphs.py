@@ -216,7 +216,9 @@ def test_what_cannot_be_a_graph_is_refused_by_name() -> None:
             pack([good, crystal], neighbours=4, cutoff=5.0)
 
 
-@pytest.mark.parametrize("change", ["position", "cell", "clash", "overlap", "vacuum"])
+@pytest.mark.parametrize(
+    "change", ["position", "cell", "clash", "overlap", "vacuum", "flat"]
+)
 def test_broken_cells_are_refused_by_name(change: str, compiled: bool) -> None:
     cell, spots = 3 * np.eye(3), np.array([[0.0, 0, 0], [0.5, 0.5, 0.5]])
     if change == "position":
@@ -227,6 +229,8 @@ def test_broken_cells_are_refused_by_name(change: str, compiled: bool) -> None:
         spots[1] = [0, 0, 0.999]
     elif change == "overlap":
         cell[2, 2] = 0.05
+    elif change == "flat":
+        cell[2] = cell[0] / 2 + cell[1] / 2  # in their plane: images without end
     else:
         cell *= 1000.0
     broken = Structure(Lattice(cell), ["Al", "Ni"], spots)
@@ -234,6 +238,7 @@ def test_broken_cells_are_refused_by_name(change: str, compiled: bool) -> None:
     expected = {
         "position": "not finite", "cell": "not finite", "overlap": "its own image",
         "clash": r"atoms 0 and 1 are 0\.003 Å", "vacuum": "fewer than 2 neighbours",
+        "flat": "is flat",
     }[change]  # fmt: skip
     for crystals, name in (
         ([CRYSTALS[0], named], "crystal broken-9"),
