@@ -15,7 +15,9 @@ from campaigns.replay.metrics import (
     counts,
     difference,
     estimate,
+    expected_recall,
     hit_rates,
+    random_labels,
     random_recall,
     recall_curve,
     regret_curve,
@@ -82,7 +84,7 @@ def judge(config: ReplayConfig, pool: Pool, traces: Sequence[Trace]) -> dict[str
             "high": high.tolist(),
         },
         "strategies": rows,
-        "verdict": _verdicts(curves, own, others, spent, draws, len(pool)),
+        "verdict": _verdicts(curves, own, others, spent, draws, pool),
         "recipes": {
             n: s.model_dump(mode="json") for n, s in strategies(config, pool).items()
         },
@@ -105,9 +107,12 @@ def _row(
     n, last = len(pool), int(spent[-1])
     half = int(spent[len(spent) // 2])
     measures = {
-        "af50": Measure(spent, n, recall=0.5),
-        "af80": Measure(spent, n, recall=0.8),
-        "af100": Measure(spent, n, recall=1.0),
+        **{
+            f"af{r}": Measure(
+                spent, n, recall=r / 100, random=random_labels(r / 100, pool.phases)
+            )
+            for r in (50, 80, 100)
+        },
         "recall_half": Measure(spent, n, at=half),
         "recall": Measure(spent, n, at=last),
         "audc": Measure(spent, n),
@@ -117,7 +122,8 @@ def _row(
         for k, m in measures.items()
     }
     orders = [np.array(t.order) for t in group]
-    found["enhancement"] = found["recall"]["value"] * n / last
+    chance = float(expected_recall(np.array([last]), pool.phases)[0])
+    found["enhancement"] = found["recall"]["value"] / chance
     found["curve"] = curves.mean(axis=0).round(5).tolist()
     found["curves"] = curves.round(5).tolist()
     found["hit_rate"] = (
@@ -190,14 +196,15 @@ def _verdicts(
     others: Sequence[str],
     spent: np.ndarray,
     draws: np.ndarray,
-    pool: int,
+    pool: Pool,
 ) -> dict[str, Any]:
     """Compare by the area under the discovery curve, paired by seed."""
     areas = {
-        n: np.array([Measure(spent, pool)(c) or 0.0 for c in group])
+        n: np.array([Measure(spent, len(pool))(c) or 0.0 for c in group])
         for n, group in curves.items()
     }
-    chance = float(Measure(spent, pool)(spent / pool) or 0.0)
+    luck = expected_recall(spent, pool.phases)
+    chance = float(Measure(spent, len(pool))(luck) or 0.0)
     best = max(others, key=lambda n: areas[n].mean()) if others else None
     found: dict[str, Any] = {}
     for name in own:

@@ -120,11 +120,28 @@ def random_recall(
         law = hypergeom(pool, wanted, spent)
         low, high = (np.asarray(law.ppf(p)) / wanted for p in (0.025, 0.975))
         return spent / pool, low, high
-    missed = np.asarray(hypergeom(pool, sizes[:, None], spent[None]).pmf(0))
     rng = np.random.default_rng(0)
     curves = [recall_curve(rng.permutation(pool), phases, spent) for _ in range(1000)]
     low, high = np.quantile(curves, [0.025, 0.975], axis=0)
-    return 1.0 - missed.mean(axis=0), low, high
+    return expected_recall(spent, phases), low, high
+
+
+def random_labels(recall: float, phases: np.ndarray) -> float:
+    """Return the labels at which random choice reaches a recall on average.
+
+    >>> random_labels(0.5, np.array([0, 1, -1, -1]))
+    2.0
+    """
+    spent = np.arange(len(phases) + 1)
+    return float(np.interp(recall, expected_recall(spent, phases), spent))
+
+
+def expected_recall(spent: np.ndarray, phases: np.ndarray) -> np.ndarray:
+    """Return the exact mean recall of random choice after each count of ``spent``."""
+    sizes = np.bincount(phases[phases >= 0])
+    missed = np.asarray(hypergeom(len(phases), sizes[:, None], spent[None]).pmf(0))
+    mean: np.ndarray = 1.0 - missed.mean(axis=0)
+    return mean
 
 
 def resamples(seeds: int, n: int, seed: int = 0) -> np.ndarray:
@@ -180,11 +197,17 @@ class Measure:
     """AF at this recall."""
     at: float | None = None
     """Recall at this many labels."""
+    random: float | None = None
+    """Labels that random choice needs for ``recall``; ``recall`` times ``pool`` when
+    not given, which is exact where no two candidates are one thing."""
 
     def __call__(self, curve: np.ndarray) -> float | None:
         """Return the number; None is "not reached"."""
         if self.recall is not None:
-            return acceleration(curve, self.spent, self.recall, self.pool)
+            found = acceleration(curve, self.spent, self.recall, self.pool)
+            if found is None or self.random is None:
+                return found
+            return found * self.random / (self.recall * self.pool)
         if self.at is not None:
             return float(np.interp(self.at, self.spent, curve))
         return area(curve, self.spent)

@@ -87,10 +87,19 @@ def test_a_phase_counts_once_whichever_candidate_finds_it():
     drawn = [metrics.recall_curve(rng.permutation(6), phases, spent)
              for _ in range(1000)]  # fmt: skip
     np.testing.assert_allclose(mean, np.mean(drawn, axis=0), atol=0.04)
+    # random choice needs fewer labels where several candidates are one phase, and AF
+    # compares with what it really needs
+    needed = metrics.random_labels(0.5, phases)
+    assert np.interp(needed, spent, mean) == pytest.approx(0.5, abs=0.05)
+    assert needed < 0.5 * 6
+    measure = metrics.Measure(spent, 6, recall=0.5, random=needed)
+    assert measure(mean) == pytest.approx(1.0, abs=0.1)
+    plain = np.array([0, 1, 2, -1, -1, -1])
+    assert metrics.random_labels(0.5, plain) == pytest.approx(3.0)
     assert (low <= mean + 1e-9).all() and (mean <= high + 1e-9).all()
 
 
-def test_a_hull_is_replayed_and_beats_chance(config, tmp_path):
+def test_a_hull_is_replayed_and_judged_against_chance(config, tmp_path):
     pool = load(config)
     traces = run(config, tmp_path / "r", workers=1)
     for seed in range(2):
@@ -100,7 +109,13 @@ def test_a_hull_is_replayed_and_beats_chance(config, tmp_path):
     assert all(len(set(t.order)) == 14 + 12 for t in traces)
     card = judge(config, pool, traces)
     assert card["pool"]["wanted"] == 26
-    assert card["verdict"]["phases"]["beats_random"] == "yes"
+    # chance finds 26 phases sooner than 26 single candidates, and is credited for it
+    luck = card["random"]["recall"]
+    assert luck[-1] > 26 / len(pool)
+    spent = np.array(card["protocol"]["labels"])
+    mine = metrics.area(np.array(card["strategies"]["phases"]["curve"]), spent)
+    gap = card["verdict"]["phases"]["difference"]["random"]["value"]
+    assert gap == pytest.approx(mine - metrics.area(np.array(luck), spent), abs=1e-4)
     (tmp_path / "r" / "traces" / "phases" / "0001.json").unlink()
     again = run(config, tmp_path / "r", workers=1)
     assert [t.order for t in again] == [t.order for t in traces]
