@@ -33,8 +33,8 @@ TOO_CLOSE = 0.1
 GROW = 1.35
 """Radius factor of a k-nearest search that found fewer than k."""
 LEAST_VOLUME = 0.1
-"""Å³ per atom under which a cell is flat: the densest solids, pressed to an eighth, have
-some 0.7; in a flat one there is no end of images within any radius."""
+"""Å³ per atom under which a cell is flat: the densest solids, pressed to an eighth,
+have some 0.7; in a flat one there is no end of images within any radius."""
 LARGEST = 60.0
 """Å: beyond this a cell holds no crystal."""
 _ROOM = 64  # edges per atom to make room for at first; grows when it was too few
