@@ -72,7 +72,7 @@ def hostile(folder, n, mode, timeout):
         small_campaign(
             candidates={
                 "kind": "prototypes", "elements": ["Cu", "Au", "Ag", "Pd"],
-                "components": [1, 2, 3], "max_atoms": 9,
+                "components": [1, 2, 3], "max_atoms": 12,
             },
             evaluator={
                 "kind": "function", "function": "evaluators:hostile",
