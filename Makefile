@@ -36,7 +36,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PIP) --upgrade 'pip>=26'
 	# torch first and exactly: the CPU build, before anything asks for another
 	$(PIP) $$(grep '^torch==' constraints.txt)
-	$(PIP) --constraint constraints.txt --editable ".[chgnet,fast,generators,sevennet,dev]"
+	$(PIP) --constraint constraints.txt --editable ".[chgnet,fast,generators,phonopy,sevennet,dev]"
 	touch $(STAMP)
 
 # GPAW builds from source with nothing but g++: no MPI, BLAS or libxc of the system

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from matdisco.data.readers.columns import ColumnMap
@@ -64,7 +65,7 @@ def _not_plain(text: str) -> Cell:
     found = _BRACKETS.fullmatch(text)
     if found and any(c.isdigit() for c in found[1]):
         digits, power = found[3], found[4]  # the bracket counts in the last digits
-        last = f"1e-{len(found[2])}"
-        scale = float(f"1{power}")
-        return Cell(float(found[1] + power), int(digits) * float(last) * scale)
+        # in decimals, so that 0.00(4)E-5 is the float nearest to 4e-7
+        sigma = Decimal(f"{digits}e-{len(found[2])}") * Decimal(f"1{power}")
+        return Cell(float(found[1] + power), float(sigma))
     return Cell(text=text)

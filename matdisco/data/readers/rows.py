@@ -264,11 +264,12 @@ def _labels(
         out |= found
         findings.extend(more)
     for field, (key, unit, method) in _schema(row).items():
-        if field not in used and isinstance(row.get(field), (int, float)):
+        value = _number(row.get(field))
+        if field not in used and value is not None:
             used.add(field)
             functional = row.get("functional")
             text = f"{method} ({functional})" if isinstance(functional, str) else method
-            found, more = label(key, row[field], unit, text)
+            found, more = label(key, value, unit, text)
             out = found | out
             findings.extend(more)
     for field, value in row.items():
@@ -279,9 +280,7 @@ def _labels(
             found, more = label(field, stated[0], stated[1])
             out |= found
             findings.extend(more)
-        elif (
-            field in PROPERTIES and field not in out and isinstance(value, (int, float))
-        ):
+        elif field in PROPERTIES and field not in out and _number(value) is not None:
             findings.append(
                 Finding(
                     "unit-unstated",
@@ -294,6 +293,12 @@ def _labels(
         total = out["energy"]
         out["energy_per_atom"] = Label(total.value / sites, "eV/atom", total.method)
     return out
+
+
+def _number(value: Any) -> float | None:
+    """Return a number, also one that was written as text; None for anything else."""
+    cell = read_cell(value, None) if isinstance(value, (int, float, str)) else None
+    return cell.value if cell is not None and not cell.limit else None
 
 
 def _schema(row: Mapping[str, Any]) -> dict[str, tuple[str, str, str]]:

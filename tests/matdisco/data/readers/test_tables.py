@@ -217,3 +217,16 @@ def test_written_uncertainties_become_sigma(tmp_path: Path) -> None:
     (row,) = read(path, mapped)
     label = row.labels["bulk_modulus"]
     assert (label.value, label.sigma) == (pytest.approx(160.0), pytest.approx(2.0))
+
+
+def test_numbers_written_as_text_are_numbers(tmp_path: Path) -> None:
+    atoms = {"lattice_mat": [[3, 0, 0], [0, 3, 0], [0, 0, 3]], "elements": ["Po"],
+             "coords": [[0, 0, 0]]}  # fmt: skip
+    entry = {"jid": "JVASP-1", "atoms": atoms, "ehull": "0.012",
+             "optb88vdw_bandgap": "na", "density": "9.2"}  # fmt: skip
+    path = tmp_path / "jdft_3d.json"
+    path.write_text(json.dumps([entry]))
+    (record,) = readers.read(path, limits=HERE)
+    assert record.labels["energy_above_hull"].value == 0.012
+    assert "band_gap" not in record.labels
+    assert [f.rule for f in record.findings] == ["unit-unstated"]  # of the density
