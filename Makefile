@@ -57,7 +57,7 @@ dft-demo: $(VENV)/.gpaw
 	$(BIN)/matdisco status runs/dft-demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile
+	$(BIN)/python -m pytest -q -n 3 --dist loadfile
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -q -m slow --timeout 3600
@@ -67,7 +67,7 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy --num-workers 2
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile
+	$(BIN)/python -m pytest -q -n 3 --dist loadfile
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

@@ -130,10 +130,10 @@ def answers(ledger: Ledger) -> list:
 # Moments of the small campaign: 4 rounds, 20 evaluations, 31 events.
 QUICK = [
     {"where": "after-append", "at": 9},
-    {"where": "answer", "at": 7, "workers": True},
     {"where": "report"},
 ]
 ALL = [
+    {"where": "answer", "at": 7, "workers": True},
     {"where": "before-append", "at": 3},
     {"where": "chosen", "at": 2},
     {"where": "config-written"},
@@ -189,6 +189,7 @@ def test_killed_while_networks_learn(zygote, reference, tmp_path):
     check(zygote, reference, {"where": "training", "at": 5}, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reference", ["growing_pool"], indirect=True)
 def test_killed_while_the_pool_grows(zygote, reference, tmp_path):
     check(zygote, reference, {"where": "breeding", "at": 7}, tmp_path)

@@ -66,7 +66,7 @@ def arm(kill: dict) -> None:
     import campaigns.learning as learning
     import matdisco.evaluators.results as results
     from campaigns.ledger import Ledger
-    from matdisco.data.dataset import Dataset
+    from matdisco.candidates.streaming import PoolWriter
     from matdisco.evaluators.execution import WorkerPool
 
     if where == "before-append":
@@ -76,9 +76,9 @@ def arm(kill: dict) -> None:
     elif where == "config-written":
         after(results, "write_atomically")
     elif where == "pool":
-        before(Dataset, "save")
+        before(PoolWriter, "finish")
     elif where == "pool-saved":
-        after(Dataset, "save")
+        after(PoolWriter, "finish")
     elif where == "proposing":
         before(select, "select_and_next")
     elif where == "chosen":

@@ -132,9 +132,8 @@ def test_server_in_trouble_costs_one_line_and_seconds(
     tracker._process.wait()  # it was given up, or it ended; it does not hang
 
 
-@pytest.mark.parametrize(
-    "trouble", ["down", pytest.param("locked", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow  # the fast one is the hanging server above
+@pytest.mark.parametrize("trouble", ["down", "locked"])
 def test_campaign_finishes_whatever_the_tracker_does(
     tmp_path: Path, trouble: str
 ) -> None:
