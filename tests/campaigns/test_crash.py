@@ -184,6 +184,7 @@ def test_killed_and_continued_is_the_same_campaign(zygote, reference, kill, tmp_
     check(zygote, reference, kill, tmp_path)
 
 
+@pytest.mark.slow  # tests/surrogates/test_ensemble.py kills a training in the fast ones
 @pytest.mark.parametrize("reference", ["network_ensemble"], indirect=True)
 def test_killed_while_networks_learn(zygote, reference, tmp_path):
     check(zygote, reference, {"where": "training", "at": 5}, tmp_path)
@@ -195,6 +196,7 @@ def test_killed_while_the_pool_grows(zygote, reference, tmp_path):
     check(zygote, reference, {"where": "breeding", "at": 7}, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reference", ["ladder"], indirect=True)
 def test_killed_while_the_best_are_confirmed(zygote, reference, tmp_path):
     # 8 answers of the first round, then 3 of the rung above
