@@ -48,6 +48,7 @@ def make_pool(config: CampaignConfig, path: Path) -> MadePool:
     report, file = ScreeningReport(), io.StringIO()
     table = FindingsTable(file)
     elements, pure = set[str](), set[str]()
+    largest = (0, "")
     with PoolWriter(path, config.candidates.title()) as writer:
         for screened in screened_stream(config.candidates, config.screening):
             report.add(screened)
@@ -56,6 +57,7 @@ def make_pool(config: CampaignConfig, path: Path) -> MadePool:
                 continue
             writer.add(screened.crystal)
             elements.update(screened.crystal.elements)
+            largest = max(largest, (screened.crystal.n_atoms, screened.crystal.id))
             if len(screened.crystal.elements) == 1:
                 pure.update(screened.crystal.elements)
         asked = config.screening is not None
@@ -65,6 +67,7 @@ def make_pool(config: CampaignConfig, path: Path) -> MadePool:
             if asked
             else f"{config.candidates.title()}: nothing is left",
         )
+        _refuse_too_large(config, *largest)
         missing = sorted(elements - pure)
         if missing and isinstance(config.objective, HullObjective):
             raise ConfigError(
@@ -78,6 +81,19 @@ def make_pool(config: CampaignConfig, path: Path) -> MadePool:
         report.summary() if asked else None,
         file.getvalue() if asked else "",
     )
+
+
+def _refuse_too_large(config: CampaignConfig, n_atoms: int, name: str) -> None:
+    """Refuse a pool with cells that an evaluator is not made for."""
+    rungs = ((f"ladder[{i}].", r.evaluator) for i, r in enumerate(config.ladder))
+    for where, evaluator in (("", config.evaluator), *rungs):
+        limit = evaluator.largest_cell()
+        if limit is not None and n_atoms > limit:
+            raise ConfigError(
+                f"candidates: {name} has {n_atoms} atoms, more than the {limit} that "
+                f"{where}evaluator takes; leave such cells out (candidates.where."
+                f"max_atoms: {limit}) or raise {where}evaluator.max_atoms"
+            )
 
 
 def screened_stream(

@@ -74,10 +74,22 @@ class Recipe(BaseModel):
 
     unhashed: ClassVar[frozenset[str]] = frozenset()
     """Fields that do not change the result (worker counts, timeouts)."""
+    hashed_if_given: ClassVar[frozenset[str]] = frozenset()
+    """Fields that count only where they depart from their default: what was computed
+    before a kind had them keeps its hash, and is not paid for again."""
 
     def digest(self) -> str:
         """Return a SHA-256 of all fields that can change the result."""
-        return digest(self.model_dump(mode="json", exclude=set(self.unhashed)))
+        return digest(self.deciding())
+
+    def deciding(self) -> dict[str, Any]:
+        """Return the fields that can change the result, as plain data."""
+        plain = {
+            name: type(self).model_fields[name].get_default(call_default_factory=True)
+            for name in self.hashed_if_given
+        }
+        as_ever = {name for name in plain if getattr(self, name) == plain[name]}
+        return self.model_dump(mode="json", exclude=set(self.unhashed) | as_ever)
 
     @classmethod
     def from_mapping(cls, data: Mapping[str, Any], *, source: str) -> Self:

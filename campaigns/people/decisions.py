@@ -86,6 +86,13 @@ def check(decision: Decision, state: State, evaluator: EvaluatorRecipe) -> None:
                 f"has references for {', '.join(state.elements)} only"
             )
         evaluator.check(frozenset(foreign))
+        limit = evaluator.largest_cell()
+        for crystal in decision.crystals:
+            if limit is not None and crystal.n_atoms > limit:
+                raise DataError(
+                    f"cannot add {crystal.id}: its {crystal.n_atoms} atoms are more "
+                    f"than the {limit} that the evaluator takes (evaluator.max_atoms)"
+                )
         have = {c.structure_hash: c.id for c in state.pool}
         for crystal in decision.crystals:
             if crystal.id in state.position:

@@ -160,6 +160,10 @@ class EvaluatorRecipe(Recipe):
             SetupError: a package, executable or element is missing.
         """
 
+    def largest_cell(self) -> int | None:
+        """Return the largest number of atoms it takes; None where there is no limit."""
+        return None
+
     def fixed_for(self, elements: frozenset[str]) -> Self:
         """Return the recipe with everything settled that depends on the elements.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -14,7 +15,8 @@ from typing_extensions import override
 from matdisco.errors import MissingExtra, SetupError
 from matdisco.evaluators.backends import BACKENDS, load
 from matdisco.evaluators.base import EvaluationFailed
-from matdisco.evaluators.simulator import Changes, Engine, SimulatorRecipe
+from matdisco.evaluators.simulator import Engine
+from matdisco.evaluators.simulator_recipe import Changes, SimulatorRecipe
 from matdisco.recipe import nearest
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ class CalculatorRecipe(SimulatorRecipe):
     @override
     def check(self, elements: frozenset[str]) -> None:
         self.check_references(elements)
+        self.check_measured()
         self._check_computed()
         if self.calculator not in BACKENDS:
             module = self.calculator.partition(":")[0]
@@ -108,6 +111,11 @@ class CalculatorRecipe(SimulatorRecipe):
             raise MissingExtra("phonopy", "phonopy")
 
     @override
+    def largest_cell(self) -> int | None:
+        backend = BACKENDS.get(self.calculator)
+        return self.max_atoms or (backend.max_atoms if backend else None)
+
+    @override
     def seconds_per_evaluation(self, n_atoms: float) -> float:
         backend = BACKENDS.get(self.calculator)
         base, per_atom = backend.seconds if backend else (1.0, 0.1)
@@ -131,15 +139,19 @@ class Potential:
         )
         backend = BACKENDS.get(recipe.calculator)
         if backend is None:
-            self.method = recipe.calculator
+            self.method, functional = recipe.calculator, "unknown"
             packages = {"ase", recipe.calculator.partition(".")[0].partition(":")[0]}
         else:
             default = next(iter(backend.checkpoints), "")
             name = recipe.checkpoint or default
             if recipe.weights:
                 name = Path(recipe.weights).name
+            functional = backend.checkpoints.get(name, "that of the weights")
             self.method = " ".join(p for p in (recipe.calculator.upper(), name) if p)
             packages = {"ase", backend.package}
+        self.details: dict[str, Any] = {"functional": functional}
+        if recipe.weights:
+            self.details["weights_sha256"] = _hash_of(Path(recipe.weights))
         self.versions = {p: v for p in sorted(packages) if (v := _version(p))}
 
     def calculator(self, atoms: Atoms, folder: Path, changes: Changes) -> Any:
@@ -149,6 +161,15 @@ class Potential:
     def recognise(self, error: Exception, folder: Path) -> EvaluationFailed | None:
         """Return None: potentials raise nothing that is known by name."""
         return None
+
+
+def _hash_of(weights: Path) -> str:
+    """Return the SHA-256 of a file or folder: it may change under its name."""
+    whole = hashlib.sha256()
+    inside = sorted(p for p in weights.rglob("*") if p.is_file())
+    for path in inside if weights.is_dir() else [weights]:
+        whole.update(path.read_bytes())
+    return whole.hexdigest()
 
 
 def _version(package: str) -> str | None:

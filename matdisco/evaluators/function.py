@@ -50,21 +50,7 @@ class FunctionRecipe(EvaluatorRecipe):
         Raises:
             SetupError: the module or the function is not there.
         """
-        module, _, name = self.function.partition(":")
-        try:
-            found = getattr(import_module(module), name)
-        except ImportError as error:
-            raise SetupError(
-                f"evaluator.function: cannot import {module!r} ({error}); is its "
-                "folder installed or on PYTHONPATH?"
-            ) from error
-        except AttributeError:
-            raise SetupError(
-                f"evaluator.function: module {module!r} has no {name!r}"
-            ) from None
-        if not callable(found):
-            raise SetupError(f"evaluator.function: {self.function} is not callable")
-        return found  # type: ignore[no-any-return]
+        return imported(self.function, "evaluator.function")
 
     @override
     def seconds_per_evaluation(self, n_atoms: float) -> float:
@@ -77,6 +63,33 @@ class FunctionRecipe(EvaluatorRecipe):
     @override
     def build(self) -> Evaluator:
         return FunctionEvaluator(self)
+
+
+def imported(path: str, key: str) -> Callable[..., Any]:
+    """Import ``module:name`` and return the function.
+
+    Args:
+        path: the import path.
+        key: of the configuration that names it, for messages.
+
+    Raises:
+        SetupError: it is not there, or not a function.
+    """
+    module, _, name = path.partition(":")
+    if not module or not name:
+        raise SetupError(f"{key}: expected 'module:function', got {path!r}")
+    try:
+        found = getattr(import_module(module), name)
+    except ImportError as error:
+        raise SetupError(
+            f"{key}: cannot import {module!r} ({error}); is its folder installed or on "
+            "PYTHONPATH?"
+        ) from error
+    except AttributeError:
+        raise SetupError(f"{key}: module {module!r} has no {name!r}") from None
+    if not callable(found):
+        raise SetupError(f"{key}: {path} is not callable")
+    return found  # type: ignore[no-any-return]
 
 
 class FunctionEvaluator:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Computed = Literal[
     "bulk_modulus", "elasticity", "phonons", "band_gap", "magnetic_moment",
-    "formation_energy",
+    "formation_energy", "geometry",
 ]  # fmt: skip
 """What can be computed besides energy, volume and forces."""
 LABELS: Mapping[str, tuple[str, ...]] = {
@@ -28,6 +28,7 @@ LABELS: Mapping[str, tuple[str, ...]] = {
     "band_gap": ("band_gap",),
     "magnetic_moment": ("magnetic_moment_per_atom",),
     "formation_energy": ("formation_energy_per_atom",),
+    "geometry": ("density", "packing_fraction", "void_radius", "bottleneck_radius"),
 }
 """The labels that each gives."""
 STRAIN = 0.005
@@ -173,6 +174,8 @@ def band_gap(atoms: Atoms, folder: Path) -> dict[str, float]:
     from ase.dft.bandgap import bandgap
 
     atoms.get_potential_energy()
+    if "band_gap" in atoms.calc.results:  # read from a code's own output
+        return {"band_gap": float(atoms.calc.results["band_gap"])}
     gap, _, _ = bandgap(atoms.calc, output=None)
     return {"band_gap": max(0.0, float(gap))}
 
@@ -190,6 +193,27 @@ def magnetic_moment(atoms: Atoms, folder: Path) -> dict[str, float]:
     else:
         total = float(atoms.get_magnetic_moment())
     return {"magnetic_moment_per_atom": abs(total) / len(atoms)}
+
+
+def geometry(atoms: Atoms, folder: Path) -> dict[str, float]:
+    """Density, packing, and room for guests; see the module ``descriptors``."""
+    from matdisco.evaluators import descriptors
+
+    return descriptors.geometry(atoms)
+
+
+def own(functions: Mapping[str, str], atoms: Atoms, folder: Path) -> dict[str, float]:
+    """Call a user's functions, property key to ``module:function``.
+
+    Each gets a copy of the relaxed atoms with their calculator, and the evaluation's
+    folder, and returns a number in the property's unit.
+    """
+    from matdisco.evaluators.function import imported
+
+    return {
+        key: float(imported(path, f"evaluator.measure.{key}")(_copy(atoms), folder))
+        for key, path in functions.items()
+    }
 
 
 def _strained(atoms: Atoms, j: int, amount: float) -> Atoms:
@@ -219,4 +243,5 @@ _HOW: Mapping[str, Callable[[Atoms, Path], dict[str, float]]] = {
     "phonons": phonons,
     "band_gap": band_gap,
     "magnetic_moment": magnetic_moment,
+    "geometry": geometry,
 }

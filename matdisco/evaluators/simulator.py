@@ -10,18 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pydantic import Field
-from typing_extensions import override
-
-from matdisco.errors import SetupError
 from matdisco.evaluators.base import (
     Evaluation,
     EvaluationFailed,
-    EvaluatorRecipe,
     FailureKind,
     evaluation_key,
 )
-from matdisco.evaluators.measuring import LABELS, Computed
 from matdisco.evaluators.relax import (
     Relaxed,
     RelaxRecipe,
@@ -30,15 +24,13 @@ from matdisco.evaluators.relax import (
     relax,
     same_crystal,
 )
+from matdisco.evaluators.simulator_recipe import Changes, SimulatorRecipe
 from matdisco.recipe import digest
 
 if TYPE_CHECKING:
     from ase import Atoms
 
     from matdisco.crystal import Crystal
-
-Changes = Mapping[str, Any]
-"""Settings that a further try changes."""
 
 
 class Engine(Protocol):
@@ -54,6 +46,11 @@ class Engine(Protocol):
         """Packages and executables."""
         ...
 
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """What else decides the answers: functional, hashes of weights and the like."""
+        ...
+
     def calculator(self, atoms: Atoms, folder: Path, changes: Changes) -> Any:
         """Return a calculator for these atoms, prepared as ``changes`` say.
 
@@ -64,56 +61,6 @@ class Engine(Protocol):
     def recognise(self, error: Exception, folder: Path) -> EvaluationFailed | None:
         """Turn the code's own error into a kind of failure, where it is known."""
         ...
-
-
-class SimulatorRecipe(EvaluatorRecipe):
-    """What all simulators share."""
-
-    relax: RelaxRecipe | None = Field(default_factory=RelaxRecipe)
-    """How to relax; null evaluates the structure as it stands."""
-    compute: tuple[Computed, ...] = ()
-    """Properties besides energy, volume and largest force: bulk_modulus, elasticity,
-    phonons, band_gap, magnetic_moment, formation_energy."""
-    references: Mapping[str, str] = Field(default_factory=dict)
-    """Element to structure file, for formation energies; elements not named take
-    the structures that matdisco knows."""
-
-    def ladder(self) -> tuple[Changes, ...]:
-        """Return what further tries change after a calculation did not converge."""
-        return ()
-
-    def engine(self) -> Engine:
-        """Load the code; called once in each worker."""
-        raise NotImplementedError
-
-    @override
-    def properties(self) -> tuple[str, ...]:
-        more = [key for c in self.compute for key in LABELS[c]]
-        return ("energy_per_atom", "volume_per_atom", "max_force", *more)
-
-    def check_references(self, elements: frozenset[str]) -> None:
-        """Refuse formation energies of elements that have no reference.
-
-        Raises:
-            SetupError: names the elements and the key to give files with.
-        """
-        if "formation_energy" not in self.compute or not elements:
-            return
-        from matdisco.evaluators.references import known
-
-        missing = sorted(elements - known() - self.references.keys())
-        if missing:
-            raise SetupError(
-                "evaluator.references: no reference structure is known for "
-                f"{', '.join(missing)}; give one each: {{{missing[0]}: FILE}}"
-            )
-        for symbol, path in self.references.items():
-            if not Path(path).exists():
-                raise SetupError(f"evaluator.references.{symbol}: no such file: {path}")
-
-    @override
-    def build(self) -> Simulator:
-        return Simulator(self, self.engine())
 
 
 @dataclass
@@ -183,14 +130,15 @@ class Simulator:
         return self._evaluation(crystal, outcome, extra)
 
     def _measured(self, atoms: Atoms, folder: Path) -> dict[str, float]:
-        from matdisco.evaluators.measuring import measure
+        from matdisco.evaluators.measuring import measure, own
 
-        return {
+        found = {
             key: value
             for what in self.recipe.compute
             if what != "formation_energy"
             for key, value in measure(what, atoms, folder).items()
         }
+        return {**found, **own(self.recipe.measure, atoms, folder)}
 
     def _evaluation(
         self, crystal: Crystal, outcome: Relaxed, extra: Mapping[str, float]
@@ -214,6 +162,7 @@ class Simulator:
         provenance: dict[str, Any] = {
             "method": engine.method,
             "versions": dict(engine.versions),
+            **engine.details,
             "settings": recipe.digest()[:16],
             "steps": outcome.steps,
         }
@@ -270,8 +219,9 @@ class Simulator:
 
     def fidelity(self) -> str:
         """Return the hash of all that decides an energy: what shares references."""
-        data = self.recipe.model_dump(mode="json", exclude={"compute"})
-        return digest(data)
+        data = self.recipe.deciding()
+        aside = ("compute", "measure")
+        return digest({k: v for k, v in data.items() if k not in aside})
 
     def _reference(self, crystal: Crystal, folder: Path) -> Evaluation:
         recipe = self.recipe.relax or RelaxRecipe()

@@ -63,6 +63,7 @@ def test_chgnet_finds_the_lattice_and_energy_of_nial(tmp_path):
     assert a == pytest.approx(2.89, abs=0.02)
     assert answer.labels["energy_per_atom"].value == pytest.approx(-5.4105, abs=2e-3)
     assert answer.provenance["versions"]["chgnet"]
+    assert answer.provenance["functional"] == "PBE(+U), MP2020-corrected"
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from matdisco.errors import MissingExtra, SetupError
 from matdisco.evaluators.base import EvaluationFailed, FailureKind
 from matdisco.evaluators.dft.gpaw import ITERATIONS, moments
 from matdisco.evaluators.dft.presets import NORM_CONSERVING
-from matdisco.evaluators.simulator import Changes
+from matdisco.evaluators.simulator_recipe import Changes
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -35,6 +35,7 @@ class Espresso:
         self.recipe = recipe
         self.method = f"Quantum ESPRESSO {recipe.functional} {recipe.cutoff:g} eV"
         self.versions = {"pw.x": _version(_command(recipe))}
+        self.details = {**recipe.details, "pseudopotentials": str(_folder(recipe))}
 
     @staticmethod
     def check(recipe: DftRecipe, elements: frozenset[str]) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from matdisco.errors import SetupError
 from matdisco.evaluators.base import EvaluationFailed, FailureKind
 from matdisco.evaluators.dft.presets import MAGNETIC
-from matdisco.evaluators.simulator import Changes
+from matdisco.evaluators.simulator_recipe import Changes
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -41,6 +41,7 @@ class Gpaw:
         self.recipe = recipe
         self.method = f"GPAW {recipe.functional} {recipe.cutoff:g} eV"
         self.versions = {"gpaw": str(gpaw.__version__)}
+        self.details = recipe.details
 
     @staticmethod
     def check(recipe: DftRecipe, elements: frozenset[str]) -> None:

@@ -20,13 +20,20 @@ from matdisco.evaluators.dft.presets import (
     needed,
 )
 from matdisco.evaluators.relax import RelaxRecipe
-from matdisco.evaluators.simulator import Engine, SimulatorRecipe
+from matdisco.evaluators.simulator import Engine
+from matdisco.evaluators.simulator_recipe import SimulatorRecipe
 from matdisco.recipe import Recipe
 
 if TYPE_CHECKING:
     from matdisco.evaluators.dft.espresso import Espresso
     from matdisco.evaluators.dft.gpaw import Gpaw
     from matdisco.evaluators.dft.vasp import Vasp
+
+
+LARGEST: Mapping[str, int] = {"gpaw": 50, "espresso": 200, "vasp": 500}
+"""Atoms. GPAW runs on one core here: cost grows with the square to the cube of the
+atoms, and 20 of them take 17 s for one geometry at one k-point. The others may run in
+parallel (``command: mpirun -np 16 pw.x``)."""
 
 
 class RetryRecipe(Recipe):
@@ -127,6 +134,7 @@ class DftRecipe(SimulatorRecipe):
     @override
     def check(self, elements: frozenset[str]) -> None:
         self.check_references(elements)
+        self.check_measured()
         if self.cutoff is None and self.code != "vasp":
             raise SetupError(
                 "evaluator.cutoff: give it in eV; it cannot follow from the elements, "
@@ -157,6 +165,22 @@ class DftRecipe(SimulatorRecipe):
             f"{element} {what}: below {least:g} eV the basis, not the crystal, decides "
             f"its volume (Pulay stress); {way_out}"
         )
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """What decides an answer besides code and crystal, for its provenance."""
+        if self.code == "vasp":
+            return {"functional": self.input_set}
+        return {
+            "functional": self.functional,
+            "cutoff_eV": self.cutoff,
+            "kpoint_density_per_A": self.density,
+            "smearing_eV": self.width,
+        }
+
+    @override
+    def largest_cell(self) -> int:
+        return self.max_atoms or LARGEST[self.code]
 
     def _code(self) -> type[Gpaw] | type[Espresso] | type[Vasp]:
         from importlib import import_module

@@ -18,7 +18,7 @@ from typing_extensions import override
 
 from matdisco.errors import SetupError
 from matdisco.evaluators.base import EvaluationFailed, FailureKind
-from matdisco.evaluators.simulator import Changes
+from matdisco.evaluators.simulator_recipe import Changes
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -44,6 +44,7 @@ class Vasp:
         self.recipe = recipe
         self.method = f"VASP {recipe.input_set}"
         self.versions: dict[str, str] = {"vasp": "see vasprun.xml"}
+        self.details = recipe.details
 
     @staticmethod
     def check(recipe: DftRecipe, elements: frozenset[str]) -> None:
