@@ -119,8 +119,8 @@ def list_sets() -> None:
     for name, public in catalog().items():
         print(f"{name:<22} {public.title}")
         print(f"{'':<22} {public.licence}; {public.url}")
-        if public.instead:
-            print(f"{'':<22} no structures: {public.instead}")
+        if public.tables:
+            print(f"{'':<22} tables, no structures; read by {public.read_by}")
 
 
 @app.command()
@@ -139,13 +139,21 @@ def get(
     workers: Workers = 0,
 ) -> None:
     """Make a dataset of a named public one that you have downloaded."""
-    from matdisco.data.catalog import load
+    from matdisco.data.catalog import given, load, lookup
+    from matdisco.data.catalog.tables import load_tables, write_tables
     from matdisco.data.curation import curate as curate_records
     from matdisco.data.publish import publish, with_card
     from matdisco.data.workers import cores
 
+    key, public = lookup(name)
+    target = to or Path("datasets") / key
+    if public.tables:
+        tables = load_tables(key, public, given(key, public, source))
+        for path in write_tables(key, public, tables, target):
+            print(path)
+        print(f"tables without structures; read by {public.read_by}")
+        return
     dataset = load(name, source, progress=True)
-    target = to or Path("datasets") / dataset.name
     report = None
     if curated:
         published = dataset.card

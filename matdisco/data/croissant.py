@@ -138,7 +138,7 @@ def croissant(dataset: Dataset, parquet: str | Path) -> dict[str, Any]:
                 "contentUrl": path.name,
                 "contentSize": f"{path.stat().st_size} B",
                 "encodingFormat": "application/x-parquet",
-                "sha256": _sha256(path),
+                "sha256": sha256(path),
             }
         ],
         "recordSet": [
@@ -215,6 +215,7 @@ def _licence(card: Any) -> list[str]:
     return list(dict.fromkeys(found)) or ["not stated"]
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """Return the checksum of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,11 +14,13 @@ from tqdm import tqdm
 from matdisco.crystal import Crystal
 from matdisco.data.catalog.parsers import parse
 from matdisco.data.catalog.recipe import FileSet, PublicSet, catalog, lookup
+from matdisco.data.catalog.source import instructions, stated
+from matdisco.data.croissant import sha256
 from matdisco.data.curation.curate import unique_names
 from matdisco.data.dataset import Dataset
 from matdisco.errors import DataError
 
-__all__ = ["FileSet", "PublicSet", "catalog", "load", "lookup"]
+__all__ = ["FileSet", "PublicSet", "catalog", "given", "load", "lookup"]
 
 
 def load(name: str, source: str | Path | None, *, progress: bool = False) -> Dataset:
@@ -39,32 +40,18 @@ def load(name: str, source: str | Path | None, *, progress: bool = False) -> Dat
             it), or the files are not there (says what to download and where to put it).
     """
     key, public = lookup(name)
-    if public.instead:
+    if public.tables:
         raise DataError(
             f"{key}: {public.title} holds no crystal structures, which a dataset is "
-            f"made of. {public.instead}"
+            f"made of. `matdisco data get {key} --from FOLDER` writes its tables; they "
+            f"are read by {public.read_by}"
         )
-    if source is None or not Path(source).exists():
-        found = "nothing was given" if source is None else f"{source} does not exist"
-        raise DataError(f"{key}: {found}. {instructions(key, public)}")
-    form, files = _find(Path(source), key, public)
+    form, files = _find(given(key, public, source), key, public)
     crystals = []
-    stated = []
+    sources = []
     for path in files:
-        checksum = _sha256(path)
-        known = form.sha256.get(path.name)
-        verified = {None: "no checksum on record", checksum: "verified"}.get(
-            known, f"differs from the recorded {known and known[:16]}..."
-        )
-        stated.append(
-            {
-                "name": path.name,
-                "licence": public.licence,
-                "url": public.url,
-                "citation": public.citation,
-                "sha256": f"{checksum} ({verified})",
-            }
-        )
+        sources.append(stated(path, form.sha256, public))
+        checksum = sha256(path)
         rows = tqdm(
             parse(path, form), desc=path.name, disable=None if progress else True
         )
@@ -76,20 +63,21 @@ def load(name: str, source: str | Path | None, *, progress: bool = False) -> Dat
         "citation": public.citation,
         "url": public.url,
         "limits": list(public.limits),
-        "sources": stated,
+        "sources": sources,
     }
     return Dataset(key, tuple(unique_names(crystals)), card)
 
 
-def instructions(key: str, public: PublicSet) -> str:
-    """Say what to download and where to put it."""
-    names = " or ".join(
-        (", ".join(f.names) if f.all else f.names[0]) for f in public.files
-    )
-    return (
-        f"Download {names} from {public.url} into a folder, then run: "
-        f"matdisco data get {key} --from FOLDER"
-    )
+def given(key: str, public: PublicSet, source: str | Path | None) -> Path:
+    """Return the source where it exists.
+
+    Raises:
+        DataError: it does not; says what to download and where to put it.
+    """
+    if source is None or not Path(source).exists():
+        found = "nothing was given" if source is None else f"{source} does not exist"
+        raise DataError(f"{key}: {found}. {instructions(key, public)}")
+    return Path(source)
 
 
 def _find(source: Path, key: str, public: PublicSet) -> tuple[FileSet, list[Path]]:
@@ -116,8 +104,3 @@ def _traced(crystal: Crystal, name: str, checksum: str) -> Crystal:
     record = source.pop("record", 0)
     step = {"path": name, "member": None, "record": record, "byte_hash": checksum}
     return replace(crystal, source={**source, "lineage": [step]})
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

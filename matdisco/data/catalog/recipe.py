@@ -55,6 +55,19 @@ class FileSet(Recipe):
     """Known checksums of files."""
 
 
+class TableSet(Recipe):
+    """Tables without structures, written out as they are: one file or a pattern."""
+
+    names: str
+    """File name, or a shell pattern of names."""
+    columns: Mapping[str, str] = {}
+    """Column to what it holds, with its unit."""
+    pool: bool = False
+    """Rows are candidates of a replay: every column is a finite number."""
+    sha256: Mapping[str, str] = {}
+    """Known checksums of files."""
+
+
 class PublicSet(Recipe):
     """A named public dataset."""
 
@@ -74,13 +87,17 @@ class PublicSet(Recipe):
     """What to know before using it."""
     files: tuple[FileSet, ...] = ()
     """Forms in which it is recognised, preferred first."""
-    instead: str = ""
-    """For a set without crystal structures: which command reads it."""
+    tables: tuple[TableSet, ...] = ()
+    """For a set without crystal structures: what it holds."""
+    read_by: str = ""
+    """For a set without crystal structures: which command reads its tables."""
 
     @model_validator(mode="after")
     def _readable(self) -> PublicSet:
-        if bool(self.files) == bool(self.instead):
-            raise ValueError("expected files, or instead for a set without structures")
+        if bool(self.files) == bool(self.tables):
+            raise ValueError("expected files, or tables for a set without structures")
+        if bool(self.tables) != bool(self.read_by):
+            raise ValueError("expected read_by with tables, and only then")
         return self
 
 

@@ -12,6 +12,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
 
 from matdisco.data.catalog import catalog, load, lookup
+from matdisco.data.catalog.tables import load_tables, tables_card, write_tables
 from matdisco.errors import DataError
 from tests.matdisco.data.builders import crystal, perovskite, rocksalt
 
@@ -22,7 +23,7 @@ def test_every_set_says_where_and_under_which_licence() -> None:
         assert public.licence, name
         assert public.citation, name
         assert all(f.names for f in public.files), name
-        assert public.files or "`matdisco" in public.instead, name
+        assert public.files or "`matdisco" in public.read_by, name
 
 
 def test_a_set_without_structures_says_what_reads_it(tmp_path: Path) -> None:
@@ -30,6 +31,58 @@ def test_a_set_without_structures_says_what_reads_it(tmp_path: Path) -> None:
         load("pvlab_bo", tmp_path)
     with pytest.raises(DataError, match="matdisco surrogate assess"):
         load("matbench", tmp_path)
+
+
+HEADER = "CsPbI,FAPbI,MAPbI,Instability index\n"
+
+
+def test_a_set_of_tables_is_written_as_plain_csv_with_a_card(tmp_path: Path) -> None:
+    text = f"\ufeff{HEADER}0,1,0,480185\n0,1,0,480187\n0.5,0.5,0,12\n"
+    (tmp_path / "in" / "deep").mkdir(parents=True)
+    (tmp_path / "in" / "deep" / "Perovskite_dataset.csv").write_text(text, "utf-8")
+    key, public = lookup("pv_lab")
+    tables = load_tables(key, public, tmp_path / "in")
+    csv, card = write_tables(key, public, tables, tmp_path / "out")
+    assert csv.read_text("utf-8").startswith("CsPbI,")
+    pd.testing.assert_frame_equal(pd.read_csv(csv), tables[0].rows)
+    said = card.read_text("utf-8")
+    assert "3 rows.\n2 distinct designs." in said
+    assert "differs from the recorded 9e9c5c2c69890" in said
+    assert "| Instability index | colour change" in said
+    assert "| 3 | 12 | 480187 |" in said
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (f"{HEADER}0,1,0,\n", r"'Instability index', line 2: expected a number"),
+        (f"{HEADER}0,1,0,1\n0,x,0,2\n", r"'FAPbI', line 3: .* found 'x'"),
+        ("CsPbI,FAPbI\n0,1\n", "MAPbI, Instability index missing"),
+        ("", "expected a table, found No columns"),
+    ],
+)
+def test_a_damaged_table_is_answered_with_its_line(
+    tmp_path: Path, text: str, complaint: str
+) -> None:
+    path = tmp_path / "Perovskite_dataset.csv"
+    path.write_text(text)
+    with pytest.raises(DataError, match=complaint):
+        load_tables("pvlab_bo", lookup("pvlab_bo")[1], path)
+
+
+def test_no_table_at_all_says_what_to_download(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"Download AgNP_dataset.csv, .* --from FOLDER"):
+        load_tables("pvlab_bo", lookup("pvlab_bo")[1], tmp_path)
+
+
+def test_every_shared_table_is_read(shared: Callable[[str], Path]) -> None:
+    pools = load_tables("pvlab_bo", lookup("pvlab_bo")[1], shared("pvlab_bo"))
+    assert [len(t.rows) for t in pools] == [3295, 100, 1800, 233, 139]
+    assert all("(verified)" in t.source["sha256"] for t in pools)
+    tasks = load_tables("matbench", lookup("matbench")[1], shared("matbench"))
+    assert len(tasks) == 10 + 7 + 1
+    card = tables_card("matbench", lookup("matbench")[1], tasks)
+    assert "| composition |  | 1,265 |  |  |" in card  # text has no least
 
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
