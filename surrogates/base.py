@@ -61,8 +61,8 @@ class Prediction:
         dense: np.ndarray = self.factors.T @ self.factors
         return dense + np.diag(self.residual**2)
 
-    def scaled(self, k: float) -> Prediction:
-        """Return the same means with every standard deviation times ``k``."""
+    def scaled(self, k: float | np.ndarray) -> Prediction:
+        """Return the same means with standard deviations times ``k``, one or (n,)."""
         return Prediction(self.mean, k * self.factors, k * self.residual)
 
     def take(self, rows: Sequence[int] | np.ndarray) -> Prediction:

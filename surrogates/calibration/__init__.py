@@ -11,15 +11,18 @@ from surrogates.calibration.conformal import (
     ConformalInterval,
     MondrianConformal,
 )
+from surrogates.calibration.errors import ErrorModel, chemistry_table
 from surrogates.calibration.isotonic import IsotonicScale
 from surrogates.calibration.scale import Scale, z_scores
 
 __all__ = [
     "AdaptiveConformal",
     "ConformalInterval",
+    "ErrorModel",
     "IsotonicScale",
     "MondrianConformal",
     "Scale",
     "chemistry",
+    "chemistry_table",
     "z_scores",
 ]

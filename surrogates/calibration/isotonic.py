@@ -42,7 +42,4 @@ class IsotonicScale:
     def apply(self, prediction: Prediction) -> Prediction:
         """Return the prediction with every column of its covariance root rescaled."""
         wanted = np.interp(prediction.std, self.raw, self.calibrated)
-        factor = wanted / prediction.std
-        return Prediction(
-            prediction.mean, prediction.factors * factor, prediction.residual * factor
-        )
+        return prediction.scaled(wanted / prediction.std)

@@ -21,7 +21,13 @@ from matdisco.crystal import Crystal
 from matdisco.data.dataset import Dataset
 from matdisco.errors import SurrogateError
 from surrogates.base import FitReport, Prediction, Progress, labelled, require_records
-from surrogates.calibration import IsotonicScale, Scale, z_scores
+from surrogates.calibration import (
+    ErrorModel,
+    IsotonicScale,
+    Scale,
+    chemistry_table,
+    z_scores,
+)
 from surrogates.checkpoint import Checkpoint, write
 from surrogates.displays import ShowsItself
 from surrogates.featurizers.table import features
@@ -56,6 +62,7 @@ class Tabular(ShowsItself, ABC, Generic[R]):
         self.target = ""
         self.scale = Scale()
         self.curve: IsotonicScale | None = None
+        self.errors: ErrorModel | None = None
         self.dataset_hash = ""
         self.metrics: Mapping[str, float] = {}
         self.held: Held | None = None
@@ -107,7 +114,7 @@ class Tabular(ShowsItself, ABC, Generic[R]):
         self.target, self.dataset_hash = target, records.content_hash
         self.held = self._learn(self._raw, y, progress)
         self._ready = True
-        self._calibrate(labels)
+        self._calibrate(labels, records)
         seconds = time.perf_counter() - start
         return FitReport(
             len(records), len(self.held.rows), seconds, (), dict(self.metrics)
@@ -118,7 +125,10 @@ class Tabular(ShowsItself, ABC, Generic[R]):
         self._require_fit()
         if not crystals:
             return Prediction(np.zeros(0), np.zeros((0, 0)), np.zeros(0))
-        return self._calibrated(self._back(self._answer(self._features(crystals))))
+        raw = self._back(self._answer(self._features(crystals)))
+        if self.errors is not None:
+            raw = raw.scaled(self.errors.factors(chemistry_table(crystals), raw))
+        return self._calibrated(raw)
 
     def save(self, folder: Path) -> None:
         """Write the training table, the calibration and the kind's own state."""
@@ -140,6 +150,9 @@ class Tabular(ShowsItself, ABC, Generic[R]):
             arrays["held_std"] = held.prediction.std
         if self.curve is not None:
             arrays |= {"curve": np.stack([self.curve.raw, self.curve.calibrated])}
+        if self.errors is not None:
+            arrays["errors_table"] = self.errors.table
+            arrays["errors_squares"] = self.errors.squares
         arrays |= {f"own_{k}": v for k, v in own_arrays.items()}
         write(
             Path(folder), Checkpoint(self.recipe.model_dump(mode="json"), state, arrays)
@@ -155,6 +168,10 @@ class Tabular(ShowsItself, ABC, Generic[R]):
         made._raw, made._y = arrays["features"], arrays["labels"]
         if "curve" in arrays:
             made.curve = IsotonicScale(*arrays["curve"])
+        if "errors_table" in arrays:
+            made.errors = ErrorModel(
+                arrays["errors_table"], arrays["errors_squares"], made.seed
+            )
         if "held_rows" in arrays:
             mean = arrays["held_mean"]
             made.held = Held(arrays["held_rows"], _diagonal(mean, arrays["held_std"]))
@@ -176,6 +193,9 @@ class Tabular(ShowsItself, ABC, Generic[R]):
                 "records": str(len(self._y)),
                 "uncertainty_scale": f"{self.scale.k:.3f}",
             }
+            if self.errors is not None:
+                low, high = np.quantile(self.errors.left_out, [0.05, 0.95])
+                text["uncertainty_by_chemistry"] = f"times {low:.2f} to {high:.2f}"
         return text
 
     def held_out(self) -> tuple[np.ndarray, np.ndarray, Prediction]:
@@ -189,7 +209,7 @@ class Tabular(ShowsItself, ABC, Generic[R]):
         self._require_fit()
         assert self.held is not None
         rows = self.held.rows
-        prediction = self._calibrated(self._back(self.held.prediction))
+        prediction = self._calibrated(self._unseen(self.held))
         return rows, self._original(self._y[rows]), prediction
 
     # ---- labels and calibration
@@ -220,17 +240,26 @@ class Tabular(ShowsItself, ABC, Generic[R]):
         median = np.exp(learnt.mean)
         return Prediction(median, learnt.factors * median, learnt.residual * median)
 
-    def _calibrate(self, labels: np.ndarray) -> None:
+    def _unseen(self, held: Held) -> Prediction:
+        """Return ``held`` in the unit of the target, by trees that missed each row."""
+        raw = self._back(held.prediction)
+        return raw if self.errors is None else raw.scaled(self.errors.left_out)
+
+    def _calibrate(self, labels: np.ndarray, records: Dataset) -> None:
         assert self.held is not None
         rows = self.held.rows
-        self.scale, self.curve, self.metrics = (
-            Scale(1.0, self.recipe.calibration_prior),
-            None,
-            {},
-        )
+        self.scale, self.metrics = Scale(1.0, self.recipe.calibration_prior), {}
+        self.curve = self.errors = None
         if not len(rows):
             return
-        raw = self._back(self.held.prediction)
+        if self.recipe.calibration == "errors":
+            self.errors = ErrorModel.fit(
+                chemistry_table([records[int(i)] for i in rows]),
+                labels[rows],
+                self._back(self.held.prediction),
+                self.seed,
+            )
+        raw = self._unseen(self.held)
         z = z_scores(labels[rows], raw)
         interval = self.recipe.calibration == "interval"
         self.scale = self.scale.covering(z) if interval else self.scale.updated(z)

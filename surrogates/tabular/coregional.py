@@ -65,7 +65,7 @@ class Coregional(Tabular[CoregionalRecipe]):
         self.target, self.dataset_hash = target, parts[0][0].content_hash
         self.held = self._learn(self._raw, self._y, progress)
         self._ready = True
-        self._calibrate(values)
+        self._calibrate(values, parts[0][0])
         n = len(parts[0][0])
         return FitReport(n, n, time.perf_counter() - start, (), dict(self.metrics))
 
@@ -73,8 +73,8 @@ class Coregional(Tabular[CoregionalRecipe]):
         """Return label → prediction, each calibrated on its own errors left out."""
         self._require_fit()
         x = self._features(crystals)
-        out = {}
-        for t, name in enumerate((self.target, *self.recipe.auxiliary)):
+        out = {self.target: self.predict(crystals)}
+        for t, name in enumerate(self.recipe.auxiliary, start=1):
             held = self._left_out(t)
             z = (self._y[held.rows] - held.prediction.mean) / held.prediction.std
             scale = Scale(1.0, self.recipe.calibration_prior).updated(z)

@@ -41,7 +41,7 @@ def test_errors_that_depend_on_the_chemistry_are_learnt(tmp_path: Path) -> None:
         p = surrogate.predict(test)
         found[how] = metrics.evaluate(truth, p)
         assert report.metrics["coverage_90"] == pytest.approx(
-            found[how]["coverage_90"], abs=0.06
+            found[how]["coverage_90"], abs=0.08
         )  # what it says of itself, by trees that missed each record
         if how == "errors":
             loud = np.array([bool(set(LOUD) & set(c.elements)) for c in test])
