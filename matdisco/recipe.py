@@ -45,16 +45,41 @@ def digest(value: Any) -> str:
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
+class ListDigest:
+    """The digest of a list whose items are held one at a time.
+
+    >>> running = ListDigest()
+    >>> running.add(1)
+    >>> running.add("b")
+    >>> running.hexdigest() == digest([1, "b"])
+    True
+    """
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256(b"[")
+        self._separator = b""
+
+    def add(self, item: Any) -> None:
+        """Append an item."""
+        self._hash.update(self._separator + canonical_json(item).encode())
+        self._separator = b","
+
+    def hexdigest(self) -> str:
+        """Return the digest of what was added so far."""
+        whole = self._hash.copy()
+        whole.update(b"]")
+        return whole.hexdigest()
+
+
 def digest_of(items: Iterable[Any]) -> str:
     """Return the digest of a list whose items are held one at a time.
 
     >>> digest_of(iter([1, "b"])) == digest([1, "b"])
     True
     """
-    running = hashlib.sha256(b"[")
-    for i, item in enumerate(items):
-        running.update((b"," if i else b"") + canonical_json(item).encode())
-    running.update(b"]")
+    running = ListDigest()
+    for item in items:
+        running.add(item)
     return running.hexdigest()
 
 

@@ -18,10 +18,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from matdisco.crystal import Crystal
-from matdisco.data import store
+from matdisco.data import layout
 from matdisco.data.dataset import Dataset
 from matdisco.errors import DataError
-from matdisco.recipe import canonical_json, digest
+from matdisco.recipe import ListDigest, canonical_json
 
 CHUNK = 5_000
 """Candidates per chunk: some 50 MB of objects, and row groups that read fast."""
@@ -38,7 +38,7 @@ class PoolWriter:
     ) -> None:
         self.path, self.name, self.card = path, name, dict(card or {})
         self.count = 0
-        self._hash = hashlib.sha256(b"[")
+        self._hash = ListDigest()
         self._chunk: list[Crystal] = []
         self._ids: set[bytes] = set()
         self._scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
@@ -62,8 +62,7 @@ class PoolWriter:
         if crystal.labels:
             raise DataError(f"candidate {crystal.id}: expected no labels in a pool")
         self._ids.add(key)
-        comma = b"," if self.count else b""
-        self._hash.update(comma + canonical_json(crystal.to_dict()).encode())
+        self._hash.add(crystal.to_dict())
         self.count += 1
         self._chunk.append(crystal)
         if len(self._chunk) == CHUNK:
@@ -79,15 +78,8 @@ class PoolWriter:
             raise DataError(f"{self.path}: not written, there is no candidate")
         self._flush()
         assert self._writer is not None
-        self._hash.update(b"]")
-        head = {
-            "format": store.FORMAT,
-            "name": self.name,
-            "card": self.card,
-            "content_hash": self._hash.hexdigest(),
-            "card_hash": digest([self.name, self.card]),
-        }
-        self._writer.add_key_value_metadata({"matdisco": canonical_json(head)})
+        head = layout.head(self.name, self.card, self._hash.hexdigest())
+        self._writer.add_key_value_metadata({layout.KEY.decode(): canonical_json(head)})
         self._writer.close()
         self._writer = None
         with self._scratch.open("rb") as file:
@@ -116,7 +108,7 @@ class PoolWriter:
     def _flush(self) -> None:
         if not self._chunk:
             return
-        table = store._to_table(Dataset("chunk", tuple(self._chunk)))
+        table = layout.to_table(Dataset("chunk", tuple(self._chunk)))
         table = table.replace_schema_metadata(None)
         self._chunk = []
         if self._writer is None:
@@ -138,4 +130,4 @@ def read_stream(path: Path) -> Iterator[Crystal]:
     """
     with pq.ParquetFile(path, page_checksum_verification=True) as file:
         for batch in file.iter_batches(CHUNK):
-            yield from store.crystals(pa.Table.from_batches([batch]))
+            yield from layout.crystals(pa.Table.from_batches([batch]))

@@ -268,9 +268,9 @@ def _opened(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _dataset(table: Any) -> Iterator[Entry]:
-    from matdisco.data import store
+    from matdisco.data import layout
 
-    for crystal in store.crystals(table):
+    for crystal in layout.crystals(table):
         yield Entry(
             crystal.structure,
             crystal.labels,

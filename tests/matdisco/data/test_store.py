@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pymatgen.core import Element, Lattice, Structure
 
 from matdisco.crystal import Crystal, Label
-from matdisco.data import store
+from matdisco.data import layout, store
 from matdisco.data.dataset import Dataset
 from matdisco.data.packed import PackedCrystal
 from matdisco.errors import DataError
@@ -87,8 +87,8 @@ def test_a_large_set_read_as_arrays_is_the_same(
     tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = dataset.save(tmp_path / "set.parquet")
-    monkeypatch.setattr(store, "MANY", 1)
-    monkeypatch.setattr(store, "_BATCH", 2)
+    monkeypatch.setattr(layout, "MANY", 1)
+    monkeypatch.setattr(layout, "_BATCH", 2)
     again = Dataset.open(path)
     for crystal in again:
         plain = all(
