@@ -265,7 +265,7 @@ def band_by_chance(
             if first <= evaluations:
                 draw[first] += 1
     counts.cumsum(axis=1, out=counts)
-    low, high = np.quantile(counts, [0.05, 0.95], axis=0)
+    low, high = np.quantile(counts, [0.05, 0.95], axis=0, method="inverted_cdf")
     return low, high
 
 

@@ -10,8 +10,8 @@ from typing_extensions import override
 
 from campaigns.progress import headline
 from matdisco.crystal import Crystal
-from matdisco.displays import table_html
-from matdisco.drawing import crystal_svg, legend
+from matdisco.displays import picture_html, table_html
+from matdisco.drawing import legend
 from matdisco.properties import get
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 PICTURES = 6
 """Finds that a campaign shows as pictures."""
+LARGE = 150
+"""Width of a proposal's picture, px."""
 SIDE = "display:flex;gap:1.5em;align-items:center;flex-wrap:wrap"
 
 
@@ -59,9 +61,8 @@ class Proposal:
         rows.append(("Status", str(self.facts["status"])))
         heading = f"Proposal {self.crystal.id}"
         return (
-            f'<div style="{SIDE}"><figure style="margin:0;background:#fff">'
-            f"{crystal_svg(self.crystal)}<figcaption style='text-align:center;"
-            f"color:#1a202c'>{legend(self.crystal)}</figcaption></figure>"
+            f'<div style="{SIDE}">'
+            f"{picture_html(self.crystal, legend(self.crystal), LARGE)}"
             f"{table_html(rows, heading)}</div>"
         )
 
@@ -94,9 +95,7 @@ def campaign_html(campaign: Campaign) -> str:
     ]  # fmt: skip
     known = len(state.answered) > 0 and headline(state) != "no stable compound yet"
     pictures = "".join(
-        f'<figure style="display:inline-block;margin:0 .6em 0 0;background:#fff">'
-        f"{crystal_svg(c, 90)}<figcaption style='text-align:center;color:#1a202c'>"
-        f"{legend(c)}</figcaption></figure>"
+        picture_html(c, legend(c))
         for c in (campaign.found()[:PICTURES] if known else ())
     )
     return table_html(rows, f"Campaign {config.name}") + f"<div>{pictures}</div>"

@@ -12,6 +12,7 @@ from matdisco.drawing import crystal_svg, formula_html
 from matdisco.properties import get
 
 if TYPE_CHECKING:
+    from matdisco.crystal import Crystal
     from matdisco.data.dataset import Dataset
 
 SHOWN = 6
@@ -28,6 +29,21 @@ def table_html(rows: Iterable[tuple[str, str]], heading: str) -> str:
     )
     title = f'<div style="font-size:1.2em">{escape(heading)}</div>'
     return f"<div>{title}<table>{body}</table></div>"
+
+
+def picture_html(crystal: Crystal, caption: str, size: int = 90) -> str:
+    """Return a drawn crystal over its caption; the caption is HTML.
+
+    Args:
+        crystal: what is drawn.
+        caption: a formula or a legend, escaped already.
+        size: width and height, px.
+    """
+    return (
+        '<figure style="display:inline-block;margin:0 .6em 0 0;background:#fff">'
+        f"{crystal_svg(crystal, size)}<figcaption style='text-align:center;"
+        f"color:#1a202c'>{caption}</figcaption></figure>"
+    )
 
 
 def dataset_html(dataset: Dataset) -> str:
@@ -51,9 +67,6 @@ def dataset_html(dataset: Dataset) -> str:
              if dataset.card.get(k)]  # fmt: skip
     rows.append(("Content", dataset.content_hash[:16]))
     pictures = "".join(
-        f'<figure style="display:inline-block;margin:0 .6em 0 0;background:#fff">'
-        f"{crystal_svg(c, 90)}<figcaption style='text-align:center;color:#1a202c'>"
-        f"{formula_html(c.formula)}</figcaption></figure>"
-        for c in dataset.crystals[:SHOWN]
+        picture_html(c, formula_html(c.formula)) for c in dataset.crystals[:SHOWN]
     )
     return table_html(rows, f"Dataset {dataset.name}") + f"<div>{pictures}</div>"

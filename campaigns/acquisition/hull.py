@@ -71,6 +71,43 @@ def worlds(
     Yields:
         Rows, and their energies above the hull of that world, eV/atom; 0 is on it.
     """
+    for below, world in _hulls(belief, x, known, rng, draws, factors):
+        if len(below):
+            yield below, world.energies_above[-len(below) :]
+
+
+def stable_counts(
+    belief: Prediction,
+    x: np.ndarray,
+    known: Hull,
+    rng: np.random.Generator,
+    *,
+    draws: int,
+) -> np.ndarray:
+    """Return how many stable compounds there are in each world, shape (draws,).
+
+    Phases of one composition count once, elements not at all; known phases count where
+    no candidate undercuts them. Arguments are those of :func:`probability_on_hull`.
+    """
+    counts = []
+    for _, world in _hulls(belief, x, known, rng, draws, (1.0,)):
+        compounds = world.stable & (world.x.max(axis=1) < 1 - 1e-9)
+        counts.append(len(np.unique(world.x[compounds].round(6), axis=0)))
+    return np.array(counts)
+
+
+def _hulls(
+    belief: Prediction,
+    x: np.ndarray,
+    known: Hull,
+    rng: np.random.Generator,
+    draws: int,
+    factors: Sequence[float],
+) -> Iterator[tuple[np.ndarray, Hull]]:
+    """Yield for each world the candidates below today's hull, and its own hull.
+
+    The candidates are the last phases of that hull.
+    """
     height = known.height(x)
     # phases above the hull have no say in a lower one
     corners = known.stable | (known.x.max(axis=1) > 1 - 1e-9)
@@ -78,14 +115,14 @@ def worlds(
     for i in range(draws):
         depth = _draw(belief, rng, factors[i % len(factors)]) - MARGIN
         below = np.flatnonzero(depth > 0)
-        if len(below) == 0:
-            continue
-        world = Hull(
-            known.elements,
-            np.vstack([points, x[below]]),
-            np.concatenate([formation, height[below] - depth[below]]),
+        yield (
+            below,
+            Hull(
+                known.elements,
+                np.vstack([points, x[below]]),
+                np.concatenate([formation, height[below] - depth[below]]),
+            ),
         )
-        yield below, world.energies_above[len(points) :]
 
 
 def expected_phases(

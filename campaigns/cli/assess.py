@@ -20,6 +20,19 @@ if TYPE_CHECKING:
 app = typer.Typer(pretty_exceptions_enable=False)
 
 
+def _models(incomplete: str) -> list[str]:
+    """Complete a calculator's name; files and folders are the shell's own."""
+    from matdisco.evaluators.backends import BACKENDS
+
+    return [name for name in BACKENDS if name.startswith(incomplete)]
+
+
+def _datasets(incomplete: str) -> list[str]:
+    from matdisco.data.shipped import names
+
+    return [name for name in names() if name.startswith(incomplete)]
+
+
 class Required(StrEnum):
     """The least verdict that is good enough."""
 
@@ -39,14 +52,16 @@ def assess(
         str,
         typer.Argument(
             help="Checkpoint folder, calculator (chgnet, emt), module:name, MLflow URI "
-            "(models:/...), or a table of predictions (.csv, .parquet)."
+            "(models:/...), or a table of predictions (.csv, .parquet).",
+            autocompletion=_models,
         ),
     ],
     dataset: Annotated[
         str | None,
         typer.Argument(
             help="Labelled test records: dataset folder, Parquet file or shipped:NAME. "
-            "Not needed for a table with its own column of true values."
+            "Not needed for a table with its own column of true values.",
+            autocompletion=_datasets,
         ),
     ] = None,
     target: Annotated[
@@ -54,16 +69,22 @@ def assess(
     ] = None,
     suite: Annotated[
         Path | None,
-        typer.Option(help="Suite YAML as in configs/assessments; standard 1."),
+        typer.Option(help="Suite YAML as in configs/assessments; standard 2."),
     ] = None,
     to: Annotated[
         Path | None, typer.Option(help="Folder of the card; assessments/NAME.")
     ] = None,
     trained_on: Annotated[
-        str | None, typer.Option(help="Dataset it learned from, to look for leaks.")
+        str | None,
+        typer.Option(
+            help="Dataset it learned from, to look for leaks.", autocompletion=_datasets
+        ),
     ] = None,
     pool: Annotated[
-        str | None, typer.Option(help="Dataset of candidates it is to choose from.")
+        str | None,
+        typer.Option(
+            help="Dataset of candidates it is to choose from.", autocompletion=_datasets
+        ),
     ] = None,
     column: Annotated[
         str | None, typer.Option(help="Column of predictions in the table.")

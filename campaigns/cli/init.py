@@ -10,6 +10,18 @@ from typing import Annotated
 import typer
 
 
+def _evaluators(incomplete: str) -> list[str]:
+    from campaigns.template import ANSWERING
+
+    return [name for name in ANSWERING if name.startswith(incomplete)]
+
+
+def _properties(incomplete: str) -> list[str]:
+    from matdisco.properties import PROPERTIES
+
+    return [key for key in PROPERTIES if key.startswith(incomplete)]
+
+
 def init(
     to: Annotated[Path, typer.Argument(help="File to write.")] = Path("campaign.yaml"),
     elements: Annotated[
@@ -20,10 +32,16 @@ def init(
     ] = None,
     evaluator: Annotated[
         str | None,
-        typer.Option(help="emt, chgnet, sevennet, dft or laboratory."),
+        typer.Option(
+            help="emt, chgnet, sevennet, dft or laboratory.", autocompletion=_evaluators
+        ),
     ] = None,
     property: Annotated[  # noqa: A002 - the name of the option
-        str | None, typer.Option(help="Property to optimise; stability if not given.")
+        str | None,
+        typer.Option(
+            help="Property to optimise; stability if not given.",
+            autocompletion=_properties,
+        ),
     ] = None,
     goal: Annotated[str, typer.Option(help="maximise or minimise.")] = "maximise",
     evaluations: Annotated[

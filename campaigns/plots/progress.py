@@ -39,7 +39,8 @@ def progress(campaign: Campaign) -> Figure:
 
     With ``review.truth``: how much of what there is to find, beside the expectation
     and the 90 % band of random choice at equal cost. Without: the stable compounds
-    known after each round, or the best value so far.
+    known after each round, or the best value so far. Beside it, where each round's
+    surrogate said so, its 90 % band for the whole pool (:func:`posterior_band`).
     """
     state = campaign.state
     if len(state.answered) == 0:
@@ -54,8 +55,13 @@ def progress(campaign: Campaign) -> Figure:
             _stable_by_round(axes, campaign)
         else:
             _best_so_far(axes, state, evaluation_order(campaign))
+        # a property's band is in its unit: it has no place in a count
+        if comparison is None or isinstance(state.objective, HullObjective):
+            _believed(axes, campaign)
         _mark_rounds(axes, campaign)
         axes.set_xlabel("Evaluations, failures included")
+        if comparison is not None or isinstance(state.objective, HullObjective):
+            axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         grid(axes)
         handles, labels = axes.get_legend_handles_labels()
         if len(handles) > 1:
@@ -92,16 +98,57 @@ def _against_chance(axes: Axes, comparison: Comparison, state: State) -> None:
     share.set_ylabel("Share of all (%)")
 
 
+def posterior_band(campaign: Campaign) -> dict[str, list[float]]:
+    """Return what each round's surrogate believed the whole pool to hold.
+
+    For a hull the number of stable compounds, for a property the best value: ``low``
+    and ``high`` (5 and 95 %) and ``median`` from ``n`` evaluations on, until the next
+    round or the last evaluation. Empty where no round said so.
+    """
+    closed = {e.round: e.payload["evaluated"] for e in campaign.ledger.events("closed")}
+    out: dict[str, list[float]] = {"n": [], "low": [], "median": [], "high": []}
+    for event in campaign.ledger.events("proposed"):
+        ahead = event.payload.get("outlook") or {}
+        before = closed.get((event.round or 0) - 1)
+        if "whole_low" not in ahead or before is None:
+            continue
+        out["n"].append(before)
+        for key in ("low", "median", "high"):
+            out[key].append(ahead[f"whole_{key}"])
+    if out["n"]:
+        out["n"].append(max(len(campaign.state.evaluations), out["n"][-1]))
+        for key in ("low", "median", "high"):
+            out[key].append(out[key][-1])
+    return out
+
+
+def _believed(axes: Axes, campaign: Campaign) -> None:
+    """Draw the posterior band under what was found; a wild early one is cut off."""
+    band = posterior_band(campaign)
+    if not band["n"]:
+        return
+    low, high = axes.get_ylim()
+    hull = isinstance(campaign.state.objective, HullObjective)
+    what = "stable compounds in all" if hull else "best of the pool"
+    axes.fill_between(
+        band["n"], band["low"], band["high"], step="post", color=ORANGE, alpha=0.25,
+        linewidth=0, zorder=0.5, label=f"{what}, as the surrogate believes (90 %)",
+    )  # fmt: skip
+    axes.step(band["n"], band["median"], where="post", color=ORANGE, lw=1, ls=":")
+    span = high - low
+    bottom = 0.0 if hull else max(min(low, min(band["low"])), low - span)
+    axes.set_ylim(bottom, min(max(high, 1.05 * max(band["high"])), high + span))
+
+
 def _stable_by_round(axes: Axes, campaign: Campaign) -> None:
     closed = campaign.ledger.events("closed")
     n = [0] + [e.payload["evaluated"] for e in closed]
     found = [0] + [len(e.payload["found"]) for e in closed]
-    axes.step(n, found, where="post", color=BLUE, lw=2.2)
+    axes.step(n, found, where="post", color=BLUE, lw=2.2, label="known then")
     axes.plot(n, found, "o", color=BLUE, ms=4)
     axes.set_ylabel("Stable compounds on the hull known then")
     axes.set_xlim(0, max(n) or 1)
     axes.set_ylim(0, max(found) + 1)
-    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def _best_so_far(axes: Axes, state: State, order: list[str]) -> None:

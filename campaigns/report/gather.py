@@ -11,6 +11,7 @@ from campaigns import plots
 from campaigns.comparison import Comparison, compare, known_phases
 from campaigns.ledger import VOLATILE
 from campaigns.objectives import HullObjective
+from campaigns.plots.progress import posterior_band
 from campaigns.plots.surrogate import predictions
 from campaigns.report.interactive import interactive, plotly_packed
 from campaigns.report.methods import methods
@@ -66,6 +67,8 @@ def gather(campaign: Campaign) -> dict[str, Any]:
         "methods": methods(campaign),
         "reproduce": reproduce(campaign),
         "comparison": comparison,
+        # drawn where it has the axis of the figure (plots.progress)
+        "believed": bool(posterior_band(campaign)["n"]) and (hull or not comparison),
         "known": known_phases(campaign),
         "confirmed": confirmed(campaign),
         "spending": campaign.spending(),

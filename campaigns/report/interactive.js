@@ -23,8 +23,8 @@
     place.className = "interactive";
     figure.insertBefore(place, spec);
     const { data, layout } = JSON.parse(spec.textContent);
+    figure.classList.add("drawn"); // shown first: a hidden place has no width to fill
     await Plotly.newPlot(place, data, layout, plain);
-    figure.classList.add("drawn");
   }
   const stage = document.querySelector(".viewer");
   if (stage && webgl()) solids(stage);

@@ -17,6 +17,7 @@ import numpy as np
 
 from campaigns.objectives import HullObjective
 from campaigns.plots.hull import SHOWN, tie_lines
+from campaigns.plots.progress import posterior_band
 from campaigns.plots.surrogate import predictions
 from matdisco.plot_style import BLUE, GREEN, GREY, INK, ORANGE, PALE
 from matdisco.properties import get
@@ -150,7 +151,16 @@ def _progress(campaign: Campaign, comparison: Comparison) -> Spec:
               line={"color": BLUE, "width": 2.5, **step},
               hovertemplate="%{y:.0f} after %{x}<br>%{text}<extra></extra>"),
     ]  # fmt: skip
-    layout = _layout("Evaluations, failures included", f"Found (of {total})", {}, {})
+    believed = posterior_band(campaign)
+    hull = isinstance(campaign.state.objective, HullObjective)
+    if hull and believed["n"]:
+        data[:0] = _believed(believed)
+    # a wild early belief would flatten what was found
+    top = min(max([total, *(believed["high"] if hull else [])]), 2 * total)
+    layout = _layout(
+        "Evaluations, failures included", f"Found (of {total})", {},
+        {"range": [0, 1.05 * top], **({"dtick": 1} if top <= 8 else {})},
+    )  # fmt: skip
     layout["shapes"] = [
         {"type": "line", "xref": "x", "yref": "paper", "y0": 0, "y1": 1,
          "x0": e.payload["evaluated"], "x1": e.payload["evaluated"],
@@ -158,6 +168,23 @@ def _progress(campaign: Campaign, comparison: Comparison) -> Spec:
         for e in campaign.ledger.events("closed")
     ]  # fmt: skip
     return {"data": data, "layout": layout}
+
+
+def _believed(band: dict[str, list[float]]) -> list[Spec]:
+    """Return the posterior band of the number of stable compounds in the pool."""
+    step: Spec = {"width": 0, "shape": "hv"}
+    name = "in all, as the surrogate believes (90 %)"
+
+    def trace(key: str, **more: Any) -> Spec:
+        return {"type": "scatter", "mode": "lines", "x": band["n"], "y": band[key],
+                "line": step, "hoverinfo": "skip", **more}  # fmt: skip
+
+    middle = {**step, "width": 1.2, "color": ORANGE, "dash": "dot"}
+    return [
+        trace("low", showlegend=False),
+        trace("high", fill="tonexty", fillcolor=f"{ORANGE}40", name=name),
+        trace("median", line=middle, showlegend=False, hoverinfo="y"),
+    ]
 
 
 def _parity(campaign: Campaign) -> Spec:

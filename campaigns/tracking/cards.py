@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from campaigns.tracking.projection import artifact_place
+from campaigns.tracking.contents import named
+from campaigns.tracking.projection import KIND, artifact_place
 from campaigns.tracking.store import explain, quiet_mlflow, without_password
 from matdisco.crystal import Crystal
 from matdisco.errors import CampaignError, MatdiscoError, SurrogateError
@@ -54,7 +55,9 @@ def _log(client: Any, card: Card, folder: Path, experiment: str) -> str:
     home = (
         found.experiment_id
         if found
-        else client.create_experiment(experiment, artifact_place(client.tracking_uri))
+        else client.create_experiment(
+            experiment, artifact_place(client.tracking_uri), tags=KIND
+        )
     )
     same = client.search_runs([home], f"tags.`matdisco.card` = '{card.seal}'")
     done = [r for r in same if r.info.status == "FINISHED"]
@@ -77,7 +80,7 @@ def _log(client: Any, card: Card, folder: Path, experiment: str) -> str:
         "records": str(body["data"]["records"]),
     }
     metrics = [
-        Metric(m["key"].replace(".", "/", 1), m["value"], now, 0)
+        Metric(metric_name(m["key"], m["unit"]), m["value"], now, 0)
         for m in card.measures().values()
         if m["value"] is not None
     ]
@@ -90,6 +93,15 @@ def _log(client: Any, card: Card, folder: Path, experiment: str) -> str:
     client.log_artifacts(run.info.run_id, str(folder), "card")
     client.set_terminated(run.info.run_id)
     return str(run.info.run_id)
+
+
+def metric_name(key: str, unit: str) -> str:
+    """Return what MLflow calls a measure: section, name, unit.
+
+    >>> metric_name("efficacy.mae", "eV/atom")
+    'efficacy/mae_eV_per_atom'
+    """
+    return named(key.replace(".", "/", 1), "", unit)
 
 
 def open_model(model: str, uri: str, place: Path, *, trust: bool = False) -> Subject:

@@ -155,7 +155,7 @@ def _search(campaign: Campaign, closed: Event) -> dict[str, float | None]:
         values["search/stable_compounds"] = len(closed.payload["found"])
     else:
         prop = get(campaign.config.objective.headline)
-        values[_named("search/best", prop.key, prop.unit)] = closed.payload["best"]
+        values[named("search/best", prop.key, prop.unit)] = closed.payload["best"]
     return values
 
 
@@ -165,8 +165,8 @@ def _prediction(
     prop = get(campaign.config.objective.target)
     error: Mapping[str, float] = closed.payload["error"] or {}
     names = {
-        "mae": _named("prediction/mean_absolute_error", "", prop.unit),
-        "bias": _named("prediction/bias", "", prop.unit),
+        "mae": named("prediction/mean_absolute_error", "", prop.unit),
+        "bias": named("prediction/bias", "", prop.unit),
         "coverage_90": "prediction/coverage_of_90_percent_interval",
         "rms_z": "prediction/rms_of_error_over_sigma",
     }
@@ -183,13 +183,18 @@ def _prediction(
         values["gate/widened"] = gate["widened"]
     if ahead := proposed.payload.get("outlook"):
         unit = get(campaign.config.objective.headline).unit
-        values[_named("outlook/expected_improvement", "", unit)] = ahead[
+        values[named("outlook/expected_improvement", "", unit)] = ahead[
             "expected_improvement"
         ]
         values["outlook/probability_best_found"] = ahead["probability_best_found"]
+        hull = isinstance(campaign.config.objective, HullObjective)
+        what = ("stable_compounds_in_pool", "") if hull else ("best_in_pool", unit)
+        for end in ("low", "high"):
+            name = named(f"outlook/{what[0]}_{end}_of_90_percent", "", what[1])
+            values[name] = ahead.get(f"whole_{end}")
     stds = [p["std"] for p in proposed.payload["proposals"] if p["std"] is not None]
     if stds:
-        name = _named("prediction/mean_sigma", "", prop.unit)
+        name = named("prediction/mean_sigma", "", prop.unit)
         values[name] = float(np.mean(stds))
     return values
 
@@ -223,7 +228,8 @@ def _cost(campaign: Campaign, closed: Event) -> dict[str, float | None]:
     return values
 
 
-def _named(stem: str, key: str, unit: str) -> str:
+def named(stem: str, key: str, unit: str) -> str:
+    """Return a metric's name: its parts and its unit in letters, joined by ``_``."""
     return "_".join(part for part in (stem, key, unit_name(unit)) if part)
 
 

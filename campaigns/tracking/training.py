@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from campaigns.tracking.contents import LONGEST_PARAM
-from campaigns.tracking.projection import artifact_place
+from campaigns.tracking.projection import KIND, artifact_place
 from campaigns.tracking.store import (
     default_uri,
     explain,
@@ -56,7 +56,9 @@ def _log(client: Any, config: TrainingConfig, outcome: Outcome, folder: Path) ->
     home = (
         found.experiment_id
         if found
-        else client.create_experiment(EXPERIMENT, artifact_place(client.tracking_uri))
+        else client.create_experiment(
+            EXPERIMENT, artifact_place(client.tracking_uri), tags=KIND
+        )
     )
     words = outcome.surrogate.describe()
     plain = config.model_dump(mode="json", exclude={"tracking_uri"})

@@ -10,6 +10,11 @@ PREFIX = "shipped:"
 FOLDER = Path(__file__).parent / "sets"
 
 
+def names() -> list[str]:
+    """Return the names of all shipped datasets, prefix included."""
+    return [PREFIX + p.stem for p in sorted(FOLDER.glob("*.parquet"))]
+
+
 def resolve(name: str | Path) -> Path:
     """Return the file of ``shipped:NAME``, or the path itself.
 
@@ -21,6 +26,5 @@ def resolve(name: str | Path) -> Path:
         return Path(text)
     path = FOLDER / f"{text.removeprefix(PREFIX)}.parquet"
     if not path.exists():
-        known = ", ".join(PREFIX + p.stem for p in sorted(FOLDER.glob("*.parquet")))
-        raise ConfigError(f"no shipped dataset {text!r}; known: {known}")
+        raise ConfigError(f"no shipped dataset {text!r}; known: {', '.join(names())}")
     return path

@@ -67,7 +67,7 @@ def assess(
         DataError: the dataset does not fit.
         SurrogateError: the subject cannot be asked at all.
     """
-    chosen = suite or SuiteRecipe()
+    chosen = suite or SuiteRecipe.standard()
     start, cpu = time.perf_counter(), time.process_time()
     joules = _energy()
     trial = face(
@@ -82,7 +82,10 @@ def assess(
         tell(name)
         clock = time.perf_counter()
         section = Section(name, chosen.thresholds)
-        import_module(f"surrogates.assessment.{_HOMES[name]}").measure(trial, section)
+        section.absent = chosen.asks(subject.kind).not_applicable.get(name, "")
+        if not section.absent:
+            home = import_module(f"surrogates.assessment.{_HOMES[name]}")
+            home.measure(trial, section)
         sections.append(section.to_dict())
         seconds[name] = time.perf_counter() - clock
     text = predictions_csv(trial)
@@ -95,7 +98,7 @@ def assess(
         "environment": environment(),
         "predictions_sha256": hashlib.sha256(text.encode()).hexdigest(),
         "sections": sections,
-        "verdict": overall(chosen, sections),
+        "verdict": overall(chosen, subject.kind, sections),
     }
     volatile = {
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

@@ -19,7 +19,7 @@ from typing_extensions import override
 
 from matdisco.errors import DataError
 from matdisco.recipe import canonical_json, digest
-from surrogates.assessment.result import overall, worst
+from surrogates.assessment.result import lacking, overall, worst
 from surrogates.assessment.suite import SuiteRecipe, Verdict
 
 FORMAT = 1
@@ -85,11 +85,17 @@ class Card:
         return None if found is None else found["value"]
 
     def failures(self) -> list[str]:
-        """Return what failed, one line each."""
+        """Return what failed, one line each; what is required and was not measured."""
+        suite = SuiteRecipe.from_mapping(self.body["suite"], source="the card's suite")
+        kind = self.body["model"]["kind"]
+        absent = lacking(suite, kind, self.body["sections"])
         return [
-            f"{m['key']} {_shown(m['value'])}: {m['text']}"
-            for m in self.measures().values()
-            if m["verdict"] == "fail"
+            *(f"{name}: required of a {kind}, nothing was measured" for name in absent),
+            *(
+                f"{m['key']} {_shown(m['value'])}: {m['text']}"
+                for m in self.measures().values()
+                if m["verdict"] == "fail"
+            ),
         ]
 
     @override
@@ -97,8 +103,12 @@ class Card:
         counts = [m["verdict"] for m in self.measures().values()]
         told = ", ".join(f"{counts.count(v)} {v}" for v in ("pass", "warn", "fail"))
         text = f"{self.name}: {self.verdict.upper()} ({told}; {self.seal[:16]})"
-        blank = [s["name"] for s in self.body["sections"] if s["verdict"] == "info"]
-        return text + (f"; not tested: {', '.join(blank)}" if blank else "")
+        for said, verdict in (("not tested", "info"), ("not applicable", "n/a")):
+            names = [
+                s["name"] for s in self.body["sections"] if s["verdict"] == verdict
+            ]
+            text += f"; {said}: {', '.join(names)}" if names else ""
+        return text
 
     def to_json(self) -> str:
         """Return the file's text."""
@@ -163,6 +173,7 @@ def problems(path: str | Path) -> list[str]:
 
 def _verdicts(card: Card) -> list[str]:
     suite = SuiteRecipe.from_mapping(card.body["suite"], source="the card's suite")
+    kind = card.body["model"]["kind"]
     found = []
     for section in card.body["sections"]:
         for measure in section["measures"]:
@@ -174,11 +185,13 @@ def _verdicts(card: Card) -> list[str]:
                     f"{measure['value']} gives {right}"
                 )
         whole = worst(m["verdict"] for m in section["measures"])
+        if section["name"] in suite.asks(kind).not_applicable:
+            whole = "n/a"
         if whole != section["verdict"]:
             found.append(
                 f"section {section['name']}: {section['verdict']}, not {whole}"
             )
-    if overall(suite, card.body["sections"]) != card.verdict:
+    if overall(suite, kind, card.body["sections"]) != card.verdict:
         found.append(
             f"overall verdict {card.verdict} does not follow from the sections"
         )

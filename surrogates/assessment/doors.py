@@ -32,6 +32,9 @@ from surrogates.neighbors import LEAST_VOLUME
 def open_subject(model: str) -> Subject:
     """Return the subject that ``model`` names; tables are :func:`read_predictions`.
 
+    A calculator's name means the calculator, also where a folder has that name: write
+    ``./chgnet`` for the folder.
+
     Args:
         model: a checkpoint folder, a calculator's name (``chgnet``, ``emt``,
             ``chgnet:r2scan`` for other weights), or an import path
@@ -39,16 +42,24 @@ def open_subject(model: str) -> Subject:
             estimator (fed composition features) or a function of ``crystals``.
 
     Raises:
-        SurrogateError: nothing of that name, or of a kind that cannot be assessed.
+        SurrogateError: nothing of that name, of a kind that cannot be assessed, or a
+            calculator's name that is also a checkpoint here.
     """
     from matdisco.evaluators.backends import BACKENDS
+    from surrogates.checkpoint import DESCRIPTION
 
     path = Path(model)
-    if path.is_dir():
-        return open_checkpoint(path)
     name, _, weights = model.partition(":")
     if name in BACKENDS:
+        if (path / DESCRIPTION).is_file():
+            raise SurrogateError(
+                f"{model}: a calculator's name, and a checkpoint folder here; write "
+                f"./{model} for the checkpoint, or go to another folder for the "
+                "calculator"
+            )
         return open_potential(name, weights or None)
+    if path.is_dir():
+        return open_checkpoint(path)
     if weights and not path.exists():
         return wrap(_imported(name, weights), model)
     raise SurrogateError(

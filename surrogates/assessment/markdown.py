@@ -37,6 +37,13 @@ def to_markdown(card: Card) -> str:
         for section in body["sections"]
         for what, why in section["skipped"].items()
     ]
+    absent = [
+        f"- {section['name']}: {section['not_applicable']}"
+        for section in body["sections"]
+        if section.get("not_applicable")
+    ]
+    if absent:
+        lines += ["", f"Not applicable (kind {model['kind']}):", "", *absent]
     if skipped:
         lines += ["", "Not tested:", "", *skipped]
     remarks = [f"- {r}" for s in body["sections"] for r in s["remarks"]]

@@ -76,8 +76,12 @@ def _section(section: dict[str, Any], limits: dict[str, Any]) -> str:
             f'<td class="{measure["verdict"]}">{measure["verdict"]}</td>'
             f'<td class="n small">{text}</td><td>{meaning}</td></tr>'
         )
-    out = f'<h2>{section["name"].capitalize()} <span class="{section["verdict"]}">'
-    out += f"{section['verdict']}</span></h2>"
+    verdict, absent = section["verdict"], section.get("not_applicable")
+    out = f"<h2>{section['name'].capitalize()} "
+    out += f'<span class="{"info" if absent else verdict}">'
+    out += f"{'not applicable' if absent else verdict}</span></h2>"
+    if absent:
+        return out + f'<p class="small">{escape(absent)}.</p>'
     if rows:
         out += (
             "<table><tr><th>Measure</th><th>Value</th><th>Verdict</th><th>Limits</th>"

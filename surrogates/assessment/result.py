@@ -60,6 +60,8 @@ class Section:
     """Curves and tables for the plots, plain data."""
     remarks: list[str] = field(default_factory=list)
     """What a reader should know besides."""
+    absent: str = ""
+    """Why the whole part cannot apply to this kind of subject; empty where it can."""
 
     def add(
         self, name: str, value: float, text: str, *, unit: str = "", source: str = ""
@@ -79,13 +81,15 @@ class Section:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for the card."""
+        found = worst(m.verdict for m in self.measures)
         return {
             "name": self.name,
-            "verdict": worst(m.verdict for m in self.measures),
+            "verdict": "n/a" if self.absent else found,
             "measures": [m.to_dict() for m in self.measures],
             "skipped": dict(self.skipped),
             "series": plain(self.series),
             "remarks": list(self.remarks),
+            **({"not_applicable": self.absent} if self.absent else {}),
         }
 
 
@@ -96,13 +100,25 @@ def worst(verdicts: Any) -> Verdict:
     return next((v for v in order if v in found), "info")
 
 
-def overall(suite: SuiteRecipe, sections: Sequence[Mapping[str, Any]]) -> Verdict:
+def overall(
+    suite: SuiteRecipe, kind: str, sections: Sequence[Mapping[str, Any]]
+) -> Verdict:
     """Return the card's verdict: the worst section; what is required must be there."""
+    if lacking(suite, kind, sections):
+        return "fail"
+    return worst(s["verdict"] for s in sections)
+
+
+def lacking(
+    suite: SuiteRecipe, kind: str, sections: Sequence[Mapping[str, Any]]
+) -> list[str]:
+    """Return the parts that this kind must show and that nothing was measured of."""
     judged = {s["name"]: s["verdict"] for s in sections}
-    for name in suite.requires:
-        if judged.get(name, "info") == "info":
-            return "fail"
-    return worst(judged.values())
+    return [
+        name
+        for name in suite.asks(kind).requires
+        if judged.get(name, "info") not in ("pass", "warn", "fail")
+    ]
 
 
 def rounded(value: float | None) -> float | None:

@@ -152,10 +152,14 @@ def _absurd(trial: Trial, section: Section, crystals: tuple[Crystal, ...]) -> No
     assert trial.predict is not None
     usual = trial.std
     limit = None if usual is None else float(np.quantile(usual, _ODD))
+    by_energy = trial.suite.asks(trial.subject.kind).flagged_by == "energy"
+    ceiling = float(trial.mean.max()) + trial.spread if by_energy else None
     table = []
     shares: dict[str, float] = {}
     for name, odd in variants.absurd(crystals).items():
-        caught = [_caught(trial.predict, c, limit) for c in odd]
+        # without positions there is no energy: a high one is no answer either
+        wall = None if name == variants.NOT_A_NUMBER else ceiling
+        caught = [_caught(trial.predict, c, limit, wall) for c in odd]
         refused, flagged = (
             sum(c == what for c in caught) / len(caught)
             for what in ("refused", "flagged")
@@ -166,15 +170,20 @@ def _absurd(trial: Trial, section: Section, crystals: tuple[Crystal, ...]) -> No
     passed = [name for name, share in shares.items() if share < 0.5]
     section.add(
         "absurd_caught", float(np.mean([*shares.values()])),
-        "share of absurd inputs refused or flagged by a large sigma"
+        "share of absurd inputs refused or flagged by a large "
+        + ("energy" if by_energy else "sigma")
         + (f"; answered with confidence: {', '.join(passed)}" if passed else ""),
     )  # fmt: skip
 
 
-def _caught(predict: Predict, crystal: Crystal, limit: float | None) -> str:
+def _caught(
+    predict: Predict, crystal: Crystal, limit: float | None, ceiling: float | None
+) -> str:
     found: Guess = predict_each(predict, [crystal])
     if not np.isfinite(found.mean[0]):
         return "refused"
+    if ceiling is not None and found.mean[0] > ceiling:
+        return "flagged"  # a repulsive wall is a potential's way to say no
     if found.std is not None and limit is not None:
         std = float(found.std[0])
         if not np.isfinite(std) or std > limit:

@@ -8,17 +8,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from matdisco.crystal import Crystal
 from matdisco.data.dataset import Dataset
+from surrogates.assessment.suite import Kind
 
 if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
-
-Kind = Literal["checkpoint", "potential", "estimator", "function", "predictions"]
 
 
 class Guess(NamedTuple):

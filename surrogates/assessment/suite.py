@@ -1,7 +1,8 @@
 """What is tested and what counts as good enough: the versioned suite.
 
-The defaults below are suite ``standard`` version 1. The file of that name in
-``configs/assessments/`` gives the reason of each threshold; a test holds both equal.
+The defaults below are suite ``standard`` version 1; :meth:`SuiteRecipe.standard` is the
+newest version. The files of that name in ``configs/assessments/`` give the reason of
+each threshold; a test holds both equal.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from pydantic import Field, field_validator, model_validator
 from matdisco.errors import ConfigError
 from matdisco.recipe import Recipe, nearest
 
-Verdict = Literal["pass", "warn", "fail", "info"]
-"""``info``: measured, but without a threshold."""
+Verdict = Literal["pass", "warn", "fail", "info", "n/a"]
+"""``info``: measured, but without a threshold; ``n/a``: not applicable to this kind."""
+Kind = Literal["checkpoint", "potential", "estimator", "function", "predictions"]
+"""What may be assessed."""
 SectionName = Literal[
     "efficacy", "calibration", "shift", "robustness", "potential", "safety"
 ]
@@ -133,6 +136,57 @@ STANDARD: Mapping[str, Threshold] = {
 """Thresholds of suite ``standard`` version 1; reasons stand in the YAML file."""
 
 
+class KindRecipe(Recipe):
+    """What one kind of subject must show, and what cannot be asked of it."""
+
+    requires: tuple[SectionName, ...] = ("efficacy",)
+    """Parts without which a card of this kind cannot pass (a skipped one fails)."""
+    not_applicable: Mapping[SectionName, str] = Field(default_factory=dict)
+    """Part to the reason why it cannot apply; the card says so."""
+    flagged_by: Literal["sigma", "energy"] = "sigma"
+    """What flags an absurd input: a large sigma, or, for a potential, an energy above
+    all ordinary ones by more than their spread."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        both = [s for s in self.requires if s in self.not_applicable]
+        if both:
+            raise ValueError(f"{', '.join(both)}: required and not applicable at once")
+        return self
+
+
+_NO_FORCES = (
+    "without forces there are no derivatives, dynamics or dimer curves to check"
+)
+KINDS: Mapping[Kind, KindRecipe] = {
+    "checkpoint": KindRecipe(
+        requires=("efficacy", "calibration", "shift", "robustness", "safety"),
+        not_applicable={"potential": _NO_FORCES},
+    ),
+    "potential": KindRecipe(
+        requires=("efficacy", "robustness", "potential"),
+        not_applicable={
+            "calibration": "a potential answers with an energy and no standard "
+            "deviation; a campaign learns its errors where it is a surrogate's base",
+        },
+        flagged_by="energy",
+    ),
+    "estimator": KindRecipe(
+        requires=("efficacy", "robustness"), not_applicable={"potential": _NO_FORCES}
+    ),
+    "function": KindRecipe(
+        requires=("efficacy", "robustness"), not_applicable={"potential": _NO_FORCES}
+    ),
+    "predictions": KindRecipe(
+        not_applicable={
+            "robustness": "a table of predictions cannot be asked anything new",
+            "potential": _NO_FORCES,
+        },
+    ),
+}
+"""Per kind in suite ``standard`` version 2; reasons stand in the YAML file."""
+
+
 class SuiteRecipe(Recipe):
     """One battery: what runs, on how much, and where pass, warn and fail lie."""
 
@@ -146,7 +200,11 @@ class SuiteRecipe(Recipe):
     sections: tuple[SectionName, ...] = ORDER
     """Which parts run."""
     requires: tuple[SectionName, ...] = ("efficacy",)
-    """Parts without which a card cannot pass (a skipped one of these fails)."""
+    """Parts without which a card cannot pass (a skipped one of these fails), for kinds
+    that ``kinds`` does not name."""
+    kinds: Mapping[Kind, KindRecipe] = Field(default_factory=dict)
+    """Kind of subject to what it must show. Version 1 asked the same of all, so that a
+    potential could not pass where calibration was required."""
     test_fraction: float = Field(0.2, gt=0.02, le=0.5)
     """Share held out where the battery fits the subject itself."""
     refit_records: int = Field(600, ge=40)
@@ -189,27 +247,40 @@ class SuiteRecipe(Recipe):
 
     @model_validator(mode="after")
     def _runs_what_it_requires(self) -> Self:
-        missing = [s for s in self.requires if s not in self.sections]
-        if missing:
-            raise ValueError(
-                f"requires {', '.join(missing)}, which sections leaves out"
-            )
+        wanted = {"": self.requires, **{k: v.requires for k, v in self.kinds.items()}}
+        for kind, required in wanted.items():
+            missing = [s for s in required if s not in self.sections]
+            if missing:
+                of = f" of a {kind}" if kind else ""
+                raise ValueError(
+                    f"requires {', '.join(missing)}{of}, which sections leaves out"
+                )
         return self
+
+    def asks(self, kind: str) -> KindRecipe:
+        """Return what this suite asks of a kind of subject."""
+        known = {str(k): v for k, v in self.kinds.items()}
+        return known.get(kind) or KindRecipe(requires=self.requires)
+
+    @classmethod
+    def standard(cls) -> Self:
+        """Return the newest standard suite."""
+        return cls(version=2, kinds=dict(KINDS))
 
     @property
     def label(self) -> str:
-        """Name and version, for example ``standard 1``."""
+        """Name and version, for example ``standard 2``."""
         return f"{self.name} {self.version}"
 
     @classmethod
     def load(cls, path: str | Path | None) -> Self:
-        """Read a suite file; None gives the standard suite.
+        """Read a suite file; None gives the newest standard suite.
 
         Raises:
             ConfigError: one line per mistake, with file and key.
         """
         if path is None:
-            return cls()
+            return cls.standard()
         try:
             data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

@@ -18,6 +18,8 @@ STRAIN = np.linspace(-0.06, 0.06, 13)
 """Linear strain of the cell, in and out of equilibrium."""
 STEP = 1e-3
 """Å; a displacement that physics does not notice (1e-4 eV at a force of 0.1 eV/Å)."""
+NOT_A_NUMBER = "not a number"
+"""The absurd input that only a refusal answers."""
 
 
 def rewritten(crystal: Crystal, rng: np.random.Generator) -> dict[str, Crystal]:
@@ -97,7 +99,7 @@ def absurd(crystals: Sequence[Crystal]) -> dict[str, list[Crystal]]:
     """Return inputs that no material is: what is wrong → crystals."""
     out: dict[str, list[Crystal]] = {
         "duplicated atom": [], "compressed to 1/8 volume": [], "blown up 64 times": [],
-        "fused atoms": [], "not a number": [], "flat cell": [],
+        "fused atoms": [], NOT_A_NUMBER: [], "flat cell": [],
     }  # fmt: skip
     for crystal in crystals:
         cell = np.array(crystal.structure.lattice.matrix)
@@ -122,7 +124,7 @@ def absurd(crystals: Sequence[Crystal]) -> dict[str, list[Crystal]]:
         out["blown up 64 times"].append(made(cell * 4, numbers, spots, name))
         hole = spots.copy()
         hole[0, 0] = np.nan
-        out["not a number"].append(made(cell, numbers, hole, name))
+        out[NOT_A_NUMBER].append(made(cell, numbers, hole, name))
         flat = cell.copy()
         flat[2] = flat[0] * 0.5 + flat[1] * 0.5
         out["flat cell"].append(made(flat, numbers, spots, name))

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -75,3 +79,99 @@ def test_wrong_answers_are_sentences(tmp_path: Path, capsys, options, said) -> N
     shown = capsys.readouterr().err
     assert said in shown and "Traceback" not in shown
     assert not (tmp_path / "a.yaml").exists()
+
+
+COMMAND = [sys.executable, "-c", "from campaigns.cli import main; main()"]
+
+
+def asked(answers: list[str], *arguments: str, cwd: Path) -> tuple[int, str]:
+    """Run ``matdisco init`` on a terminal of its own; type the answers as it asks."""
+    ours, theirs = os.openpty()
+    process = subprocess.Popen(
+        [*COMMAND, "init", *arguments], stdin=theirs, stdout=theirs, stderr=theirs,
+        cwd=cwd, start_new_session=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TERM": "dumb"},
+    )  # fmt: skip
+    os.close(theirs)
+    shown = b""
+    try:
+        waiting = list(answers)
+        while True:
+            try:
+                part = os.read(ours, 4096)
+            except OSError:  # the other end is closed: it has ended
+                break
+            if not part:
+                break
+            shown += part
+            # every question ends like this; what was typed is echoed with a line end
+            if waiting and shown.endswith(b": "):
+                os.write(ours, waiting.pop(0).encode() + b"\n")
+        return process.wait(), shown.decode().replace("\r\n", "\n")
+    finally:
+        os.close(ours)
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def test_questions_on_a_terminal_make_a_configuration(tmp_path: Path) -> None:
+    answers = ["", "Cu, Au", "emt", "", "30"]
+    code, shown = asked(answers, "mine.yaml", cwd=tmp_path)
+    assert code == 0, shown
+    for question in (
+        "Your own candidates", "Elements [", "What answers (emt, chgnet, ", "[chgnet]",
+        "Property to optimise (empty: stable phases)", "Evaluations to spend [",
+        "written to mine.yaml; next: matdisco validate mine.yaml",
+    ):  # fmt: skip
+        assert question in shown, shown
+    config = CampaignConfig.load(tmp_path / "mine.yaml")
+    assert config.candidates.elements == ("Cu", "Au")
+    assert config.evaluator.calculator == "emt"
+    assert config.budget.evaluations == 30
+    assert config.objective.headline == "energy_above_hull"
+
+
+def test_a_wrong_answer_on_a_terminal_is_a_sentence(tmp_path: Path) -> None:
+    answers = ["", "Cu, Au", "oracle", "", "30"]
+    code, shown = asked(answers, "mine.yaml", cwd=tmp_path)
+    assert code == 2
+    assert "expected one of emt" in shown and "Traceback" not in shown
+    assert not (tmp_path / "mine.yaml").exists()
+
+
+WANTED = {
+    "matdisco surrogate ass": {"assess"},
+    "matdisco surrogate assess sev": {"sevennet"},
+    "matdisco surrogate assess chgnet ship": {
+        "shipped:al-ni-ti", "shipped:intermetallics"
+    },
+    "matdisco init --property energy_above": {"energy_above_hull"},
+}  # fmt: skip
+"""What is typed, and what the tab key offers."""
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_tab_completes_in_bash(tmp_path: Path) -> None:
+    """The script that ``matdisco --show-completion bash`` prints, in a real bash."""
+    program = tmp_path / "matdisco"
+    program.write_text(
+        f"#!{sys.executable}\nimport sys\nsys.path[:0] = {sys.path!r}\n"
+        "from campaigns.cli import main\nmain()\n"
+    )
+    program.chmod(0o755)
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    lines = ['eval "$(_MATDISCO_COMPLETE=source_bash matdisco)"']
+    for typed in WANTED:
+        lines += [
+            f"COMP_WORDS=({typed})", "COMP_CWORD=$((${#COMP_WORDS[@]} - 1))",
+            "_matdisco_completion matdisco", 'echo "${COMPREPLY[@]}"',
+        ]  # fmt: skip
+    done = subprocess.run(
+        ["bash", "--norc", "-c", "\n".join(lines)],
+        capture_output=True, text=True, check=True, cwd=tmp_path,
+        env={**os.environ, "PATH": path},
+    )  # fmt: skip
+    offered = [set(line.split()) for line in done.stdout.splitlines()]
+    for (typed, wanted), found in zip(WANTED.items(), offered, strict=True):
+        assert wanted <= found, f"{typed}: {found}"

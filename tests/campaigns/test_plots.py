@@ -14,6 +14,7 @@ from recorded_campaign import PROPERTY, chemistry, record, truth_of
 
 from campaigns import Campaign, plots
 from campaigns.plots.hull import tie_lines
+from campaigns.plots.progress import posterior_band
 from campaigns.plots.surrogate import observed_coverage, predictions
 from matdisco.properties import get
 from matdisco.thermo import Hull
@@ -100,7 +101,23 @@ def test_progress_beside_chance_shows_campaign_expectation_and_band(
         "random choice, 90 % band",
         "random choice, expected",
         "this campaign",
+        "stable compounds in all, as the surrogate believes (90 %)",
     ]
+
+
+def test_posterior_band_holds_what_each_round_believed(
+    folders: dict[str, Path],
+) -> None:
+    with Campaign.open(folders["maximise"]) as campaign:
+        band = posterior_band(campaign)
+        closed = campaign.ledger.events("closed")
+        labels = plots.progress(campaign).axes[0].get_legend_handles_labels()[1]
+        proposed = campaign.ledger.events("proposed")[1:]
+    spent = [e.payload["evaluated"] for e in closed]
+    assert band["n"] == spent  # each from the round before on, the last to the end
+    believed = [e.payload["outlook"]["whole_high"] for e in proposed]
+    assert band["high"] == [*believed, believed[-1]]
+    assert "best of the pool, as the surrogate believes (90 %)" in labels
 
 
 def test_parity_shows_every_answered_prediction(folders: dict[str, Path]) -> None:

@@ -13,6 +13,7 @@ from campaigns.objectives import HullObjective
 from campaigns.outlook import outlook
 from campaigns.stopping import StoppingRecipe, reason_from_outlook
 from campaigns.utility import Utility
+from matdisco.thermo import Hull
 from surrogates.base import Prediction
 
 
@@ -48,10 +49,36 @@ def test_a_range_is_found_when_an_answer_lies_in_it():
     assert done == {"expected_improvement": 0.0, "probability_best_found": 1.0}
 
 
+def test_the_best_of_the_whole_pool_is_between_the_quantiles_of_its_maximum():
+    b = Prediction(np.zeros(3), np.zeros((0, 3)), np.ones(3))
+    view = outlook(Utility(b, best=0.5, sign=-1.0), rng())
+    # P(max of three < t) = Phi(t)^3, cut off at the best so far; negated: minimised
+    for key, share in (("low", 0.95), ("median", 0.5), ("high", 0.05)):
+        ideal = max(0.5, norm.ppf(share ** (1 / 3)))
+        assert -view[f"whole_{key}"] == pytest.approx(ideal, abs=0.25)
+
+
+def test_stable_compounds_of_the_whole_pool_are_counted():
+    """One known compound, one surely below its hull elsewhere, one coin toss."""
+    x = np.array([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]])
+    known = Hull(("A", "B"), x, np.array([0.0, 0.0, -1.0]))
+    at = np.array([[0.75, 0.25], [0.25, 0.75], [0.25, 0.75]])
+    b = Prediction(
+        np.array([0.2, 0.005, -9.0]), np.zeros((0, 3)), np.array([0.01, 0.1, 0.1])
+    )
+    view = outlook(Utility(b, 0.0, known=known, x=at), rng())
+    assert (view["whole_low"], view["whole_high"]) == (2.0, 3.0)
+    nothing = Prediction(np.zeros(0), np.zeros((2, 0)), np.zeros(0))
+    done = outlook(Utility(nothing, 0.0, known=known, x=np.zeros((0, 2))), rng())
+    assert done["whole_low"] == done["whole_high"] == 1.0
+
+
 def test_an_empty_pool_has_nothing_better():
     nothing = Prediction(np.zeros(0), np.zeros((2, 0)), np.zeros(0))
     view = outlook(Utility(nothing, best=0.0), rng())
-    assert view == {"expected_improvement": 0.0, "probability_best_found": 1.0}
+    assert view["expected_improvement"] == 0.0
+    assert view["probability_best_found"] == 1.0
+    assert view["whole_low"] == view["whole_high"] == 0.0
 
 
 def view(gain, sure):

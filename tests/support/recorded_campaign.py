@@ -120,7 +120,21 @@ class Recording:
         return {
             "proposals": proposals,
             "surrogate": {"scale": 1.1, "n_train": 8, "metrics": metrics},
+            "outlook": self._outlook(state, number),
             VOLATILE: {"seconds": seconds},
+        }
+
+    def _outlook(self, state: State, number: int) -> dict[str, float]:
+        """A belief about the whole pool that narrows by round."""
+        hull = state.hull is not None
+        middle = len(state.found) if hull else state.best
+        wide = max(0, 4 - number) if hull else 5.0 / number
+        return {
+            "expected_improvement": 0.1 / number,
+            "probability_best_found": 1 - 0.9 / number,
+            "whole_low": float(middle),
+            "whole_median": float(middle + wide // 2),
+            "whole_high": float(middle + wide),
         }
 
     def _answer(self, proposal: dict[str, Any], *, failed: bool) -> Evaluation:

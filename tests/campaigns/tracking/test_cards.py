@@ -3,7 +3,7 @@
 import pytest
 from assessed import QUICK
 
-from campaigns.tracking.cards import log_card, open_model
+from campaigns.tracking.cards import log_card, metric_name, open_model
 from campaigns.tracking.store import quiet_mlflow
 from matdisco.data.dataset import Dataset
 from matdisco.errors import CampaignError, SurrogateError
@@ -39,7 +39,8 @@ def test_a_card_is_logged_once_and_readable(checkpoint, store, tmp_path):
         files = {f.path for f in client.list_artifacts(run, "card")}
     assert kept.data.tags["matdisco.card"] == card.seal
     assert kept.data.tags["matdisco.verdict"] == card.verdict
-    assert kept.data.metrics["efficacy/mae"] == card.value("efficacy.mae")
+    name = metric_name("efficacy.mae", card.measures()["efficacy.mae"]["unit"])
+    assert kept.data.metrics[name] == card.value("efficacy.mae")
     assert "| measure |" in kept.data.tags["mlflow.note.content"]
     assert "card/card.html" in files and "card/card.json" in files
 

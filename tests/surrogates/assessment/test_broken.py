@@ -17,6 +17,7 @@ from surrogates.assessment.doors import open_checkpoint, potential, wrap
 from surrogates.assessment.potential import drift
 from surrogates.assessment.safety import poisoned
 from surrogates.assessment.subject import Guess, Subject, Training
+from surrogates.assessment.suite import SuiteRecipe
 from surrogates.assessment.trial import relabelled
 
 CAUGHT = {
@@ -168,6 +169,45 @@ def test_function_door():
         return np.zeros(len(crystals))
 
     assert wrap(predict, "here:predict").predict([]).mean.shape == (0,)
+
+
+def test_a_potential_that_answers_without_positions_says_so(records):
+    """An energy is no answer to positions that are not numbers, however high."""
+    from ase.calculators.emt import EMT
+
+    class Deaf(EMT):
+        def calculate(self, atoms, *args, **kwargs):
+            whole = atoms.copy()
+            whole.positions = np.nan_to_num(whole.positions)
+            super().calculate(whole, *args, **kwargs)
+            if not np.isfinite(atoms.positions).all():
+                self.results["energy"] = 1e6
+
+    metals = records.take([i for i, c in enumerate(records) if "Ti" not in c.elements])
+    suite = SuiteRecipe.standard().model_copy(
+        update={"sections": ("robustness",), "potential_crystals": 2}
+    )
+
+    def absurd(made) -> tuple[dict[str, float], str]:
+        card, _ = assess(potential("emt", made, {}), metals, suite, target=TARGET)
+        section = card.body["sections"][0]
+        shares = {r["input"]: r["refused"] for r in section["series"]["absurd"]}
+        return shares, card.measures()["robustness.absurd_caught"]["text"]
+
+    shares, text = absurd(Deaf)
+    assert shares["not a number"] == 0
+    assert "answered with confidence" in text and "not a number" in text
+    shares, text = absurd(EMT)
+    assert shares["not a number"] == 1 and "not a number" not in text
+
+
+def test_poison_keeps_positive_labels_positive():
+    labels = np.array([1.0, 2.0, 50.0, 400.0, 900.0] * 20)
+    moved = poisoned(labels, 0.2, seed=0)
+    assert (moved > 0).all()
+    assert (moved != labels).sum() == 20
+    either = poisoned(labels - 300, 0.2, seed=0) - (labels - 300)
+    assert either.min() < 0 < either.max()
 
 
 def test_drift_is_told_from_fluctuation():

@@ -1,6 +1,7 @@
 """Cards: the same inputs give the same card, and no change goes unnoticed."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -13,9 +14,12 @@ from matdisco.recipe import canonical_json, digest
 from surrogates.assessment.battery import assess
 from surrogates.assessment.card import Card, problems
 from surrogates.assessment.compare import leaderboard, read_entry
-from surrogates.assessment.doors import open_checkpoint, open_subject
+from surrogates.assessment.doors import open_checkpoint, open_subject, potential
 from surrogates.assessment.files import unsafe_files
+from surrogates.assessment.markdown import to_markdown
+from surrogates.assessment.page import to_html
 from surrogates.assessment.predictions import read_predictions
+from surrogates.assessment.suite import KINDS, SuiteRecipe
 
 
 @pytest.fixture(scope="module")
@@ -201,3 +205,39 @@ def test_file_safety(tmp_path, forest):
     ):
         assert name in found
     assert "notes.md" not in found
+
+
+def test_a_calculators_name_is_the_calculator(made, forest, tmp_path, monkeypatch):
+    """Also where a folder has that name; the folder is meant by ./NAME."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "emt").mkdir()
+    assert open_subject("emt").kind == "potential"
+    shutil.copytree(forest, tmp_path / "emt", dirs_exist_ok=True)
+    with pytest.raises(SurrogateError, match=r"write \./emt for the checkpoint"):
+        open_subject("emt")
+    assert open_subject("./emt").kind == "checkpoint"
+
+
+def test_a_card_says_what_does_not_apply(made, test):
+    """A potential passes without a sigma; the same card without its kind does not."""
+    from ase.calculators.emt import EMT
+
+    metals = test.take([i for i, c in enumerate(test) if "Ti" not in c.elements])
+    suite = SuiteRecipe.standard().model_copy(
+        update={
+            "sections": ("efficacy", "calibration"),
+            "thresholds": {},
+            "kinds": {"potential": KINDS["potential"].model_copy(
+                update={"requires": ("efficacy",)})},
+        }
+    )  # fmt: skip
+    card, _ = assess(potential("emt", EMT, {}), metals, suite, target=TARGET)
+    assert card.verdict == "info"  # nothing is judged, and nothing failed
+    assert "not applicable: calibration" in str(card)
+    reason = "no standard deviation"
+    assert reason in to_markdown(card) and reason in to_html(card)
+    old = suite.model_copy(update={"kinds": {}, "requires": ("calibration",)})
+    card, _ = assess(potential("emt", EMT, {}), metals, old, target=TARGET)
+    assert card.verdict == "fail"
+    assert card.failures() == ["calibration: required of a potential, nothing was "
+                               "measured"]  # fmt: skip

@@ -5,13 +5,31 @@ from pathlib import Path
 import pytest
 
 from matdisco.errors import ConfigError
+from surrogates.assessment.result import overall
 from surrogates.assessment.suite import STANDARD, SuiteRecipe, Threshold
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs" / "assessments"
 
 
-def test_standard_file_is_the_default():
+def test_standard_files_are_what_the_code_says():
     assert SuiteRecipe.load(CONFIGS / "standard-1.yaml") == SuiteRecipe()
+    newest = SuiteRecipe.load(CONFIGS / "standard-2.yaml")
+    assert newest == SuiteRecipe.standard() == SuiteRecipe.load(None)
+
+
+def test_each_kind_is_asked_what_it_can_show():
+    old, new = SuiteRecipe(), SuiteRecipe.standard()
+    assert old.asks("potential").requires == ("efficacy",)
+    assert "calibration" in new.asks("checkpoint").requires
+    assert "calibration" in new.asks("potential").not_applicable
+    efficacy = {"name": "efficacy", "verdict": "pass"}
+    others = [{"name": n, "verdict": "pass"} for n in ("robustness", "potential")]
+    absent = {"name": "calibration", "verdict": "n/a"}
+    silent = {"name": "calibration", "verdict": "info"}
+    assert overall(new, "potential", [efficacy, absent, *others]) == "pass"
+    assert overall(new, "potential", [efficacy, absent]) == "fail"
+    assert overall(new, "predictions", [efficacy, silent]) == "pass"
+    assert overall(new, "checkpoint", [efficacy, silent, *others]) == "fail"
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda p: p.stem)
@@ -35,6 +53,11 @@ def test_mistakes_are_sentences(tmp_path):
     path = tmp_path / "suite.yaml"
     path.write_text("thresholds:\n  efficacy.skil: {warn: 1, better: high}\n")
     with pytest.raises(ConfigError, match=r"did you mean efficacy\.skill"):
+        SuiteRecipe.load(path)
+    path.write_text(
+        "kinds: {potential: {requires: [safety], not_applicable: {safety: none}}}\n"
+    )
+    with pytest.raises(ConfigError, match="required and not applicable at once"):
         SuiteRecipe.load(path)
     path.write_text("requires: [shift]\nsections: [efficacy]\n")
     with pytest.raises(ConfigError, match="requires shift, which sections leaves out"):
