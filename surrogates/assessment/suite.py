@@ -247,7 +247,8 @@ class SuiteRecipe(Recipe):
 
     @model_validator(mode="after")
     def _runs_what_it_requires(self) -> Self:
-        wanted = {"": self.requires, **{k: v.requires for k, v in self.kinds.items()}}
+        wanted: dict[str, tuple[SectionName, ...]] = {"": self.requires}
+        wanted |= {k: v.requires for k, v in self.kinds.items()}
         for kind, required in wanted.items():
             missing = [s for s in required if s not in self.sections]
             if missing:
