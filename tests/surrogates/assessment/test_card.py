@@ -218,11 +218,11 @@ def test_a_calculators_name_is_the_calculator(made, forest, tmp_path, monkeypatc
     assert open_subject("./emt").kind == "checkpoint"
 
 
-def test_a_card_says_what_does_not_apply(made, test):
+def test_a_card_says_what_does_not_apply(records):
     """A potential passes without a sigma; the same card without its kind does not."""
     from ase.calculators.emt import EMT
 
-    metals = test.take([i for i, c in enumerate(test) if "Ti" not in c.elements])
+    metals = records.take([i for i, c in enumerate(records) if "Ti" not in c.elements])
     suite = SuiteRecipe.standard().model_copy(
         update={
             "sections": ("efficacy", "calibration"),
