@@ -19,7 +19,7 @@ from surrogates.assessment.files import unsafe_files
 from surrogates.assessment.markdown import to_markdown
 from surrogates.assessment.page import to_html
 from surrogates.assessment.predictions import read_predictions
-from surrogates.assessment.suite import KINDS, SuiteRecipe
+from surrogates.assessment.suite import KINDS, STANDARD, SuiteRecipe
 
 
 @pytest.fixture(scope="module")
@@ -226,13 +226,13 @@ def test_a_card_says_what_does_not_apply(records):
     suite = SuiteRecipe.standard().model_copy(
         update={
             "sections": ("efficacy", "calibration"),
-            "thresholds": {},
+            "thresholds": {k: STANDARD[k] for k in ("efficacy.unanswered",)},
             "kinds": {"potential": KINDS["potential"].model_copy(
                 update={"requires": ("efficacy",)})},
         }
     )  # fmt: skip
     card, _ = assess(potential("emt", EMT, {}), metals, suite, target=TARGET)
-    assert card.verdict == "info"  # nothing is judged, and nothing failed
+    assert card.verdict == "pass"
     assert "not applicable: calibration" in str(card)
     reason = "no standard deviation"
     assert reason in to_markdown(card) and reason in to_html(card)
