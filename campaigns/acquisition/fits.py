@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from campaigns.acquisition.recipes import (
     AnyAcquisition,
+    FidelityRule,
     HullRule,
     HypervolumeImprovement,
     KnowledgeGradient,
@@ -29,6 +30,11 @@ def check(rule: AnyAcquisition, objective: AnyObjective) -> None:
         raise ValueError(
             f"{where} needs several targets, which only replays have (wanted: {{kind: "
             "front})"
+        )
+    if isinstance(rule, FidelityRule):
+        raise ValueError(
+            f"{where} chooses among answers of one quantity at several costs, which "
+            "only replays have (fidelities:); a campaign confirms with ladder:"
         )
     if isinstance(rule, LevelSet | NoisyLogExpectedImprovement) and (hull or ranged):
         raise ValueError(

@@ -192,6 +192,42 @@ class HullVolume(HullRule):
     """Joint posterior draws of all candidates, each with a hull of its own."""
 
 
+class FidelityRule(AcquisitionRecipe):
+    """Rules that choose what to ask at which fidelity; for replays with fidelities."""
+
+
+class FidelityImprovement(FidelityRule):
+    """Expected improvement of the dearest fidelity, per cost, for each fidelity.
+
+    A cheaper fidelity is worth the share of it that its correlation with the dearest
+    passes on (D. Huang et al., Struct. Multidiscip. Optim. 32, 369 (2006)).
+    """
+
+    kind: Literal["fidelity_improvement"] = "fidelity_improvement"
+
+
+class FidelityEntropy(FidelityRule):
+    """What tells most about the best value of the dearest fidelity, per cost (MF-MES).
+
+    S. Takeno et al., ICML 2020 (arXiv:1901.08275).
+    """
+
+    kind: Literal["fidelity_entropy"] = "fidelity_entropy"
+    draws: int = Field(8, ge=1)
+    """Drawn best values."""
+
+
+class Promotion(FidelityRule):
+    """In every round full batches of every fidelity, by upper confidence bound.
+
+    The best of those that are answered at a fidelity are promoted to the next one.
+    """
+
+    kind: Literal["promotion"] = "promotion"
+    beta: float = Field(1.0, ge=0)
+    """Weight of exploration: the bound is mean + sqrt(beta) sigma of the dearest."""
+
+
 class Greedy(AcquisitionRecipe):
     """The best predicted means; no exploration at all."""
 
@@ -219,6 +255,9 @@ AnyAcquisition = Annotated[
     | HullProbability
     | NewPhases
     | HullVolume
+    | FidelityImprovement
+    | FidelityEntropy
+    | Promotion
     | Greedy
     | RandomChoice,
     Field(discriminator="kind"),

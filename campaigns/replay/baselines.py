@@ -14,15 +14,15 @@ from campaigns.acquisition.recipes import (
     UpperConfidenceBound,
 )
 from campaigns.replay.features import available
-from campaigns.replay.pools import Pool
-from campaigns.replay.recipes import (
+from campaigns.replay.learner_recipes import (
+    Cokriging,
     Features,
     Forest,
     Nothing,
-    ReplayConfig,
-    Strategy,
     ZeroShot,
 )
+from campaigns.replay.pools import Pool
+from campaigns.replay.recipes import ReplayConfig, Strategy
 
 ENERGIES = ("e_form", "heat_all", "formation_energy_per_atom", "energy_per_atom")
 """Targets that an energy of a pretrained potential can rank without any label."""
@@ -33,7 +33,9 @@ def baselines(config: ReplayConfig, pool: Pool) -> Mapping[str, Strategy]:
 
     Random forest on composition and on site-resolved elemental features, greedy and by
     upper confidence bound; the zero-shot potential where the target is an energy; and
-    the first strategy's own learner, greedy and by largest variance.
+    the first strategy's own learner, greedy and by largest variance. With cheaper
+    fidelities: all of them asked first, then greedy; what a potential says of every
+    candidate is then no baseline of its own, because it is not free.
     """
     found: dict[str, Strategy] = {}
     if not config.baselines:
@@ -52,13 +54,22 @@ def baselines(config: ReplayConfig, pool: Pool) -> Mapping[str, Strategy]:
                 )
     # the answer of a hull may be the potential's own: it would not be a guess
     ranked = config.targets[0].column in ENERGIES and pool.truth is None
-    if pool.has_structures and ranked:
+    priced = config.fidelities is not None
+    if pool.has_structures and ranked and not priced:
         found["zero-shot"] = Strategy(learner=ZeroShot(), acquisition=Greedy())
     taken = {_key(s) for s in config.strategies.values()}
-    first = next(iter(config.strategies.values()))
-    if not isinstance(first.learner, Forest | ZeroShot | Nothing):
+    learners = [s.learner for s in config.strategies.values()]
+    for learner in learners:
+        if isinstance(learner, Cokriging):
+            all_first = Strategy(learner=learner, acquisition=Greedy())
+            if _key(all_first) not in taken:
+                found["ask-all-first"] = all_first
+            break
+    single = [r for r in learners if not isinstance(r, Cokriging)]
+    first = single[0] if single else Nothing()
+    if not isinstance(first, Forest | ZeroShot | Nothing):
         for how, acquisition in (("greedy", Greedy()), ("max-variance", MaxVariance())):
-            own = Strategy(learner=first.learner, acquisition=acquisition)
+            own = Strategy(learner=first, acquisition=acquisition)
             if _key(own) not in taken:
                 found[f"own-{how}"] = own
     return found

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from campaigns.replay import costs
 from campaigns.replay.metrics import (
     Estimate,
     Measure,
@@ -48,7 +49,10 @@ def judge(config: ReplayConfig, pool: Pool, traces: Sequence[Trace]) -> dict[str
     by_name = {n: [t for t in traces if t.strategy == n] for n in names}
     curves = {
         n: np.array(
-            [recall_curve(np.array(t.order), pool.phases, spent) for t in group]
+            [
+                recall_curve(np.array(t.order), pool.phases, t.answered(spent))
+                for t in group
+            ]
         )
         for n, group in by_name.items()
     }
@@ -58,6 +62,15 @@ def judge(config: ReplayConfig, pool: Pool, traces: Sequence[Trace]) -> dict[str
     }
     own = [n for n in names if n in config.strategies]
     others = [n for n in names if n not in config.strategies]
+    compared = strategies(config, pool)
+    priced: dict[str, Any] = {}
+    if config.fidelities is not None:
+        for n in names:
+            rows[n] |= costs.costs(curves[n], spent, draws)
+            if by_name[n][0].asked:
+                rows[n]["asked"] = costs.asked(by_name[n])
+        found = costs.verdicts(curves, compared, own, spent, draws)
+        priced = {"cost_verdict": found}
     mean, low, high = random_recall(spent, pool.phases)
     card = {
         "replay": config.name,
@@ -85,13 +98,12 @@ def judge(config: ReplayConfig, pool: Pool, traces: Sequence[Trace]) -> dict[str
         },
         "strategies": rows,
         "verdict": _verdicts(curves, own, others, spent, draws, pool),
-        "recipes": {
-            n: s.model_dump(mode="json") for n, s in strategies(config, pool).items()
-        },
+        **priced,
+        "recipes": {n: s.model_dump(mode="json") for n, s in compared.items()},
         "config": config.model_dump(mode="json"),
         "versions": _versions(),
     }
-    orders = {n: [list(t.order) for t in by_name[n]] for n in names}
+    orders = {n: [[*t.order, *t.paid] for t in by_name[n]] for n in names}
     card["hash"] = digest({"orders": orders, "protocol": card["protocol"]})
     return card
 
@@ -122,22 +134,24 @@ def _row(
         for k, m in measures.items()
     }
     orders = [np.array(t.order) for t in group]
+    counted = [t.answered(spent) for t in group]
+    pairs = list(zip(orders, counted, strict=True))
     chance = float(expected_recall(np.array([last]), pool.phases)[0])
     found["enhancement"] = found["recall"]["value"] / chance
     found["curve"] = curves.mean(axis=0).round(5).tolist()
     found["curves"] = curves.round(5).tolist()
     found["hit_rate"] = (
-        np.mean([hit_rates(o, pool.wanted, spent.tolist()) for o in orders], axis=0)
+        np.mean([hit_rates(o, pool.wanted, c.tolist()) for o, c in pairs], axis=0)
         .round(4)
         .tolist()
     )
     if len(config.targets) == 1:
-        regret = [regret_curve(o, pool.merit[:, 0], spent)[-1] for o in orders]
+        regret = [regret_curve(o, pool.merit[:, 0], c)[-1] for o, c in pairs]
         found["regret"] = float(np.mean(regret))
         wide = np.where(_top(pool, 0.05), 0, -1)
         wide[wide == 0] = np.arange(int((wide == 0).sum()))
         found["recall_top5"] = float(
-            np.mean([recall_curve(o, wide, spent)[-1] for o in orders])
+            np.mean([recall_curve(o, wide, c)[-1] for o, c in pairs])
         )
     if pool.reference is not None:
         volumes = np.array(
@@ -279,11 +293,15 @@ def text(card: Mapping[str, Any]) -> str:
             f"{name:28s} {cells[0]:>24s} {cells[1]:>24s} {cells[2]:>24s} {regret} "
             f"{cpu:7.1f}"
         )
+        if "cost50" in row:
+            told = ", ".join(f"{v:.0f} {k}" for k, v in row.get("asked", {}).items())
+            lines[-1] += f"  cost of half {_cell(row['cost50'])}, asked {told or 0}"
         if "hypervolume" in row:
             lines[-1] += f"  hypervolume {_cell(row['hypervolume'])}"
     chance = card["random"]["recall"][-1]
     lines.append(f"{RANDOM:28s} {'1':>24s} {'1':>24s} {chance:24.3f}")
-    lines += [f"  {v['words']}" for v in card["verdict"].values()]
+    said = [*card["verdict"].values(), *card.get("cost_verdict", {}).values()]
+    lines += [f"  {v['words']}" for v in said]
     return "\n".join(lines)
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from campaigns.replay.learner_recipes import Features
 from campaigns.replay.pools import Pool
-from campaigns.replay.recipes import Features
 from matdisco.errors import ConfigError
 from surrogates.featurizers.elements import raw_table
 

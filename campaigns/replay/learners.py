@@ -17,8 +17,14 @@ from campaigns.acquisition.beliefs import Belief, FactorBelief, ProcessBelief
 from campaigns.acquisition.beliefs import Process as PoolProcessLike
 from campaigns.acquisition.process import PoolProcess
 from campaigns.replay.features import fractions, site_elements, table, zero_shot
+from campaigns.replay.learner_recipes import (
+    Additive,
+    AnyLearner,
+    Exact,
+    Forest,
+    ZeroShot,
+)
 from campaigns.replay.pools import Pool
-from campaigns.replay.recipes import Additive, AnyLearner, Exact, Forest, ZeroShot
 from campaigns.replay.transfer import transferred
 from matdisco.errors import ConfigError
 from surrogates.base import Prediction

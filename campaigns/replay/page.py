@@ -34,9 +34,8 @@ def page(card: Mapping[str, Any]) -> str:
         "<th>90 % coverage</th><th>CPU s per label</th></tr>"
     )
     body = "".join(_table_row(n, rows[n], n in own) for n in order)
-    verdicts = "".join(
-        f"<li>{escape(v['words'])}</li>" for v in card["verdict"].values()
-    )
+    said = [*card["verdict"].values(), *card.get("cost_verdict", {}).values()]
+    verdicts = "".join(f"<li>{escape(v['words'])}</li>" for v in said)
     pool, rules = card["pool"], card["protocol"]
     facts = (
         f"{pool['wanted']} of {pool['candidates']:,} candidates are wanted. "
@@ -57,7 +56,7 @@ def page(card: Mapping[str, Any]) -> str:
 intervals over seeds. AF50 is how many times fewer labels than random choice find half
 of the wanted candidates; enhancement is the recall at the end over that of random
 choice. Calibration is judged each round on candidates that were not labelled.</p>
-<h2>To run it again</h2>
+{_costs(rows, order) if "cost_verdict" in card else ""}<h2>To run it again</h2>
 <p>Card <code>{card["hash"]}</code>, pool <code>{pool["hash"]}</code>, protocol
 <code>{rules["hash"]}</code>. Save the configuration below and run
 <code>matdisco replay FILE</code>: the same versions give the same card hash.</p>
@@ -65,6 +64,22 @@ choice. Calibration is judged each round on candidates that were not labelled.</
 <pre>{escape(json.dumps(card["versions"], indent=1))}</pre>
 <script type="application/json" id="card">{_embedded(card)}</script></html>
 """
+
+
+def _costs(rows: Mapping[str, Any], order: Sequence[str]) -> str:
+    """Return what the same result costs, in evaluations of the target."""
+    body = "".join(
+        f"<tr><td>{escape(n)}</td><td>{_cell(rows[n]['cost50'])}</td>"
+        f"<td>{_cell(rows[n]['cost80'])}</td><td>"
+        + escape(", ".join(f"{v:.0f} {k}" for k, v in rows[n].get("asked", {}).items()))
+        + "</td></tr>"
+        for n in order
+    )
+    return (
+        "<h2>What the same result costs, in evaluations of the target</h2><table>"
+        "<tr><th>strategy</th><th>half found</th><th>80 % found</th>"
+        f"<th>cheaper answers, mean</th></tr>{body}</table>"
+    )
 
 
 def _table_row(name: str, row: Mapping[str, Any], own: bool) -> str:

@@ -14,6 +14,7 @@ from campaigns.replay.hulls import HullTruth, hull_truth
 from campaigns.replay.recipes import (
     AnyWanted,
     DatasetPool,
+    Fidelities,
     Front,
     ReplayConfig,
     SitesRecipe,
@@ -22,7 +23,14 @@ from campaigns.replay.recipes import (
     Target,
     Threshold,
 )
-from campaigns.replay.tables import Rows, decorated, logged, read_table
+from campaigns.replay.tables import (
+    Rows,
+    all_answered,
+    cheaper_columns,
+    decorated,
+    logged,
+    read_table,
+)
 from matdisco.crystal import Crystal
 from matdisco.errors import ConfigError
 
@@ -57,6 +65,9 @@ class Pool:
     """Least useful merit of each target, None where there is no limit."""
     truth: HullTruth | None = None
     """The hull of the whole pool, where stable phases are wanted."""
+    cheaper: np.ndarray | None = None
+    """Answers of the cheaper fidelities, cheapest first, with the sign of the merit,
+    shape (n, fidelities); None where there are none."""
     cache: Path | None = None
     """Folder for feature tables; None keeps none."""
 
@@ -112,6 +123,7 @@ class Pool:
             digest([c.structure_hash for c in self.given]),
             digest({k: list(v) for k, v in self.sites.items()}),
             digest(np.round(self.cells[1], 6).tolist() if self.cells else []),
+            *([] if self.cheaper is None else [digest(self.cheaper.round(6).tolist())]),
         ):
             found.update(part.encode())
         return found.hexdigest()
@@ -129,7 +141,31 @@ def load(config: ReplayConfig, cache: Path | None = None) -> Pool:
         if isinstance(recipe, TablePool)
         else _read_dataset(recipe, config)
     )
-    return replace(_pool(config, rows), cache=cache)
+    pool = replace(_pool(config, rows), cache=cache)
+    if config.fidelities is None:
+        return pool
+    return replace(pool, cheaper=_cheaper(config.fidelities, rows, pool))
+
+
+def _cheaper(fidelities: Fidelities, rows: Rows, pool: Pool) -> np.ndarray:
+    """Return the answers of all cheaper fidelities, (n, fidelities), as merits."""
+    from campaigns.replay.features import zero_shot
+
+    columns, given = [], 0
+    for recipe in fidelities.cheaper:
+        if recipe.column is not None:
+            assert rows.cheaper is not None
+            columns.append(rows.cheaper[:, given])
+            given += 1
+        elif not pool.has_structures:
+            raise ConfigError(
+                f"fidelities.cheaper: {recipe.name}: a pool without structures has no "
+                "energies of a potential; give the column that holds the answers"
+            )
+        else:
+            columns.append(zero_shot(pool))
+    sign = -1.0 if pool.low_wanted else 1.0
+    return sign * np.column_stack(columns)
 
 
 def _read_dataset(recipe: DatasetPool, config: ReplayConfig) -> Rows:
@@ -148,9 +184,19 @@ def _read_dataset(recipe: DatasetPool, config: ReplayConfig) -> Rows:
                 f"{', '.join(data.properties)}"
             )
     kept = np.flatnonzero(np.isfinite(numbers).all(axis=1))
+    further = cheaper_columns(config)
+    for name in further:
+        if name not in data.properties:
+            raise ConfigError(
+                f"fidelities.cheaper: {recipe.path} has no label {name!r}; it has: "
+                f"{', '.join(data.properties)}"
+            )
+    cheap = np.array([data.values(name)[kept] for name in further]).T
+    cheap = cheap.reshape(len(kept), len(further))
+    all_answered(cheap, further, recipe.path)
     data, numbers = data.take(kept), logged(numbers[kept], config.targets, recipe.path)
     empty = np.zeros((len(data), 0))
-    return Rows(data.ids, numbers, empty, crystals=data.crystals)
+    return Rows(data.ids, numbers, empty, crystals=data.crystals, cheaper=cheap)
 
 
 def _pool(config: ReplayConfig, rows: Rows) -> Pool:

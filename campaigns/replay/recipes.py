@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -10,9 +11,11 @@ from pydantic import Field, model_validator
 
 from campaigns.acquisition.recipes import (
     AnyAcquisition,
+    FidelityRule,
     HullRule,
     HypervolumeImprovement,
 )
+from campaigns.replay.learner_recipes import AnyLearner, Cokriging
 from matdisco.errors import ConfigError
 from matdisco.recipe import Recipe
 
@@ -124,82 +127,41 @@ class Stable(Recipe):
 
 AnyWanted = Annotated[Top | Threshold | Front | Stable, Field(discriminator="kind")]
 
-Features = Literal[
-    "columns", "composition", "environments", "sites", "chgnet", "sevennet", "zero_shot"
-]
+
+class Cheaper(Recipe):
+    """A cheaper answer about every candidate, which strategies may pay for."""
+
+    name: Name
+    """Its name in tables."""
+    column: str | None = None
+    """Column, or label of the dataset, that holds it; every candidate must have it.
+    When not given it is CHGNet's energy of the unrelaxed candidate, eV/atom."""
+    cost: float = Field(gt=0, lt=1)
+    """What one answer costs, in units of one evaluation of the target."""
+    initial: int = Field(100, ge=4)
+    """Random answers at the start, those of the first target labels not counted."""
+    batch_size: int = Field(200, ge=1)
+    """At most so many answers per round."""
 
 
-class Exact(Recipe):
-    """Exact Gaussian process: a Matérn-5/2 on each standardised feature table."""
+class Fidelities(Recipe):
+    """What else may be asked, and at which cost; the target itself costs 1."""
 
-    kind: Literal["gaussian_process"] = "gaussian_process"
-    features: tuple[Features, ...] = Field(min_length=1)
-    """Feature tables; several get a kernel each, with its own length and weight."""
-    prior: Literal["constant", "zero_shot", "transfer"] = "constant"
-    """What the process corrects: a constant; an energy of a pretrained potential with
-    elemental references fitted to the labels; or what a process on the same features
-    learnt from another dataset."""
-    transfer: str | None = None
-    """That dataset (path or ``shipped:NAME``), with ``prior: transfer``."""
-    transfer_target: str | None = None
-    """Its label, of the kind that the replay learns; for stable phases
-    ``compressed_formation_energy``."""
-    tuned_on: int = Field(300, ge=20)
-    """Latest-spread records that choose length scale and noise; all condition."""
+    cheaper: tuple[Cheaper, ...] = Field(min_length=1, max_length=3)
+    """Cheapest first."""
+    initial: int | None = Field(None, ge=4)
+    """Target labels at the start of strategies that ask cheaper fidelities too: the
+    first of the replay's ``initial`` ones, all of them when not given."""
 
     @model_validator(mode="after")
-    def _transfer_given(self) -> Self:
-        given = (self.transfer is not None, self.transfer_target is not None)
-        if any(given) != (self.prior == "transfer") or len(set(given)) > 1:
-            raise ValueError(
-                "transfer, transfer_target: expected with prior: transfer, and only "
-                "then"
-            )
+    def _ordered(self) -> Self:
+        costs = [c.cost for c in self.cheaper]
+        if any(b <= a for a, b in pairwise(costs)):
+            raise ValueError(f"cheaper: expected rising costs, got {costs}")
+        names = [c.name for c in self.cheaper]
+        if len(set(names)) < len(names):
+            raise ValueError(f"cheaper: expected different names, got {names}")
         return self
-
-
-class Additive(Recipe):
-    """Exact Gaussian process, sum of products of kernels of the sites.
-
-    One kernel per site over elemental properties with a length scale each and a part
-    for the element itself; learned weights of every interaction (D. Duvenaud et al.,
-    NeurIPS 2011). Needs a pool with ``structure: sites``.
-    """
-
-    kind: Literal["additive_process"] = "additive_process"
-    features: tuple[Features, ...] = ()
-    """Feature tables that get one kernel more, for example ``chgnet``."""
-    steps: int = Field(80, ge=1)
-    """Gradient steps on the marginal likelihood at the start."""
-    refit_steps: int = Field(12, ge=0)
-    """Steps in each later round, from where the last ended."""
-
-
-class Forest(Recipe):
-    """Random forest; the spread of its trees is the uncertainty."""
-
-    kind: Literal["random_forest"] = "random_forest"
-    features: tuple[Features, ...] = Field(min_length=1)
-    """Feature tables put side by side."""
-    trees: int = Field(100, ge=10)
-    """Trees."""
-
-
-class ZeroShot(Recipe):
-    """Energy of a pretrained potential with elemental references fitted to labels."""
-
-    kind: Literal["zero_shot"] = "zero_shot"
-
-
-class Nothing(Recipe):
-    """Learns nothing; for random choice."""
-
-    kind: Literal["nothing"] = "nothing"
-
-
-AnyLearner = Annotated[
-    Exact | Additive | Forest | ZeroShot | Nothing, Field(discriminator="kind")
-]
 
 
 class Strategy(Recipe):
@@ -232,6 +194,10 @@ class ReplayConfig(Recipe):
     """Rounds after the start."""
     seeds: int = Field(10, ge=1)
     """Paired seeds: 0, 1, 2, ..."""
+    fidelities: Fidelities | None = None
+    """Cheaper answers that strategies with learner ``cokriging`` may pay for. All is
+    then counted in evaluations of the target, also the budget of
+    ``initial + rounds * batch_size``."""
     strategies: Mapping[Name, Strategy]
     """What is compared."""
     baselines: bool = True
@@ -254,8 +220,21 @@ class ReplayConfig(Recipe):
         hull = isinstance(self.wanted, Stable)
         if hull and self.targets[0].goal != "minimise":
             raise ValueError("wanted: kind stable needs an energy with goal: minimise")
+        if self.fidelities is not None:
+            self._fidelities_fit(self.fidelities, plain=not (front or hull))
         for name, strategy in self.strategies.items():
             rule = strategy.acquisition
+            several = isinstance(strategy.learner, Cokriging)
+            if several and self.fidelities is None:
+                raise ValueError(
+                    f"strategies.{name}: learner cokriging needs fidelities: "
+                    "{cheaper: [...]}"
+                )
+            if isinstance(rule, FidelityRule) and not several:
+                raise ValueError(
+                    f"strategies.{name}: acquisition {rule.kind} needs learner "
+                    f"cokriging, got {strategy.learner.kind}"
+                )
             if isinstance(rule, HypervolumeImprovement) and not front:
                 raise ValueError(
                     f"strategies.{name}: acquisition {rule.kind} needs wanted: "
@@ -267,6 +246,23 @@ class ReplayConfig(Recipe):
                     "{kind: stable}"
                 )
         return self
+
+    def _fidelities_fit(self, fidelities: Fidelities, *, plain: bool) -> None:
+        if not plain:
+            raise ValueError(
+                "fidelities: expected with wanted top or threshold and one target, got "
+                f"{self.wanted.kind}"
+            )
+        if fidelities.initial is not None and fidelities.initial > self.initial:
+            raise ValueError(
+                f"fidelities.initial: expected at most initial ({self.initial}), got "
+                f"{fidelities.initial}"
+            )
+
+    @property
+    def budget(self) -> int:
+        """What a replay may spend, in evaluations of the target."""
+        return self.initial + self.rounds * self.batch_size
 
     @classmethod
     def load(cls, path: Path) -> Self:

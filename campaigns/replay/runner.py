@@ -22,9 +22,10 @@ from tqdm import tqdm
 
 from campaigns.replay.baselines import baselines
 from campaigns.replay.features import table
+from campaigns.replay.learner_recipes import AnyLearner, Cokriging, ZeroShot
 from campaigns.replay.learners import learner
 from campaigns.replay.pools import Pool, load
-from campaigns.replay.recipes import AnyLearner, ReplayConfig, Strategy, ZeroShot
+from campaigns.replay.recipes import ReplayConfig, Strategy
 from campaigns.replay.simulate import Trace, simulate
 from matdisco.errors import CampaignError
 from matdisco.recipe import digest
@@ -39,9 +40,10 @@ def strategies(config: ReplayConfig, pool: Pool) -> Mapping[str, Strategy]:
 
 def protocol(config: ReplayConfig, pool: Pool) -> str:
     """Return the hash of all that a trace depends on besides its strategy and seed."""
-    kept = config.model_dump(
-        mode="json", include={"targets", "wanted", "initial", "batch_size", "rounds"}
-    )
+    asked = {"targets", "wanted", "initial", "batch_size", "rounds"}
+    if config.fidelities is not None:
+        asked.add("fidelities")
+    kept = config.model_dump(mode="json", include=asked)
     return digest({"pool": pool.content_hash, **kept})
 
 
@@ -134,8 +136,9 @@ def _results(
 _state: dict[str, Any] = {}
 
 
-def _featurise(pool: Pool, learners: Sequence[AnyLearner]) -> None:
+def _featurise(pool: Pool, recipes: Sequence[AnyLearner]) -> None:
     """Make the feature tables once, before the processes that read them start."""
+    learners = [r.process if isinstance(r, Cokriging) else r for r in recipes]
     for name in dict.fromkeys(f for r in learners for f in getattr(r, "features", ())):
         table(pool, (name,))
     for recipe in learners:

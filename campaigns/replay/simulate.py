@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -16,10 +17,13 @@ from campaigns.acquisition.recipes import (
     HypervolumeImprovement,
     RandomChoice,
 )
+from campaigns.replay.climbing import Climb
 from campaigns.replay.hulls import HullStep
-from campaigns.replay.learners import Fitted, Learner, learner
+from campaigns.replay.learner_recipes import Cokriging
+from campaigns.replay.learners import Learner, learner
 from campaigns.replay.pools import Pool
 from campaigns.replay.recipes import ReplayConfig, Strategy
+from surrogates.base import Prediction
 from surrogates.metrics import evaluate
 
 _T = TypeVar("_T")
@@ -50,6 +54,11 @@ class Trace:
     """CPU seconds spent on fit, predict and choose."""
     calibration: tuple[Mapping[str, float], ...]
     """One row per round, on candidates that were not labelled yet."""
+    paid: tuple[float, ...] = ()
+    """What was spent when each answer of ``order`` came, in evaluations of the target;
+    empty where every answer costs 1 and nothing else was asked."""
+    asked: Mapping[str, int] = field(default_factory=dict)
+    """Cheaper fidelity to how many answers of it were paid for."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""
@@ -59,7 +68,16 @@ class Trace:
     def from_dict(cls, data: Mapping[str, Any]) -> Trace:
         """Read what :meth:`to_dict` wrote."""
         return cls(**{**data, "order": tuple(data["order"]),
-                      "calibration": tuple(data["calibration"])})  # fmt: skip
+                      "calibration": tuple(data["calibration"]),
+                      "paid": tuple(data.get("paid", ()))})  # fmt: skip
+
+    def answered(self, spent: np.ndarray) -> np.ndarray:
+        """Return how many answers of ``order`` there were after each cost, int."""
+        if not self.paid:
+            return np.minimum(spent, len(self.order))
+        # sums of costs are rounded in the last digits
+        count: np.ndarray = np.searchsorted(self.paid, spent + 1e-9, side="right")
+        return count
 
 
 def start(config: ReplayConfig, pool: Pool, seed: int) -> np.ndarray:
@@ -88,8 +106,11 @@ def simulate(
         strategy: what learns and chooses.
         seed: decides the first labels, and everything random after.
     """
-    order = [int(i) for i in start(config, pool, seed)]
+    first = start(config, pool, seed)
+    order = [int(i) for i in first]
     rng = np.random.default_rng(np.random.SeedSequence([seed, 1]))
+    if isinstance(strategy.learner, Cokriging):
+        return _climbed(Climb(config, pool, strategy, seed, first, rng), name, seed)
     chooser = _Chooser(pool, strategy, seed, rng)
     calibration: list[Mapping[str, float]] = []
     for _ in range(config.rounds):
@@ -100,6 +121,26 @@ def simulate(
         order += picked
         calibration.append(judged)
     return Trace(name, seed, tuple(order), chooser.spent, tuple(calibration))
+
+
+def _climbed(climb: Climb, name: str, seed: int) -> Trace:
+    """Replay a strategy that may ask cheaper fidelities."""
+    calibration: list[Mapping[str, float]] = []
+    merit = climb.pool.merit[:, 0]
+    while True:
+        free = np.ones(len(merit), dtype=bool)
+        free[list(climb.asked[-1])] = False
+        belief = climb.round()
+        if belief is None:
+            break
+        said = partial(climb.learner.predict, belief)
+        calibration.append(_judged(said, merit, free, seed))
+    names = [c.name for c in climb.fidelities.cheaper]
+    asked = dict(zip(names, map(len, climb.asked), strict=False))
+    return Trace(
+        name, seed, tuple(climb.asked[-1]), climb.seconds, tuple(calibration),
+        tuple(climb.paid), asked,
+    )  # fmt: skip
 
 
 class _Chooser:
@@ -132,7 +173,7 @@ class _Chooser:
             if self.step is None:
                 self.step = HullStep(self.pool.truth, self.recipe, self.learners[0])
             batch, fit, y = self.step.batch(rows, q, self.rng, self._timed)
-            return batch, _judged(fit, y, free, self.seed)
+            return batch, _judged(fit.predict, y, free, self.seed)
         if isinstance(self.recipe, HypervolumeImprovement):
             return self._front(self.recipe, rows, q, free)
         chosen: list[int] = []
@@ -155,7 +196,7 @@ class _Chooser:
                 ),
             )  # fmt: skip
             if not judged:
-                judged = _judged(fitted, y, free, self.seed)
+                judged = _judged(fitted.predict, y, free, self.seed)
             chosen += [p.row for p in picks]
         return chosen, judged
 
@@ -196,7 +237,7 @@ class _Chooser:
             return [int(at[p.row]) for p in picks]
 
         chosen = self._timed("choose", pick)
-        return chosen, _judged(fits[0], scaled[:, 0], free, self.seed)
+        return chosen, _judged(fits[0].predict, scaled[:, 0], free, self.seed)
 
     def _merit(self, rows: np.ndarray) -> np.ndarray:
         """Return what is learned; for several targets in a random direction.
@@ -222,7 +263,10 @@ class _Chooser:
 
 
 def _judged(
-    fitted: Fitted, y: np.ndarray, free: np.ndarray, seed: int
+    predict: Callable[[np.ndarray], Prediction],
+    y: np.ndarray,
+    free: np.ndarray,
+    seed: int,
 ) -> dict[str, float]:
     """Return calibration on a fixed sample of what is not labelled yet."""
     rng = np.random.default_rng(np.random.SeedSequence([seed, 2]))
@@ -230,5 +274,5 @@ def _judged(
     rows = sample[free[sample]][:JUDGED]
     if len(rows) < 10:
         return {}
-    found = evaluate(y[rows], fitted.predict(rows))
+    found = evaluate(y[rows], predict(rows))
     return {k: round(found[k], 6) for k in _CALIBRATION if k in found}

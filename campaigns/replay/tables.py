@@ -36,6 +36,8 @@ class Rows:
     """Site name to the elements on it."""
     cells: tuple[SitesRecipe, np.ndarray] | None = None
     """How sites make cells, and the cell edges (Å), shape (n,)."""
+    cheaper: np.ndarray | None = None
+    """Answers of cheaper fidelities that are columns, shape (n, such fidelities)."""
 
 
 def read_table(recipe: TablePool, config: ReplayConfig) -> Rows:
@@ -46,8 +48,9 @@ def read_table(recipe: TablePool, config: ReplayConfig) -> Rows:
     """
     frame = _read(recipe)
     names = [t.column for t in config.targets]
+    further = cheaper_columns(config)
     _require(recipe, frame, [
-        *names, *recipe.columns, *recipe.where,
+        *names, *further, *recipe.columns, *recipe.where,
         *filter(None, (recipe.id, recipe.formula)),
         *([recipe.sites.edge, *recipe.sites.positions] if recipe.sites else []),
         *(["lattice", "species", "frac_coords"] * (recipe.structure == "columns")),
@@ -57,12 +60,16 @@ def read_table(recipe: TablePool, config: ReplayConfig) -> Rows:
     numbers = np.column_stack([_numbers(frame, t, recipe.path) for t in config.targets])
     kept = np.isfinite(numbers).all(axis=1)
     frame, numbers = frame[kept].reset_index(drop=True), numbers[kept]
+    cheap = frame[further].to_numpy(dtype=float)
+    all_answered(cheap, further, recipe.path)
     features = frame[list(recipe.columns)].to_numpy(dtype=float)
     if recipe.average_repeats:
         features, inverse = np.unique(features, axis=0, return_inverse=True)
-        sums = np.zeros((len(features), numbers.shape[1]))
-        np.add.at(sums, inverse.ravel(), numbers)
-        numbers = sums / np.bincount(inverse.ravel())[:, None]
+        several = np.column_stack([numbers, cheap])
+        sums = np.zeros((len(features), several.shape[1]))
+        np.add.at(sums, inverse.ravel(), several)
+        means = sums / np.bincount(inverse.ravel())[:, None]
+        numbers, cheap = np.split(means, [numbers.shape[1]], axis=1)
         frame = frame.iloc[np.unique(inverse.ravel(), return_index=True)[1]]
     labels = (
         frame[recipe.id].astype(str)
@@ -85,7 +92,30 @@ def read_table(recipe: TablePool, config: ReplayConfig) -> Rows:
             )
             for i, r in zip(ids, frame.itertuples(), strict=True)
         )  # fmt: skip
-    return Rows(ids, numbers, features, formulas, crystals, sites, cells)
+    return Rows(ids, numbers, features, formulas, crystals, sites, cells, cheap)
+
+
+def cheaper_columns(config: ReplayConfig) -> list[str]:
+    """Return the columns that hold answers of cheaper fidelities."""
+    if config.fidelities is None:
+        return []
+    return [c.column for c in config.fidelities.cheaper if c.column is not None]
+
+
+def all_answered(cheap: np.ndarray, names: Sequence[str], where: str) -> None:
+    """Check that cheaper answers, shape (n, names), are there for every candidate.
+
+    Raises:
+        ConfigError: says which is missing, and how often.
+    """
+    missing = (~np.isfinite(cheap)).sum(axis=0)
+    for name, count in zip(names, missing, strict=True):
+        if count:
+            raise ConfigError(
+                f"fidelities.cheaper: {where}: column {name!r} has no number for "
+                f"{count} of {len(cheap)} candidates with a target; a replay needs "
+                "every answer that a strategy may ask for"
+            )
 
 
 def _read(recipe: TablePool) -> pd.DataFrame:

@@ -7,8 +7,8 @@ from itertools import pairwise
 import numpy as np
 
 from campaigns.replay.features import kept, table
+from campaigns.replay.learner_recipes import Exact
 from campaigns.replay.pools import Pool
-from campaigns.replay.recipes import Exact
 from matdisco.errors import ConfigError
 from matdisco.recipe import digest
 from surrogates.gp.exact import ExactGP

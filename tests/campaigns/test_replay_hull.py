@@ -172,7 +172,7 @@ def test_hull_rules_need_a_hull(config, tmp_path):
 
 def test_what_another_dataset_teaches_is_a_prior_mean(answers, config, tmp_path):
     """Trained on the pool's own answers it predicts them; a wrong label is refused."""
-    from campaigns.replay.recipes import Exact
+    from campaigns.replay.learner_recipes import Exact
     from campaigns.replay.transfer import transferred
 
     pool = load(config, tmp_path / "cache")

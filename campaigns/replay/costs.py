@@ -1,0 +1,135 @@
+"""What a replay with several fidelities is judged by: the cost of the same result.
+
+Costs are in units of one evaluation of the target. They are compared paired by seed
+with the best strategy that asks nothing but the target.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from campaigns.replay.learner_recipes import Cokriging
+from campaigns.replay.metrics import Estimate, interval, labels_for
+from campaigns.replay.recipes import Strategy
+from campaigns.replay.simulate import Trace
+
+RECALLS = (0.5, 0.8)
+"""Shares of what is wanted whose cost is compared."""
+
+
+def costs(curves: np.ndarray, spent: np.ndarray, draws: np.ndarray) -> dict[str, Any]:
+    """Return what each recall costs, of the mean curve and with its interval.
+
+    Args:
+        curves: recall at each cost, shape (seeds, costs).
+        spent: the costs, shape (costs,).
+        draws: bootstrap draws of seeds, shape (resamples, seeds).
+    """
+    found = {}
+    for recall in RECALLS:
+        value = labels_for(curves.mean(axis=0), spent, recall)
+        again = np.array([labels_for(c, spent, recall) for c in curves[draws].mean(1)])
+        found[f"cost{recall * 100:.0f}"] = _rising(value, again)
+    return {k: _plain(v) for k, v in found.items()}
+
+
+def ratio(
+    mine: np.ndarray, other: np.ndarray, spent: np.ndarray, draws: np.ndarray,
+    recall: float,
+) -> Estimate:  # fmt: skip
+    """Return the cost of a recall over that of another strategy, paired by seed.
+
+    Where the other does not reach it, it counts as having reached it with its last
+    evaluation, which favours it.
+    """
+
+    def one(a: np.ndarray, b: np.ndarray) -> float:
+        return labels_for(a, spent, recall) / min(
+            labels_for(b, spent, recall), float(spent[-1])
+        )
+
+    pairs = zip(mine[draws].mean(axis=1), other[draws].mean(axis=1), strict=True)
+    again = np.array([one(a, b) for a, b in pairs])
+    return _rising(one(mine.mean(axis=0), other.mean(axis=0)), again)
+
+
+def verdicts(
+    curves: Mapping[str, np.ndarray],
+    strategies: Mapping[str, Strategy],
+    own: Sequence[str],
+    spent: np.ndarray,
+    draws: np.ndarray,
+) -> dict[str, Any]:
+    """Compare every strategy of several fidelities with the best of the target alone.
+
+    Returns:
+        Strategy to its ratios of cost and a sentence.
+    """
+    single = [n for n in curves if not isinstance(strategies[n].learner, Cokriging)]
+    found: dict[str, Any] = {}
+    if not single:
+        return found
+
+    def area(name: str) -> float:
+        return float(np.trapezoid(curves[name].mean(axis=0), spent))
+
+    best = max(single, key=area)
+    for name in own:
+        if name in single:
+            continue
+        rows = {
+            r: ratio(curves[name], curves[best], spent, draws, r) for r in RECALLS
+        }  # fmt: skip
+        reached = {
+            r: labels_for(curves[best].mean(axis=0), spent, r) <= spent[-1]
+            for r in RECALLS
+        }
+        words = [_words(r, e, reached=reached[r]) for r, e in rows.items()]
+        found[name] = {
+            "single": best,
+            "ratio": {f"{r * 100:.0f}": _plain(e) for r, e in rows.items()},
+            "at_most_half": {
+                f"{r * 100:.0f}": e.value is not None and e.value <= 0.5
+                for r, e in rows.items()
+            },
+            "words": f"{name} against {best}, which asks only the target: "
+            + "; ".join(words),
+        }
+    return found
+
+
+def asked(traces: Sequence[Trace]) -> dict[str, float]:
+    """Return the mean number of answers of each cheaper fidelity."""
+    names = traces[0].asked
+    return {n: float(np.mean([t.asked[n] for t in traces])) for n in names}
+
+
+def _words(recall: float, found: Estimate, *, reached: bool) -> str:
+    share = f"{recall * 100:.0f} %"
+    if found.value is None:
+        return f"{share} is not reached"
+    but = "" if reached else ", which does not reach it (its whole budget is taken)"
+    high = "not reached" if found.high is None else f"{found.high:.2f}"
+    low = "not reached" if found.low is None else f"{found.low:.2f}"
+    half = "at most half" if found.value <= 0.5 else "more than half"
+    return (
+        f"{share} is found at {found.value:.2f} times the cost ({low} to {high} at "
+        f"95 %, {half}){but}"
+    )
+
+
+def _rising(value: float, again: np.ndarray) -> Estimate:
+    """Return an estimate of something of which inf, "not reached", is the worst."""
+    high, low = interval(-again)
+    ends = [None if v is None else -v for v in (low, high)]
+    return Estimate(None if value == float("inf") else value, *ends)
+
+
+def _plain(found: Estimate) -> dict[str, float | None]:
+    return {
+        k: None if v is None else round(float(v), 5)
+        for k, v in (("value", found.value), ("low", found.low), ("high", found.high))
+    }

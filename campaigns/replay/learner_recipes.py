@@ -1,0 +1,113 @@
+"""What may learn in a replay, as a replay file says it (no heavy imports)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from matdisco.recipe import Recipe
+
+Features = Literal[
+    "columns", "composition", "environments", "sites", "chgnet", "sevennet", "zero_shot"
+]
+
+
+class Exact(Recipe):
+    """Exact Gaussian process: a Matérn-5/2 on each standardised feature table."""
+
+    kind: Literal["gaussian_process"] = "gaussian_process"
+    features: tuple[Features, ...] = Field(min_length=1)
+    """Feature tables; several get a kernel each, with its own length and weight."""
+    prior: Literal["constant", "zero_shot", "transfer"] = "constant"
+    """What the process corrects: a constant; an energy of a pretrained potential with
+    elemental references fitted to the labels; or what a process on the same features
+    learnt from another dataset."""
+    transfer: str | None = None
+    """That dataset (path or ``shipped:NAME``), with ``prior: transfer``."""
+    transfer_target: str | None = None
+    """Its label, of the kind that the replay learns; for stable phases
+    ``compressed_formation_energy``."""
+    tuned_on: int = Field(300, ge=20)
+    """Latest-spread records that choose length scale and noise; all condition."""
+
+    @model_validator(mode="after")
+    def _transfer_given(self) -> Self:
+        given = (self.transfer is not None, self.transfer_target is not None)
+        if any(given) != (self.prior == "transfer") or len(set(given)) > 1:
+            raise ValueError(
+                "transfer, transfer_target: expected with prior: transfer, and only "
+                "then"
+            )
+        return self
+
+
+class Additive(Recipe):
+    """Exact Gaussian process, sum of products of kernels of the sites.
+
+    One kernel per site over elemental properties with a length scale each and a part
+    for the element itself; learned weights of every interaction (D. Duvenaud et al.,
+    NeurIPS 2011). Needs a pool with ``structure: sites``.
+    """
+
+    kind: Literal["additive_process"] = "additive_process"
+    features: tuple[Features, ...] = ()
+    """Feature tables that get one kernel more, for example ``chgnet``."""
+    steps: int = Field(80, ge=1)
+    """Gradient steps on the marginal likelihood at the start."""
+    refit_steps: int = Field(12, ge=0)
+    """Steps in each later round, from where the last ended."""
+
+
+class Forest(Recipe):
+    """Random forest; the spread of its trees is the uncertainty."""
+
+    kind: Literal["random_forest"] = "random_forest"
+    features: tuple[Features, ...] = Field(min_length=1)
+    """Feature tables put side by side."""
+    trees: int = Field(100, ge=10)
+    """Trees."""
+
+
+class ZeroShot(Recipe):
+    """Energy of a pretrained potential with elemental references fitted to labels."""
+
+    kind: Literal["zero_shot"] = "zero_shot"
+
+
+class Nothing(Recipe):
+    """Learns nothing; for random choice."""
+
+    kind: Literal["nothing"] = "nothing"
+
+
+class Cokriging(Recipe):
+    """A process per fidelity, each on what the one below does not explain.
+
+    Autoregressive co-kriging (M. C. Kennedy and A. O'Hagan, Biometrika 87, 1 (2000)) in
+    its recursive form (L. Le Gratiet and J. Garnier, Int. J. Uncertain. Quantif. 4, 365
+    (2014)), which is exact as a candidate is only asked at a fidelity once it is
+    answered at those below. With a plain acquisition function, all candidates are asked
+    at the cheaper fidelities first.
+    """
+
+    kind: Literal["cokriging"] = "cokriging"
+    process: Annotated[Exact | Additive, Field(discriminator="kind")]
+    """The process of every fidelity."""
+
+    @model_validator(mode="after")
+    def _constant_prior(self) -> Self:
+        prior = getattr(self.process, "prior", "constant")
+        if prior != "constant":
+            raise ValueError(
+                "process.prior: expected constant, since the fidelity below is the "
+                f"prior; got {prior}"
+            )
+        return self
+
+
+AnyLearner = Annotated[
+    Exact | Additive | Forest | ZeroShot | Cokriging | Nothing,
+    Field(discriminator="kind"),
+]
+"""Every learner, chosen by ``kind``."""
