@@ -76,8 +76,8 @@ class Trace:
         if not self.paid:
             return np.minimum(spent, len(self.order))
         # sums of costs are rounded in the last digits
-        count: np.ndarray = np.searchsorted(self.paid, spent + 1e-9, side="right")
-        return count
+        count = np.searchsorted(self.paid, spent + 1e-9, side="right")
+        return np.asarray(count)
 
 
 def start(config: ReplayConfig, pool: Pool, seed: int) -> np.ndarray:
