@@ -74,7 +74,7 @@ class Trace:
     def answered(self, spent: np.ndarray) -> np.ndarray:
         """Return how many answers of ``order`` there were after each cost, int."""
         if not self.paid:
-            return np.minimum(spent, len(self.order))
+            return np.asarray(np.minimum(spent, len(self.order)))
         # sums of costs are rounded in the last digits
         count = np.searchsorted(self.paid, spent + 1e-9, side="right")
         return np.asarray(count)
