@@ -156,7 +156,9 @@ def ui(
     from campaigns.tracking import ui_command
 
     store = uri or f"sqlite:///{Path('mlflow.db').resolve()}"
-    print(f"dashboard on http://127.0.0.1:{port} (Ctrl-C ends it)", file=sys.stderr)
+    # without the last part MLflow shows its navigation for conversations
+    place = f"http://127.0.0.1:{port}/#/experiments?workflowType=machine_learning"
+    print(f"dashboard on {place} (Ctrl-C ends it)", file=sys.stderr)
     raise typer.Exit(subprocess.call(ui_command(store, port)))
 
 

@@ -116,9 +116,11 @@ def _ternary(state: State, phases: Hull) -> Spec:
             **{axis: _floats(part[:, k]) for k, axis in enumerate("abc")},
         }
 
+    # an empty line keeps each symbol clear of the dot at its corner
+    names_at = {"a": "<b>{}</b><br> ", "b": "<br><b>{}</b>", "c": "<br><b>{}</b>"}
     axes = {
-        f"{axis}axis": {"title": {"text": f"<b>{e}</b>"}, "showticklabels": False,
-                        "ticks": "", "gridcolor": PALE, "linecolor": INK}
+        f"{axis}axis": {"title": {"text": names_at[axis].format(e)}, "ticks": "",
+                        "showticklabels": False, "gridcolor": PALE, "linecolor": INK}
         for axis, e in zip("abc", state.elements, strict=True)
     }  # fmt: skip
     layout = {**_layout("", "", {}, {}), "ternary": {"sum": 1, **axes}, "height": 520}

@@ -13,6 +13,7 @@ import numpy as np
 
 from campaigns.tracking.contents import named
 from campaigns.tracking.projection import KIND, artifact_place
+from campaigns.tracking.registry import attach
 from campaigns.tracking.store import explain, quiet_mlflow, without_password
 from matdisco.crystal import Crystal
 from matdisco.errors import CampaignError, MatdiscoError, SurrogateError
@@ -91,6 +92,7 @@ def _log(client: Any, card: Card, folder: Path, experiment: str) -> str:
         [RunTag(k, v) for k, v in tags.items() if v],
     )  # fmt: skip
     client.log_artifacts(run.info.run_id, str(folder), "card")
+    attach(client, card, run.info.run_id)
     client.set_terminated(run.info.run_id)
     return str(run.info.run_id)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,7 +56,11 @@ def newest_checkpoint(campaign: Campaign) -> Path | None:
 
 def requirements(campaign: Campaign) -> list[str]:
     """Return what must be installed to load the surrogate."""
-    versions = campaign.ledger.events("started")[0].payload[VOLATILE]["versions"]
+    return pinned(campaign.ledger.events("started")[0].payload[VOLATILE]["versions"])
+
+
+def pinned(versions: Mapping[str, str]) -> list[str]:
+    """Return pip requirements of those versions that a surrogate needs to load."""
     kept = ("matdisco", "torch", "torch-geometric", "gpytorch", "numpy", "pymatgen")
     return [f"{name}=={versions[name]}" for name in kept if name in versions]
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from campaigns.tracking import contents
 from campaigns.tracking.inputs import newest_checkpoint, requirements
+from campaigns.tracking.registry import NEWEST, register
+from matdisco.properties import get
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -41,23 +44,56 @@ def log_surrogate(
 def _log(
     client: MlflowClient, campaign: Campaign, experiment: str, run_id: str, folder: Path
 ) -> None:
-    from mlflow import pyfunc
     from mlflow.entities import LoggedModelOutput
+
+    config, target = campaign.config, campaign.config.objective.target
+    tags = {
+        "matdisco.checkpoint": folder.name,
+        "matdisco.run_id": campaign.run_id,
+        "matdisco.target": target,
+    }
+    name = f"{config.name}-surrogate"
+    model_id = log_checkpoint(
+        client, folder, name, experiment, run_id, tags=tags,
+        params=contents.params_of_surrogate(config), kind=config.surrogate.kind,
+        requirements=requirements(campaign),
+    )  # fmt: skip
+    step = len(campaign.ledger.events("closed"))
+    client.log_outputs(run_id, [LoggedModelOutput(model_id, step)])
+    what = f"{config.surrogate.kind.replace('_', ' ')} of {get(target).axis}"
+    text = (
+        f"Surrogate of campaign {config.name}: {what}, as fitted in {folder.name}. "
+        "Load it with mlflow.pyfunc; assess it with: matdisco surrogate assess "
+        f"models:/{name}@{NEWEST} DATASET"
+    )
+    register(client, name, model_id, run_id, description=text, tags=tags)
+
+
+def log_checkpoint(
+    client: MlflowClient,
+    folder: Path,
+    name: str,
+    experiment: str,
+    run_id: str,
+    *,
+    tags: Mapping[str, str],
+    params: Mapping[str, str],
+    kind: str,
+    requirements: Sequence[str],
+) -> str:
+    """Log a checkpoint folder as a model that ``mlflow.pyfunc`` loads.
+
+    Returns:
+        The model's id.
+    """
+    from mlflow import pyfunc
     from mlflow.models import Model, ModelSignature
     from mlflow.types import ColSpec, Schema
 
     model = client.create_logged_model(
-        experiment,
-        name=f"{campaign.config.name}-surrogate",
-        source_run_id=run_id,
-        tags={
-            "matdisco.checkpoint": folder.name,
-            "matdisco.run_id": campaign.run_id,
-            "matdisco.target": campaign.config.objective.target,
-        },
-        params=contents.params_of_surrogate(campaign.config),
-        model_type=campaign.config.surrogate.kind,
-    )
+        experiment, name=name, source_run_id=run_id, tags=dict(tags),
+        params=dict(params), model_type=kind,
+    )  # fmt: skip
     with tempfile.TemporaryDirectory() as place:
         pyfunc.save_model(
             path=f"{place}/model",
@@ -72,9 +108,8 @@ def _log(
                 Schema([ColSpec("string", "structure")]),
                 Schema([ColSpec("double", "mean"), ColSpec("double", "std")]),
             ),
-            pip_requirements=requirements(campaign),
+            pip_requirements=list(requirements),
         )
         client.log_model_artifacts(model.model_id, f"{place}/model")
     client.finalize_logged_model(model.model_id, "READY")
-    step = len(campaign.ledger.events("closed"))
-    client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step)])
+    return str(model.model_id)

@@ -6,8 +6,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from campaigns.environment import versions
 from campaigns.tracking.contents import LONGEST_PARAM
+from campaigns.tracking.inputs import pinned
+from campaigns.tracking.models import log_checkpoint
 from campaigns.tracking.projection import KIND, artifact_place
+from campaigns.tracking.registry import NEWEST, register
 from campaigns.tracking.store import (
     default_uri,
     explain,
@@ -15,6 +19,7 @@ from campaigns.tracking.store import (
     without_password,
 )
 from matdisco.errors import CampaignError, MatdiscoError
+from matdisco.properties import get
 from matdisco.recipe import digest
 
 if TYPE_CHECKING:
@@ -100,8 +105,27 @@ def _log(client: Any, config: TrainingConfig, outcome: Outcome, folder: Path) ->
         if (folder / name).exists():
             client.log_artifact(run.info.run_id, str(folder / name))
     client.log_artifacts(run.info.run_id, str(folder / "checkpoint"), "checkpoint")
+    _register(client, config, folder / "checkpoint", home, run.info.run_id)
     client.set_terminated(run.info.run_id)
     return str(run.info.run_id)
+
+
+def _register(
+    client: Any, config: TrainingConfig, checkpoint: Path, home: str, run_id: str
+) -> None:
+    """Log the checkpoint as a model and make it the newest version of its name."""
+    kind, target = config.surrogate.kind, config.target
+    tags = {"matdisco.target": target, "matdisco.kind": kind}
+    model = log_checkpoint(
+        client, checkpoint, config.name, home, run_id, tags=tags, params={}, kind=kind,
+        requirements=pinned(versions()),
+    )  # fmt: skip
+    text = (
+        f"{kind.replace('_', ' ')} of {get(target).axis}, trained on {config.dataset}. "
+        f"Assess it with: matdisco surrogate assess models:/{config.name}@{NEWEST} "
+        "DATASET"
+    )
+    register(client, config.name, model, run_id, description=text, tags=tags)
 
 
 def _flat(tree: Any, stem: str = "") -> list[tuple[str, str]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -11,26 +13,57 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
+from urllib.parse import quote
 from urllib.request import urlopen
 
+import numpy as np
 import pytest
 from browser import PATIENCE, browser, until, whole_page
 from recorded_campaign import record
 from tracked import client_of, synced
+
+from campaigns.tracking.cards import log_card
+from surrogates.assessment.battery import assess
+from surrogates.assessment.predictions import read_predictions
+from surrogates.assessment.suite import SuiteRecipe
 
 pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """A finished campaign in a store of its own."""
+    """Two finished campaigns and an assessment in a store of its own."""
     base = tmp_path_factory.mktemp("dashboard")
     uri = f"sqlite:///{base / 'mlflow.db'}"
     tracking = {"uri": uri, "experiment": "alloys"}
     text = "Which ordered compounds of copper and gold are stable?"
     parent = synced(record(base / "run", tracking=tracking, description=text))
-    experiment = client_of(uri).get_experiment_by_name("alloys").experiment_id
-    return {"uri": uri, "run": parent, "experiment": experiment}
+    other = record(
+        base / "other", run_id="f" * 32, rounds=4, tracking=tracking, name="bolder",
+        acquisition={"kind": "upper_confidence_bound", "batch_size": 4},
+    )  # fmt: skip
+    client = client_of(uri)
+    found = {"uri": uri, "run": parent, "other": synced(other)}
+    card = _card(base / "theirs.csv", uri)
+    for name, run in (("experiment", parent), ("assessments", card)):
+        found[name] = client.get_run(run).info.experiment_id
+    return {**found, "card": card}
+
+
+def _card(path: Path, uri: str) -> str:
+    """Log the card of somebody's predictions; return its run."""
+    rng = np.random.default_rng(0)
+    truth = rng.normal(size=200)
+    lines = [
+        f"m{i},Cu{i % 3 + 1}Au,{y:.4f},{y + 0.3 * e:.4f},0.3"
+        for i, (y, e) in enumerate(zip(truth, rng.normal(size=200), strict=True))
+    ]
+    path.write_text("\n".join(["id,formula,true,mean,std", *lines]))
+    table = read_predictions(path)
+    suite = SuiteRecipe.standard()
+    card, text = assess(table.subject(), None, suite, table=table)
+    card.save(path.parent / "card", text)
+    return log_card(path.parent / "card", uri)
 
 
 @pytest.fixture(scope="module")
@@ -69,9 +102,19 @@ def _answering(url: str, process: subprocess.Popen[bytes]) -> None:
 
 
 @pytest.fixture(scope="module")
-def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def driver(address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     with browser(tmp_path_factory.mktemp("profile"), offline=False) as made:
+        made.get(address)
+        # MLflow offers its assistant once; it would cover a quarter of every picture
+        close = "[data-component-id='mlflow.assistant.chat_panel.close']"
+        until(made, lambda d: d.find_element("css selector", close)).click()
         yield made
+
+
+def at(address: str, path: str) -> str:
+    """Return an address of the dashboard, with the navigation for training runs."""
+    mark = "&" if "?" in path else "?"
+    return f"{address}/#/{path}{mark}workflowType=machine_learning"
 
 
 def shows(driver: Any, *texts: str) -> None:
@@ -84,21 +127,21 @@ def shows(driver: Any, *texts: str) -> None:
 def test_parent_and_rounds_are_found(
     driver: Any, address: str, store: dict[str, str], picture: Callable[[str], Path]
 ) -> None:
-    driver.get(f"{address}/#/experiments/{store['experiment']}/runs")
+    driver.get(at(address, f"experiments/{store['experiment']}/runs"))
     shows(driver, "small")
     whole_page(driver, picture("dashboard-runs"))
     expand = "button[data-component-id*='runnamecellrenderer']"
-    until(driver, lambda d: d.find_element("css selector", expand))
-    driver.execute_script(f'document.querySelector("{expand}").click()')
-    shows(driver, "round 00", "round 01", "round 02")
+    until(driver, lambda d: len(d.find_elements("css selector", expand)) == 2)
+    driver.execute_script(f'document.querySelectorAll("{expand}")[1].click()')
+    shows(driver, "bolder", "round 00", "round 01", "round 02")
     whole_page(driver, picture("dashboard-rounds"))
 
 
 def test_run_page_is_written_for_a_person(
     driver: Any, address: str, store: dict[str, str], picture: Callable[[str], Path]
 ) -> None:
-    page = f"{address}/#/experiments/{store['experiment']}/runs/{store['run']}"
-    driver.get(page)
+    page = f"experiments/{store['experiment']}/runs/{store['run']}"
+    driver.get(at(address, page))
     shows(
         driver,
         "Which ordered compounds of copper and gold are stable?",
@@ -107,7 +150,7 @@ def test_run_page_is_written_for_a_person(
         "matdisco.ledger.head",
     )
     whole_page(driver, picture("dashboard-overview"))
-    driver.get(f"{page}/model-metrics")
+    driver.get(at(address, f"{page}/model-metrics"))
     shows(driver, "mean_absolute_error_eV_per_atom")
     until(
         driver,
@@ -124,8 +167,8 @@ def test_run_page_is_written_for_a_person(
 def test_artifacts_open(
     driver: Any, address: str, store: dict[str, str], picture: Callable[[str], Path]
 ) -> None:
-    page = f"{address}/#/experiments/{store['experiment']}/runs/{store['run']}"
-    driver.get(f"{page}/artifacts/plots/progress.png")
+    page = f"experiments/{store['experiment']}/runs/{store['run']}"
+    driver.get(at(address, f"{page}/artifacts/plots/progress.png"))
     shows(driver, "report.html", "plots", "structures")
     until(
         driver,
@@ -135,7 +178,7 @@ def test_artifacts_open(
     )
     whole_page(driver, picture("dashboard-plot"))
     driver.get("about:blank")
-    driver.get(f"{page}/artifacts/report.html")
+    driver.get(at(address, f"{page}/artifacts/report.html"))
     frame = until(driver, lambda d: d.find_element("css selector", "iframe"))
     driver.switch_to.frame(frame)
     until(driver, lambda d: "What was found" in d.page_source)
@@ -143,3 +186,41 @@ def test_artifacts_open(
     shows(driver, "report.html", "structures")
     until(driver, lambda d: d.find_element("css selector", "iframe").is_displayed())
     driver.save_screenshot(str(picture("dashboard-report")))
+
+
+def test_two_campaigns_are_compared(
+    driver: Any, address: str, store: dict[str, str], picture: Callable[[str], Path]
+) -> None:
+    """MLflow's own page: what differs in the settings, and all metrics side by side."""
+    runs = quote(json.dumps([store["run"], store["other"]]))
+    experiments = quote(json.dumps([store["experiment"]]))
+    path = f"compare-runs?runs={runs}&experiments={experiments}"
+    driver.get(at(address, path))
+    shows(
+        driver, "Comparing 2 Runs", "small", "bolder", "acquisition.kind",
+        "log_expected_improvement", "upper_confidence_bound", "search/evaluated",
+        "prediction/mean_absolute_error_eV_per_atom",
+    )  # fmt: skip
+    whole_page(driver, picture("dashboard-compare"))
+    body = "return document.body.innerText"
+    text = str(driver.execute_script(body))
+    # the table has one row per metric: both values stand in it
+    row = re.search(r"search/evaluated\s+([\d.]+)\s+([\d.]+)", text)
+    assert row is not None, text[-3000:]
+    assert {float(v) for v in row.groups()} == {16.0, 20.0}
+
+
+def test_a_card_opens(
+    driver: Any, address: str, store: dict[str, str], picture: Callable[[str], Path]
+) -> None:
+    page = f"experiments/{store['assessments']}/runs/{store['card']}"
+    driver.get(at(address, page))
+    shows(driver, "Not applicable (kind predictions)", "efficacy/mae")
+    driver.get("about:blank")
+    driver.get(at(address, f"{page}/artifacts/card/card.html"))
+    frame = until(driver, lambda d: d.find_element("css selector", "iframe"))
+    driver.switch_to.frame(frame)
+    until(driver, lambda d: "What exactly was assessed" in d.page_source)
+    driver.switch_to.default_content()
+    until(driver, lambda d: d.find_element("css selector", "iframe").is_displayed())
+    driver.save_screenshot(str(picture("dashboard-card")))

@@ -4,12 +4,15 @@ import pytest
 from assessed import QUICK
 
 from campaigns.tracking.cards import log_card, metric_name, open_model
+from campaigns.tracking.models import log_checkpoint
+from campaigns.tracking.registry import register
 from campaigns.tracking.store import quiet_mlflow
 from matdisco.data.dataset import Dataset
 from matdisco.errors import CampaignError, SurrogateError
 from surrogates.assessment.battery import assess
 from surrogates.assessment.card import Card
 from surrogates.assessment.doors import open_checkpoint
+from surrogates.assessment.suite import STANDARD
 from surrogates.recipes import GaussianProcessRecipe
 from surrogates.testing import toy_crystals
 
@@ -92,3 +95,31 @@ def test_card_survives_reading(checkpoint, tmp_path):
     card, text = assess(open_checkpoint(checkpoint), DATA[30:], suite)
     card.save(tmp_path, text)
     assert Card.read(tmp_path).body == dict(card.body)
+
+
+def test_a_registered_surrogate_carries_its_card(checkpoint, store, tmp_path):
+    """From the registry to the card and back: found by alias, assessed, marked."""
+    suite = QUICK.model_copy(update={"sections": ("efficacy",), "thresholds": {
+        "efficacy.unanswered": STANDARD["efficacy.unanswered"]}})  # fmt: skip
+    with quiet_mlflow():
+        from mlflow import MlflowClient
+
+        client = MlflowClient(tracking_uri=store, registry_uri=store)
+        home = client.create_experiment("registered")
+        run = client.create_run(home).info.run_id
+        model = log_checkpoint(
+            client, checkpoint, "toys", home, run, tags={}, params={}, kind="gp",
+            requirements=["numpy"],
+        )  # fmt: skip
+        for _ in range(2):  # once is enough
+            register(client, "toys", model, run, description="A toy.", tags={})
+    subject = open_model("models:/toys@newest", store, tmp_path)
+    card, text = assess(subject, DATA[30:], suite)
+    card.save(tmp_path / "card", text)
+    seen = log_card(tmp_path / "card", store)
+    assert len(client.search_model_versions("name = 'toys'")) == 1
+    newest = client.get_model_version_by_alias("toys", "newest")
+    assert newest.version == client.get_model_version_by_alias("toys", "passed").version
+    assert newest.tags["matdisco.verdict"] == card.verdict == "pass"
+    assert newest.tags["matdisco.card_run"] == seen
+    assert card.seal[:16] in newest.description and "A toy." in newest.description

@@ -197,6 +197,15 @@ def test_surrogate_loads_with_pyfunc_and_without_pickle(
             mlflow.set_tracking_uri(None)
     expected = surrogate.predict(some.crystals).mean
     assert loaded.tolist() == pytest.approx(expected.tolist())
+    client = client_of(tracking["uri"])
+    (version,) = client.search_model_versions("name = 'small-surrogate'")
+    assert version.tags["matdisco.model"] == models[0].model_id
+    assert version.tags["matdisco.checkpoint"] == "round-002"
+    newest = client.get_model_version_by_alias("small-surrogate", "newest")
+    assert newest.version == version.version
+    assert "matdisco surrogate assess models:/small-surrogate@newest" in (
+        newest.description
+    )
 
 
 def test_nothing_of_the_users_own_mlflow_is_touched(
