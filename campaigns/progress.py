@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from campaigns.objectives import HullObjective
 from campaigns.state import State
+from matdisco.data.workers import terminal
 from matdisco.evaluators.base import Evaluation
 from matdisco.properties import get
 
@@ -24,7 +25,7 @@ class Display:
     def __init__(self, stream: TextIO | None = None, *, quiet: bool = False) -> None:
         self.stream = stream or sys.stderr
         self.quiet = quiet
-        self.terminal = self.stream.isatty()
+        self.terminal = terminal(self.stream)
         self._last = 0.0
         self._bar: Any = None
 

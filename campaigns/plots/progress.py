@@ -65,7 +65,10 @@ def progress(campaign: Campaign) -> Figure:
         grid(axes)
         handles, labels = axes.get_legend_handles_labels()
         if len(handles) > 1:
-            axes.legend(handles, labels, loc="best")
+            axes.legend(
+                handles, labels, loc="best", frameon=True, framealpha=0.9,
+                edgecolor="none",
+            )  # fmt: skip
     return made
 
 

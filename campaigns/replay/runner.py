@@ -27,6 +27,7 @@ from campaigns.replay.learners import learner
 from campaigns.replay.pools import Pool, load
 from campaigns.replay.recipes import ReplayConfig, Strategy
 from campaigns.replay.simulate import Trace, simulate
+from matdisco.data.workers import terminal
 from matdisco.errors import CampaignError
 from matdisco.recipe import digest
 
@@ -103,7 +104,7 @@ def _results(
             for name, seed in missing:
                 yield name, seed, _task(name, compared[name].model_dump(), seed)
         return
-    bar = tqdm(total=len(missing), unit="replay", disable=not sys.stderr.isatty())
+    bar = tqdm(total=len(missing), unit="replay", disable=not terminal())
     done = 0
     with _one_thread(), bar:
         context = multiprocessing.get_context("spawn")
@@ -125,7 +126,7 @@ def _results(
                 done += 1
                 bar.update()
                 error = future.exception()
-                if not sys.stderr.isatty():
+                if not terminal():
                     print(
                         f"{done} of {len(missing)}: {name}, seed {seed}",
                         file=sys.stderr, flush=True,

@@ -117,7 +117,7 @@ def _ternary(state: State, phases: Hull) -> Spec:
         }
 
     # an empty line keeps each symbol clear of the dot at its corner
-    names_at = {"a": "<b>{}</b><br> ", "b": "<br><b>{}</b>", "c": "<br><b>{}</b>"}
+    names_at = {"a": "<b>{}</b><br>&nbsp;", "b": "<br><b>{}</b>", "c": "<br><b>{}</b>"}
     axes = {
         f"{axis}axis": {"title": {"text": names_at[axis].format(e)}, "ticks": "",
                         "showticklabels": False, "gridcolor": PALE, "linecolor": INK}
@@ -209,7 +209,8 @@ def _parity(campaign: Campaign) -> Spec:
                     "color": PALE, "thickness": 1, "width": 0},
         "marker": {"color": table["round"].tolist(), "colorscale": "Cividis", "size": 8,
                    "line": {"color": "#fff", "width": 0.5},
-                   "colorbar": {"title": {"text": "Round"}, "thickness": 12}},
+                   "colorbar": {"title": {"text": "Round"}, "thickness": 12,
+                                "dtick": max(1, int(table["round"].max()) // 6)}},
     }  # fmt: skip
     ideal = {"type": "scatter", "mode": "lines", "x": ends, "y": ends, "name": "equal",
              "hoverinfo": "skip", "line": {"color": GREY, "width": 1}}  # fmt: skip

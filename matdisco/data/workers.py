@@ -13,7 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import islice
-from typing import TypeVar
+from typing import TextIO, TypeVar
 
 from tqdm import tqdm
 
@@ -163,9 +163,14 @@ def _follow() -> None:
         os._exit(1)
 
 
-def terminal() -> bool:
-    """Tell whether somebody is looking: bars show on a terminal only."""
-    return sys.stderr.isatty()
+def terminal(stream: TextIO | None = None) -> bool:
+    """Tell whether somebody is looking: bars show on a terminal or in a notebook.
+
+    Args:
+        stream: where the bar would go; standard error if not given.
+    """
+    stream = stream or sys.stderr
+    return stream.isatty() or type(stream).__module__.startswith("ipykernel")
 
 
 def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:

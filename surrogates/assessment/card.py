@@ -110,6 +110,11 @@ class Card:
             text += f"; {said}: {', '.join(names)}" if names else ""
         return text
 
+    def _repr_markdown_(self) -> str:
+        from surrogates.assessment.markdown import to_markdown
+
+        return to_markdown(self)
+
     def to_json(self) -> str:
         """Return the file's text."""
         return canonical_json(

@@ -29,6 +29,7 @@ def to_html(card: Card) -> str:
     """Return the page."""
     body = card.body
     suite, data, model = body["suite"], body["data"], body["model"]
+    unit = f" ({escape(data['unit'])})" if data["unit"] else ""
     drawn = figures(card)
     plots = "".join(
         f"<figure>{to_svg(made, f'card-{i}')}</figure>"
@@ -42,8 +43,8 @@ def to_html(card: Card) -> str:
         f"<body><h1>{escape(card.name)}: "
         f'<span class="{card.verdict}">{card.verdict}</span></h1>',
         f"<p>Suite {escape(suite['name'])} {suite['version']}, target "
-        f"{escape(data['target'])} {escape(data['unit'])}, {data['records']:,} test "
-        f"records. {escape(data['protocol'])}.</p>",
+        f"{escape(data['target'])}{unit}, {data['records']:,} test records: "
+        f"{escape(data['protocol'])}.</p>",
         f'<div class="plots">{plots}</div>',
     ]
     for section in body["sections"]:
