@@ -19,7 +19,7 @@ _KEYS = ("acell", "rprim", "angdeg", "natom", "ntypat", "typat", "znucl", "xred"
          "nimage")  # fmt: skip
 _KEY = re.compile(rf"^[-P ]?\s*({'|'.join(_KEYS)})(\d*|_\dimg)\b(.*)$")
 # LibXC and built-in codes of the ABINIT manual
-_IXC = {1: "LDA", 2: "LDA", 7: "LDA", 11: "PBE", 14: "revPBE", 15: "RPBE", 23: "WC",
+IXC = {1: "LDA", 2: "LDA", 7: "LDA", 11: "PBE", 14: "revPBE", 15: "RPBE", 23: "WC",
         -101130: "PBE", -116133: "PBEsol", -1012: "LDA", -20: "LDA"}  # fmt: skip
 
 
@@ -140,7 +140,7 @@ class _Variables:
     def method(self, dataset: str, version: str) -> dict[str, Any]:
         """Describe code, functional and cutoff."""
         code = self.get("ixc", dataset)
-        name = _IXC.get(int(code[0]), f"ixc {code[0]:g}") if code else ""
+        name = IXC.get(int(code[0]), f"ixc {code[0]:g}") if code else ""
         cutoff = self.get("ecut", dataset)
         return {
             "code": "ABINIT",

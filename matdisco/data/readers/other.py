@@ -28,12 +28,6 @@ def _bytes(*magic: bytes) -> _Sniffer:
 
 
 _KNOWN: tuple[tuple[str, _Sniffer, str], ...] = (
-    (
-        "hdf5",
-        _bytes(b"\x89HDF\r\n\x1a\n"),
-        "HDF5 or netCDF-4; convert it first (no HDF5 library is required here)",
-    ),
-    ("netcdf", _bytes(b"CDF\x01", b"CDF\x02"), "a netCDF-3 file without a reader here"),
     ("numpy", _bytes(b"\x93NUMPY"), "a bare NumPy array: no species, no cell"),
     ("pickle", _bytes(b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"),
      "a Python pickle can run code when it is read; it is never opened"),
