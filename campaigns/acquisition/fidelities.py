@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 from scipy.interpolate import RectBivariateSpline
@@ -84,7 +84,7 @@ class FidelityBelief:
         total = np.zeros((self.levels, self.n))
         for k, delta in enumerate(self.deltas):
             for level in range(k, self.levels):
-                share = self._passed(k, level) ** 2
+                share = self._passed[k, level] ** 2
                 total[level] += share * self.unknown[k] * delta.variance
         return total.ravel()
 
@@ -95,8 +95,8 @@ class FidelityBelief:
         out = np.zeros((len(rows), len(picked)))
         own, place = np.unique(i, return_inverse=True)
         for k, delta in enumerate(self.deltas):
-            left = np.array([self._passed(k, int(v)) for v in a]) * self.unknown[k][i]
-            right = np.array([self._passed(k, int(v)) for v in b]) * self.unknown[k][j]
+            left = self._passed[k, a] * self.unknown[k][i]
+            right = self._passed[k, b] * self.unknown[k][j]
             if left.any() and right.any():
                 out += np.outer(left, right) * delta.columns(own, j)[place]
         return out
@@ -121,9 +121,16 @@ class FidelityBelief:
         """Return the belief about the dearest fidelity alone."""
         return _OneLevel(self, self.levels - 1)
 
-    def _passed(self, low: int, high: int) -> float:
-        """Return what one unit of a lower fidelity is in a higher one; 0 upwards."""
-        return float(np.prod(self.slopes[low:high])) if low <= high else 0.0
+    @cached_property
+    def _passed(self) -> np.ndarray:
+        """What one unit of a fidelity (row) is in a dearer one (column); 0 below."""
+        levels = self.levels
+        return np.array(
+            [
+                [np.prod(self.slopes[k:at]) if k <= at else 0.0 for at in range(levels)]
+                for k in range(levels)
+            ]
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -359,8 +366,13 @@ def _pairwise(belief: FidelityBelief, a: np.ndarray, b: np.ndarray) -> np.ndarra
 
 
 def _promoted(belief: FidelityBelief, beta: float, sizes: Sequence[int]) -> list[Ask]:
-    """Return a full batch of each fidelity, the dearest first."""
+    """Return a full batch of each fidelity, the dearest first.
+
+    The dearest is chosen as any batch is, each pick conditioned on those before it; the
+    cheaper ones, whose batches are large, by the bound alone.
+    """
     target, score = belief.dearest(), ConfidenceBound(beta)
+    bound = score.value(target.mean, np.sqrt(np.maximum(target.variance, 0.0)))
     taken: list[int] = []
     asks: list[Ask] = []
     for level in reversed(range(belief.levels)):
@@ -368,8 +380,13 @@ def _promoted(belief: FidelityBelief, beta: float, sizes: Sequence[int]) -> list
         if level:
             ready &= ~belief.unknown[level - 1].astype(bool)
         ready[taken] = False
-        barred = np.flatnonzero(~ready)
-        picks = greedy_batch(target, score, sizes[level], barred=barred)
-        asks += [(p.row, level) for p in picks]
-        taken += [p.row for p in picks]
+        if level == belief.levels - 1:
+            barred = np.flatnonzero(~ready)
+            picks = greedy_batch(target, score, sizes[level], barred=barred)
+            rows = [p.row for p in picks]
+        else:
+            order = np.argsort(-np.where(ready, bound, -np.inf), kind="stable")
+            rows = [int(i) for i in order[: min(sizes[level], int(ready.sum()))]]
+        asks += [(row, level) for row in rows]
+        taken += rows
     return asks

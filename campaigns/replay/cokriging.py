@@ -13,7 +13,7 @@ from campaigns.replay.learners import Learner, learner
 from campaigns.replay.pools import Pool
 from surrogates.base import Prediction
 
-MOST = 1500
+MOST = 1000
 """Answers of one fidelity that condition its process, evenly spread over those there
 are: what is answered is known in any case, and the cost grows with the cube."""
 RIDGE = 1e-2

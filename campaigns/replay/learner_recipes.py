@@ -28,8 +28,20 @@ class Exact(Recipe):
     transfer_target: str | None = None
     """Its label, of the kind that the replay learns; for stable phases
     ``compressed_formation_energy``."""
+    relevance: bool = False
+    """A length scale for every column of one table, with priors that suit few labels,
+    instead of one for all; for tables of a few dozen columns at most."""
     tuned_on: int = Field(300, ge=20)
     """Latest-spread records that choose length scale and noise; all condition."""
+
+    @model_validator(mode="after")
+    def _one_table(self) -> Self:
+        if self.relevance and len(self.features) > 1:
+            raise ValueError(
+                "relevance: expected with one feature table, got "
+                f"{', '.join(self.features)}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _transfer_given(self) -> Self:

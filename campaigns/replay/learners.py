@@ -31,8 +31,9 @@ from surrogates.base import Prediction
 from surrogates.calibration import Scale, z_scores
 from surrogates.featurizers.table import Standardizer
 from surrogates.gp.exact import ExactGP
-from surrogates.gp.kernels import Term
+from surrogates.gp.kernels import Kernel, Term
 from surrogates.gp.likelihood import Hyper
+from surrogates.gp.relevance import relevance
 from surrogates.gp.site_kernel import SiteProcess, SiteSpace
 
 RETUNED = 1.25
@@ -114,6 +115,7 @@ class _Exact:
         self.terms = [Term(a, b) for a, b in pairwise(ends)]
         self.prior = _Prior.of(recipe.prior, pool, recipe)
         self.hyper: Hyper | None = None
+        self.standard: Standardizer | None = None
         self.tuned = 0
 
     def fit(self, rows: np.ndarray, y: np.ndarray) -> Fitted:
@@ -123,11 +125,26 @@ class _Exact:
             some = np.unique(
                 np.linspace(0, len(rows) - 1, self.recipe.tuned_on).astype(int)
             )
-            # lengths are in standardised units, which more labels hardly move
-            part = ExactGP.fit(x[some], left[some], terms=self.terms)
-            self.hyper, self.tuned = part.hyper, len(rows)
-        gp = ExactGP.fit(x, left, hyper=self.hyper)
+            if self.recipe.relevance:
+                self._weigh(x[some], left[some])
+            else:
+                # lengths are in standardised units, which more labels hardly move
+                part = ExactGP.fit(x[some], left[some], terms=self.terms)
+                self.hyper = part.hyper
+            self.tuned = len(rows)
+        gp = ExactGP.fit(x, left, hyper=self.hyper, standard=self.standard)
         return _Process(PoolProcess.of(gp), self.x, prior)
+
+    def _weigh(self, x: np.ndarray, y: np.ndarray) -> None:
+        """Choose a length for every column, in deviations of the whole pool.
+
+        Those of a few labels would say little.
+        """
+        whole = Standardizer.of(self.x)
+        spread = float(y.std()) or 1.0
+        found = relevance(whole(x), (y - y.mean()) / spread)
+        self.standard = Standardizer(whole.mean, whole.std * found.lengths)
+        self.hyper = Hyper(Kernel((Term(0, x.shape[1]),)), found.ratio)
 
 
 class _Sites:

@@ -60,6 +60,7 @@ class ExactGP:
         noise: float | np.ndarray | None = None,
         terms: Sequence[Term] | None = None,
         hyper: Hyper | None = None,
+        standard: Standardizer | None = None,
     ) -> ExactGP:
         """Choose hyperparameters unless given, then condition on all records.
 
@@ -70,6 +71,7 @@ class ExactGP:
                 target squared; None learns one value by the likelihood.
             terms: form of the kernel; None is one isotropic Matérn-5/2 on all columns.
             hyper: skip the choice.
+            standard: how features are standardised; by these records when not given.
 
         Raises:
             SurrogateError: shapes that do not fit, or numbers that are not finite.
@@ -77,7 +79,7 @@ class ExactGP:
         x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
         given = None if noise is None else np.asarray(noise, dtype=float)
         _check(x, y, given)
-        standard = Standardizer.of(x)
+        standard = Standardizer.of(x) if standard is None else standard
         scaled = standard(x)
         centre, spread = float(y.mean()), float(y.std()) or 1.0
         z = (y - centre) / spread
