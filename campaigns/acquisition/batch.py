@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from campaigns.acquisition.beliefs import CHUNK, Belief, ProcessBelief, joint
-from campaigns.acquisition.knowledge import JOINT, knowledge_batch, max_values
+from campaigns.acquisition.knowledge import JOINT, hopeful, knowledge_batch, max_values
 from campaigns.acquisition.knowledge import MaxValueEntropy as Entropy
 from campaigns.acquisition.pathwise import Paths
 from campaigns.acquisition.pool import Pick, greedy_batch
@@ -141,17 +141,15 @@ def thompson_batch(
     free = np.ones(len(belief.mean), dtype=bool)
     free[np.asarray(pending, dtype=int)] = False
     free[np.asarray(barred, dtype=int)] = False
-    std = np.sqrt(np.maximum(belief.variance, 0.0))
-    hope = np.where(free, belief.mean + 3 * std, -np.inf)
     process = getattr(belief, "process", None)
     if isinstance(process, PoolProcess) and int(free.sum()) > JOINT:
         return _best_of_paths(belief, process, rng, q, free)
-    size = min(max(JOINT, 4 * q), int(free.sum()))
-    rows = np.sort(np.argsort(-hope, kind="stable")[:size])
+    rows = hopeful(belief, free, max(JOINT, 4 * q))
+    std = np.sqrt(np.maximum(belief.variance, 0.0))
     local = joint(belief, rows)
     picks: list[Pick] = []
     taken = np.zeros(len(rows), dtype=bool)
-    while len(picks) < min(q, size):
+    while len(picks) < min(q, len(rows)):
         draw = local.mean + rng.standard_normal(len(local.factors)) @ local.factors
         draw = draw + local.residual * rng.standard_normal(len(rows))
         row = int(np.where(taken, -np.inf, draw).argmax())
