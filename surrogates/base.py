@@ -61,6 +61,18 @@ class Prediction:
         dense: np.ndarray = self.factors.T @ self.factors
         return dense + np.diag(self.residual**2)
 
+    def deviations(
+        self, rng: np.random.Generator, draws: int | None = None
+    ) -> np.ndarray:
+        """Return joint draws less the means, shape (n,) or (draws, n).
+
+        What is shared is drawn before what each crystal has for itself.
+        """
+        size = () if draws is None else (draws,)
+        shared = rng.standard_normal((*size, len(self.factors))) @ self.factors
+        own = self.residual * rng.standard_normal((*size, len(self)))
+        return np.asarray(shared + own)
+
     def scaled(self, k: float | np.ndarray) -> Prediction:
         """Return the same means with standard deviations times ``k``, one or (n,)."""
         return Prediction(self.mean, k * self.factors, k * self.residual)

@@ -150,8 +150,7 @@ def thompson_batch(
     picks: list[Pick] = []
     taken = np.zeros(len(rows), dtype=bool)
     while len(picks) < min(q, len(rows)):
-        draw = local.mean + rng.standard_normal(len(local.factors)) @ local.factors
-        draw = draw + local.residual * rng.standard_normal(len(rows))
+        draw = local.mean + local.deviations(rng)
         row = int(np.where(taken, -np.inf, draw).argmax())
         taken[row] = True
         at = int(rows[row])

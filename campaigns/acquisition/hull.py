@@ -321,7 +321,5 @@ def _draw(
     belief: Prediction, rng: np.random.Generator, factor: float = 1.0
 ) -> np.ndarray:
     """Return one joint draw of all candidates with sigmas times a factor, (n,)."""
-    shared = rng.standard_normal(len(belief.factors)) @ belief.factors
-    own = belief.residual * rng.standard_normal(len(belief))
-    drawn: np.ndarray = belief.mean + factor * (shared + own)
+    drawn: np.ndarray = belief.mean + factor * belief.deviations(rng)
     return drawn

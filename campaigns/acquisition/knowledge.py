@@ -76,9 +76,7 @@ def max_values(
     """
     rows = hopeful(belief, free, JOINT)
     local = joint(belief, rows)
-    shared = rng.standard_normal((draws, len(local.factors))) @ local.factors
-    own = local.residual * rng.standard_normal((draws, len(rows)))
-    drawn = (local.mean + shared + own).max(axis=1)
+    drawn = (local.mean + local.deviations(rng, draws)).max(axis=1)
     return np.asarray(np.maximum(drawn, local.mean.max()))
 
 

@@ -192,10 +192,8 @@ def thompson(utility: Utility, rng: np.random.Generator, q: int) -> list[Choice]
     belief, chosen = utility.belief, []
     taken: set[int] = set()
     for _ in range(q):
-        shared = rng.standard_normal(len(belief.factors)) @ belief.factors
-        own = belief.residual * rng.standard_normal(len(belief))
-        draw = belief.mean + shared + own
-        draw = utility.worth(torch.from_numpy(draw)).numpy()
+        drawn = belief.mean + belief.deviations(rng)
+        draw = utility.worth(torch.from_numpy(drawn)).numpy()
         order = np.lexsort((np.arange(len(draw)), -draw))
         row = next(int(i) for i in order if int(i) not in taken)
         taken.add(row)
