@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from campaigns.answers import ASKED
 from campaigns.config import CampaignConfig
 from campaigns.ladder.recipe import SCREENING
 from campaigns.ledger import VOLATILE, Event
 
 HOUR = 3600.0
-KINDS = ("evaluated", "confirmed")
-"""Events that cost something."""
+ANSWERS = tuple(answered for _, answered in ASKED)
+"""Kinds of event that cost something."""
 
 
 @dataclass
@@ -88,7 +89,7 @@ class Purse:
             for name, (evaluator, execution) in rungs.items()
         }
         for event in events:
-            if event.kind in KINDS:
+            if event.kind in ANSWERS:
                 name = event.payload.get("fidelity", SCREENING)
                 accounts[name].add(spent(event))
         budget = config.budget

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,10 +29,16 @@ def confirmations(campaign: Campaign) -> pd.DataFrame:
     below it; ``formation`` and ``formation_below`` are formation energies in eV/atom,
     each against references of its own fidelity (with a hull objective).
     """
+    return _confirmed(campaign, rungs(campaign))
+
+
+def _confirmed(
+    campaign: Campaign, found: Sequence[tuple[RungRecipe, State, State]]
+) -> pd.DataFrame:
     import pandas as pd
 
     rows: list[dict[str, Any]] = []
-    for rung, below, above in rungs(campaign):
+    for rung, below, above in found:
         lower, upper = _values(below), _values(above)
         for event in campaign.ledger.events("promoted"):
             if event.payload["fidelity"] != rung.name:
@@ -59,9 +66,10 @@ def confirmations(campaign: Campaign) -> pd.DataFrame:
 
 def agreement(campaign: Campaign) -> list[str]:
     """Say in a sentence for each rung how far it agrees with the one below."""
-    table = confirmations(campaign)
+    climbed = rungs(campaign)
+    table = _confirmed(campaign, climbed)
     lines = []
-    for rung, below, above in rungs(campaign):
+    for rung, below, above in climbed:
         rows = table[table["fidelity"] == rung.name]
         hull = isinstance(above.objective, HullObjective)
         columns = ["formation_below", "formation"] if hull else ["below", "value"]
@@ -99,9 +107,7 @@ def rungs(campaign: Campaign) -> list[tuple[RungRecipe, State, State]]:
     """Return each rung with what the fidelity below and itself know."""
     below, found = campaign.state, []
     for rung in campaign.config.ladder:
-        above = State.of(
-            campaign.pool, campaign.config.objective, campaign.events, rung=rung.name
-        )
+        above = campaign.rung(rung.name)
         found.append((rung, below, above))
         below = above
     return found

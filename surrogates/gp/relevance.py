@@ -40,7 +40,7 @@ def relevance(x: np.ndarray, z: np.ndarray) -> Relevance:
         x: standardised features, shape (n, d).
         z: standardised labels, shape (n,); their variance is that of the signal.
     """
-    n, d = x.shape
+    d = x.shape[1]
     squared = (x[:, None, :] - x[None, :, :]) ** 2  # (n, n, d)
     centre = _LENGTH + 0.5 * np.log(d)
     start = np.append(np.full(d, centre - 1.0), _NOISE)
