@@ -33,7 +33,7 @@ from campaigns.progress import Display
 from campaigns.propose import first_round, next_round
 from campaigns.spending import Purse
 from campaigns.state import State
-from campaigns.stopping import reason_from_answers
+from campaigns.stopping import failing_too_often, reason_from_answers
 from matdisco.data.dataset import Dataset
 from matdisco.evaluators.laboratory import LaboratoryRecipe
 
@@ -184,17 +184,9 @@ class Driver:
         config = self.config
         n = len(state.evaluations) + len(state.pending)
         closed = [e for e in events if e.kind == "closed"]
-        execution = config.execution
-        if (
-            n >= execution.failures_before_stop
-            and not isinstance(config.evaluator, LaboratoryRecipe)
-            and len(state.failed) > execution.tolerated_failure_rate * n
-        ):
-            return (
-                f"failure rate: {len(state.failed)} of {n} evaluations failed, more "
-                f"than execution.tolerated_failure_rate "
-                f"{execution.tolerated_failure_rate:g} allows"
-            )
+        failures = failing_too_often(config.execution, n, len(state.failed))
+        if failures and not isinstance(config.evaluator, LaboratoryRecipe):
+            return failures
         if reason := self.climb.reason_to_stop():
             return reason
         if not closed:

@@ -21,6 +21,29 @@ if TYPE_CHECKING:
     from campaigns.ledger import Event
     from campaigns.objectives import AnyObjective
     from campaigns.state import State
+    from matdisco.evaluators.execution_recipe import ExecutionRecipe
+
+
+def failing_too_often(
+    execution: ExecutionRecipe, n: int, failed: int, rung: str = ""
+) -> str | None:
+    """Say that too many evaluations fail to go on spending, or None.
+
+    Args:
+        execution: how they are run, and how many failures are tolerated.
+        n: evaluations.
+        failed: how many of them failed.
+        rung: of the ladder; the campaign's own evaluator when not given.
+    """
+    rate = execution.tolerated_failure_rate
+    if n < execution.failures_before_stop or failed <= rate * n:
+        return None
+    whose = f" of {rung}" if rung else ""
+    where = "its" if rung else "execution."
+    return (
+        f"failure rate: {failed} of {n} evaluations{whose} failed, more than "
+        f"{where}{' ' if rung else ''}tolerated_failure_rate {rate:g} allows"
+    )
 
 
 class StoppingRecipe(Recipe):

@@ -23,6 +23,7 @@ from campaigns.ledger import Event, Ledger
 from campaigns.progress import Display
 from campaigns.spending import Purse
 from campaigns.state import State
+from campaigns.stopping import failing_too_often
 from matdisco.data.dataset import Dataset
 
 
@@ -116,12 +117,8 @@ class Climb(AbstractContextManager["Climb"]):
             execution = self.feeds[rung.name].execution
             state = self._state(rung.name)
             n, failed = len(state.evaluations), len(state.failed)
-            rate = execution.tolerated_failure_rate
-            if n >= execution.failures_before_stop and failed > rate * n:
-                return (
-                    f"failure rate: {failed} of {n} evaluations of {rung.name} failed, "
-                    f"more than its tolerated_failure_rate {rate:g} allows"
-                )
+            if reason := failing_too_often(execution, n, failed, rung.name):
+                return reason
         return None
 
     def _promoted(self, rung: RungRecipe, number: int, *, last: bool) -> Event | None:
