@@ -25,7 +25,7 @@ from campaigns.replay.metrics import (
     resamples,
     volume_curve,
 )
-from campaigns.replay.pools import Pool
+from campaigns.replay.pools import Pool, numbered
 from campaigns.replay.recipes import ReplayConfig
 from campaigns.replay.runner import protocol, strategies
 from campaigns.replay.simulate import Trace
@@ -148,8 +148,7 @@ def _row(
     if len(config.targets) == 1:
         regret = [regret_curve(o, pool.merit[:, 0], c)[-1] for o, c in pairs]
         found["regret"] = float(np.mean(regret))
-        wide = np.where(_top(pool, 0.05), 0, -1)
-        wide[wide == 0] = np.arange(int((wide == 0).sum()))
+        wide = numbered(_top(pool, 0.05))
         found["recall_top5"] = float(
             np.mean([recall_curve(o, wide, c)[-1] for o, c in pairs])
         )

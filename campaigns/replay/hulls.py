@@ -1,7 +1,7 @@
 """Replays whose hull moves: what is stable, what is known of it, and how to choose.
 
 A phase counts as found when any candidate is evaluated that realises it: at the same
-composition and within :data:`SAME` of the stable energy, since several starting cells
+composition and within :data:`~campaigns.comparison.TOLERANCE` of the stable energy, since several starting cells
 relax into one structure.
 """
 
@@ -17,6 +17,7 @@ from campaigns.acquisition.batch import Aim, choose
 from campaigns.acquisition.beliefs import Shifted, joint
 from campaigns.acquisition.hull import choose_stable
 from campaigns.acquisition.recipes import HullRule
+from campaigns.comparison import TOLERANCE
 from campaigns.gate import GateRecipe, pooled_scale, verdict
 from matdisco.crystal import Crystal
 from matdisco.errors import ConfigError
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
     from campaigns.acquisition.recipes import AnyAcquisition
     from campaigns.replay.learners import Fitted, Learner
 
-SAME = 0.002
-"""eV/atom within which a candidate is the stable phase of its composition; as in
-:mod:`campaigns.comparison`."""
 PER_ELEMENT = 3
 """Densest-packed structures of every pure element among the first labels; for metals
 fcc, hcp and bcc."""
@@ -73,7 +71,7 @@ def hull_truth(crystals: Sequence[Crystal], energies: np.ndarray) -> HullTruth:
     hull = Hull.of([c.composition for c in crystals], energies, elements)
     phase = np.full(len(crystals), -1)
     compound = hull.x.max(axis=1) < 1 - 1e-9
-    near = compound & (hull.energies_above < SAME)
+    near = compound & (hull.energies_above < TOLERANCE)
     number = 0
     for row in np.flatnonzero(hull.stable & compound):
         if phase[row] >= 0:

@@ -87,9 +87,7 @@ class Pool:
         """
         if self.truth is not None:
             return self.truth.phase
-        numbers = np.full(len(self), -1)
-        numbers[self.wanted] = np.arange(int(self.wanted.sum()))
-        return numbers
+        return numbered(self.wanted)
 
     @property
     def count(self) -> int:
@@ -268,6 +266,15 @@ def mark(wanted: AnyWanted, targets: Sequence[Target], merit: np.ndarray) -> np.
     chosen = np.zeros(len(first), dtype=bool)
     chosen[best] = True
     return chosen
+
+
+def numbered(mask: np.ndarray) -> np.ndarray:
+    """Return 0, 1, 2, ... where a mask is true and -1 elsewhere, shape (n,).
+
+    >>> numbered(np.array([False, True, True])).tolist()
+    [-1, 0, 1]
+    """
+    return np.where(mask, np.cumsum(mask) - 1, -1)
 
 
 def pareto(merit: np.ndarray) -> np.ndarray:
