@@ -50,12 +50,10 @@ def make_pool(config: CampaignConfig, path: Path) -> MadePool:
     elements, pure = set[str](), set[str]()
     largest = (0, "")
     with PoolWriter(path, config.candidates.title()) as writer:
-        for screened in screened_stream(config.candidates, config.screening):
-            report.add(screened)
-            table.add(screened)
+        stream = screened_stream(config.candidates, config.screening)
+        for screened in kept_on_record(stream, report, table, writer):
             if screened.rejected is not None:
                 continue
-            writer.add(screened.crystal)
             elements.update(screened.crystal.elements)
             largest = max(largest, (screened.crystal.n_atoms, screened.crystal.id))
             if len(screened.crystal.elements) == 1:
@@ -105,6 +103,22 @@ def screened_stream(
         yield from (Screened(c, ()) for c in stream)
     else:
         yield from screening.build().stream(stream)
+
+
+def kept_on_record(
+    stream: Iterator[Screened],
+    report: ScreeningReport,
+    table: FindingsTable | None,
+    writer: PoolWriter | None,
+) -> Iterator[Screened]:
+    """Yield what comes, counted, its findings noted, and written where it passed."""
+    for screened in stream:
+        report.add(screened)
+        if table is not None:
+            table.add(screened)
+        if writer is not None and screened.rejected is None:
+            writer.add(screened.crystal)
+        yield screened
 
 
 def with_bar(candidates: CandidateRecipe) -> Iterator[Crystal]:

@@ -21,7 +21,7 @@ def candidates(
 ) -> None:
     """Make and screen a campaign's candidates, one at a time; spend nothing."""
     from campaigns.config import CampaignConfig
-    from campaigns.pool import screened_stream
+    from campaigns.pool import kept_on_record, screened_stream
     from matdisco.candidates.streaming import PoolWriter
     from matdisco.errors import ConfigError
     from matdisco.screening.screen import FindingsTable, ScreeningReport, describe
@@ -37,10 +37,8 @@ def candidates(
     table = None if file is None else FindingsTable(file)
     writer = None if to is None else PoolWriter(to, loaded.candidates.title())
     try:
-        for screened in screened_stream(loaded.candidates, loaded.screening):
-            report.add(screened)
-            if table is not None:
-                table.add(screened)
+        stream = screened_stream(loaded.candidates, loaded.screening)
+        for screened in kept_on_record(stream, report, table, writer):
             crystal, finding = screened.crystal, screened.rejected
             if finding is not None:
                 if len(rejected) < show:
@@ -49,8 +47,6 @@ def candidates(
                     )
                 continue
             systems["-".join(crystal.elements)] += 1
-            if writer is not None:
-                writer.add(crystal)
             if len(kept) < show:
                 kept.append(
                     f"  {crystal.id:38s} {crystal.formula:12s} "
