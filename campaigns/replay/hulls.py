@@ -1,7 +1,7 @@
 """Replays whose hull moves: what is stable, what is known of it, and how to choose.
 
 A phase counts as found when any candidate is evaluated that realises it: at the same
-composition and within :data:`~campaigns.comparison.TOLERANCE` of the stable energy, since several starting cells
+composition and within a tolerance of the stable energy, since several starting cells
 relax into one structure.
 """
 

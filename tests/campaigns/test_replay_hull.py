@@ -7,10 +7,11 @@ from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
 
 from campaigns.acquisition.beliefs import FactorBelief
 from campaigns.acquisition.recipes import UpperConfidenceBound
+from campaigns.comparison import TOLERANCE
 from campaigns.gate import pooled_scale
 from campaigns.replay import metrics
 from campaigns.replay.card import judge
-from campaigns.replay.hulls import SAME, HullStep, Trust, hull_truth
+from campaigns.replay.hulls import HullStep, Trust, hull_truth
 from campaigns.replay.pools import load
 from campaigns.replay.recipes import ReplayConfig
 from campaigns.replay.runner import run
@@ -72,7 +73,7 @@ def test_what_there_is_to_find_is_what_pymatgen_calls_stable(answers):
     rows = {c.id: i for i, c in enumerate(answers)}
     assert {truth.phase[rows[name]] for name in stable} == set(range(26))
     for row in np.flatnonzero(truth.phase >= 0):
-        assert diagram.get_e_above_hull(entries[row]) < SAME
+        assert diagram.get_e_above_hull(entries[row]) < TOLERANCE
     first = {answers[int(r)].elements for r in truth.references}
     assert first == {("Al",), ("Ni",), ("Ti",)} and len(truth.references) == 9
 
