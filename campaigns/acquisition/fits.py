@@ -34,7 +34,8 @@ def check(rule: AnyAcquisition, objective: AnyObjective) -> None:
     if isinstance(rule, FidelityRule):
         raise ValueError(
             f"{where} chooses among answers of one quantity at several costs, which "
-            "only replays have (fidelities:); a campaign confirms with ladder:"
+            "only replays have (fidelities:); a campaign's ladder promotes relaxed "
+            "structures, by worth with order: expected_improvement"
         )
     if isinstance(rule, LevelSet | NoisyLogExpectedImprovement) and (hull or ranged):
         raise ValueError(

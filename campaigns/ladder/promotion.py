@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from campaigns.ladder.recipe import RungRecipe
+from campaigns.ladder.worth import worths
 from campaigns.objectives import HullObjective
 from campaigns.state import State
 from matdisco.crystal import Crystal
@@ -80,25 +81,31 @@ def _references(below: State, above: State) -> Iterator[tuple[str, int]]:
 
 
 def _best(rung: RungRecipe, below: State, above: State) -> Iterator[tuple[int, str]]:
-    """Yield (pool row, reason) from the best downwards, duplicates left out."""
+    """Yield (pool row, reason) in the rung's order, duplicates left out."""
     rows, merits = below.answered, below.merit(below.headline)
     hull = isinstance(below.objective, HullObjective)
     if len(rows) == 0 or (hull and below.hull is None):
         return
     top = 0.0 if hull else float(merits.max())
     taken = [name for name in above.proposed if name in below.evaluations]
-    for place in np.lexsort((rows, -merits)):
+    by_worth = rung.order == "expected_improvement"
+    worth = worths(rung, below, above) if by_worth else None
+    order = np.lexsort((rows, -merits) if worth is None else (rows, -merits, -worth))
+    for place in order:
         row, distance = int(rows[place]), top - float(merits[place])
         name = below.pool[row].id
         if rung.within is not None and distance > rung.within + 1e-12:
-            return
+            continue
         if name in above.proposed or (hull and len(below.pool[row].elements) == 1):
             continue
         if _copies(below, name, taken):
             continue
         taken.append(name)
         where = "above the hull" if hull else "from the best"
-        yield row, f"{max(distance, 0.0):.3f} {where} by the fidelity below"
+        reason = f"{max(distance, 0.0):.3f} {where} by the fidelity below"
+        if worth is not None:
+            reason += f", log expected improvement per cost {worth[place]:.2f}"
+        yield row, reason
 
 
 def _copies(state: State, name: str, others: Sequence[str]) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
 
 from matdisco.evaluators.execution_recipe import ExecutionRecipe
 from matdisco.evaluators.recipes import AnyEvaluator
@@ -29,8 +31,23 @@ class RungRecipe(Recipe):
     within: float | None = Field(0.1, ge=0)
     """Promote nothing further than this from the hull (eV/atom), or from the best value
     (in the objective's unit), by the fidelity below; null sets no limit."""
+    order: Literal["best", "expected_improvement"] = "best"
+    """Who is promoted first: the best by the fidelity below, or what is expected to
+    improve most on this fidelity's own best or hull, by the line that relates both
+    where they have answered; until four candidates have both answers, the best."""
+    cost_exponent: float = Field(0.0, ge=0, le=4)
+    """With expected_improvement: cost of an evaluation as this power of its atoms, by
+    which the improvement is divided; 3 is that of plain density-functional theory."""
     evaluations: int = Field(ge=1)
     """Evaluations by this evaluator in all, references and failures included. What is
     left after the last round goes to the best that ``within`` allows."""
     execution: ExecutionRecipe | None = None
     """How these evaluations are run; like the campaign's own when not given."""
+
+    @model_validator(mode="after")
+    def _cost_used(self) -> Self:
+        if self.cost_exponent and self.order == "best":
+            raise ValueError(
+                "cost_exponent: expected with order: expected_improvement only"
+            )
+        return self
