@@ -54,8 +54,8 @@ def worths(rung: RungRecipe, below: State, above: State) -> np.ndarray | None:
         depth, best = above.hull.height(below.x[below.answered]) - mean, 0.0
     else:
         depth, best = above.merit(mean), float(above.merit(truth).max())
-    score: np.ndarray = LogImprovement(best).value(depth, std)
-    return score - rung.cost_exponent * np.log(atoms)
+    score = LogImprovement(best).value(depth, std)
+    return np.asarray(score - rung.cost_exponent * np.log(atoms))
 
 
 def line(x: np.ndarray, y: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
