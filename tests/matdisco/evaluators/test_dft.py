@@ -163,28 +163,3 @@ def test_what_a_further_try_changes_reaches_gpaw(tmp_path):
     assert again["maxiter"] == 500 > plain["maxiter"]
     assert again["mixer"]["beta"] < plain["mixer"]["beta"]
     assert again["occupations"]["width"] == pytest.approx(0.2)
-
-
-def test_vasp_inputs_and_stored_outputs(tmp_path):
-    """Nobody here can run VASP: what it is given and what it leaves are tested."""
-    import numpy as np
-
-    from matdisco.evaluators.dft.vasp import read_outputs, write_inputs
-
-    silicon = Crystal.from_atoms(bulk("Si"), "si")
-    write_inputs(
-        silicon.structure, tmp_path / "in",
-        recipe(code="vasp", cutoff=520, settings={"EDIFF": 1e-7}),
-        {"mixing": 0.02, "smearing": 0.2}, potcars=False,
-    )  # fmt: skip
-    incar = (tmp_path / "in" / "INCAR").read_text()
-    for line in ("ENCUT = 520", "EDIFF = 1e-07", "AMIX = 0.02", "SIGMA = 0.2",
-                 "NSW = 0"):  # fmt: skip
-        assert line in incar
-    assert "Si" in (tmp_path / "in" / "POSCAR").read_text()
-    with pytest.raises(EvaluationFailed, match=r"no complete vasprun\.xml"):
-        read_outputs(tmp_path)
-    (tmp_path / "vasprun.xml").write_text("<modeling><calc")
-    with pytest.raises(EvaluationFailed, match=r"no complete vasprun\.xml"):
-        read_outputs(tmp_path)
-    assert np.isfinite(silicon.structure.volume)
