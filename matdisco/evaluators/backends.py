@@ -136,7 +136,10 @@ def _orb(_: str | None, path: str | None, settings: Settings) -> Calculator:
 
     options = dict(settings)
     build = getattr(pretrained, options.pop("model", "orb_v3_conservative_inf_omat"))
-    model = build(weights_path=path, device="cpu")
+    # compiling takes minutes in every worker; relaxations of a few atoms never earn it
+    how = {"precision": "float32-highest", "compile": False}
+    how = {key: options.pop(key, value) for key, value in how.items()}
+    model = build(weights_path=path, device="cpu", **how)
     calculator: Calculator = ORBCalculator(model, device="cpu", **options)
     return calculator
 

@@ -91,15 +91,16 @@ class Espresso:
             "ecutwfc": recipe.cutoff / RYDBERG,
             "occupations": "smearing",
             "smearing": "fermi-dirac",
-            "degauss": changes.get("smearing", recipe.width) / RYDBERG,
+            "degauss": recipe.width / RYDBERG,
             "conv_thr": 1e-8 * len(atoms),
-            "electron_maxstep": changes.get("iterations", ITERATIONS),
-            "mixing_beta": 5 * changes.get("mixing", 0.1),
+            "electron_maxstep": ITERATIONS,
+            "mixing_beta": 0.5,
             "nspin": 2 if polarised else 1,
             "tprnfor": True,
             "tstress": True,
             "disk_io": "none",
             **recipe.settings,
+            **_changed(changes),
         }
         kpts = kptdensity2monkhorstpack(atoms, recipe.density, even=False)
         return AseEspresso(
@@ -135,6 +136,18 @@ class Espresso:
                 "with a ghost state does that",
             )
         return None
+
+
+def _changed(changes: Changes) -> dict[str, Any]:
+    """Return what a further try changes, in pw.x's words."""
+    changed: dict[str, Any] = {}
+    if "smearing" in changes:
+        changed["degauss"] = changes["smearing"] / RYDBERG
+    if "iterations" in changes:
+        changed["electron_maxstep"] = changes["iterations"]
+    if "mixing" in changes:  # pw.x mixes better than GPAW, whose scale `mixing` has
+        changed["mixing_beta"] = 5 * changes["mixing"]
+    return changed
 
 
 def _command(recipe: DftRecipe) -> str:

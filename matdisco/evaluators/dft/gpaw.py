@@ -86,15 +86,20 @@ class Gpaw:
             "kpts": (1, 1, 1)
             if molecule
             else {"density": recipe.density, "gamma": True},
-            "occupations": FermiDirac(
-                0.02 if molecule else changes.get("smearing", recipe.width)
-            ),
-            "mixer": mix(beta=changes.get("mixing", 0.05), nmaxold=5, weight=50.0),
-            "maxiter": changes.get("iterations", ITERATIONS),
+            "occupations": FermiDirac(0.02 if molecule else recipe.width),
+            "mixer": mix(beta=0.05, nmaxold=5, weight=50.0),
+            "maxiter": ITERATIONS,
             "spinpol": polarised,
             "txt": str(folder / "gpaw.txt"),
             **recipe.settings,
         }
+        # a further try changes even what the settings say: with them it has failed
+        if "smearing" in changes and not molecule:
+            options["occupations"] = FermiDirac(changes["smearing"])
+        if "mixing" in changes:
+            options["mixer"] = mix(beta=changes["mixing"], nmaxold=5, weight=50.0)
+        if "iterations" in changes:
+            options["maxiter"] = changes["iterations"]
         return GPAW(**options)
 
     def recognise(self, error: Exception, folder: Path) -> EvaluationFailed | None:

@@ -165,12 +165,11 @@ def write_inputs(
         incar["ENCUT"] = recipe.cutoff
     if recipe.spin != "auto":
         incar["ISPIN"] = 2 if recipe.spin == "on" else 1
+    incar |= recipe.settings
     for key, tag in (("mixing", "AMIX"), ("iterations", "NELM"), ("smearing", "SIGMA")):
         if key in changes:
             incar[tag] = changes[key]
-    chosen = _input_set(recipe.input_set)(
-        structure, user_incar_settings={**incar, **recipe.settings}
-    )
+    chosen = _input_set(recipe.input_set)(structure, user_incar_settings=incar)
     chosen.write_input(str(folder), make_dir_if_not_present=True,
                        potcar_spec=not potcars)  # fmt: skip
 

