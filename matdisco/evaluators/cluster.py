@@ -16,17 +16,15 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Mapping
 from concurrent.futures import Executor, Future
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from matdisco.crystal import Crystal
 from matdisco.errors import MissingExtra, SetupError
 from matdisco.evaluators.base import Evaluation, EvaluatorRecipe, Failure, FailureKind
 from matdisco.evaluators.execution_recipe import ClusterRecipe, ExecutionRecipe
-from matdisco.evaluators.process import LAUNCHERS, ONE_THREAD, Job, WorkerProcess
+from matdisco.evaluators.process import Job, WorkerProcess
 from matdisco.evaluators.results import read_result, write_result
 from matdisco.evaluators.worker import no_room
 
@@ -189,115 +187,11 @@ def open_cluster(
         from parsl.concurrent import ParslPoolExecutor
     except ImportError:
         raise MissingExtra("parsl", "hpc") from None
+    from matdisco.evaluators.schedulers import parsl_config
+
     logs.mkdir(parents=True, exist_ok=True)
     # Parsl starts its interchange by name
     here = str(Path(sys.executable).parent)
     os.environ["PATH"] = os.pathsep.join([here, os.environ.get("PATH", "")])
     executor = ParslPoolExecutor(parsl_config(execution, cluster, logs))
     return ExecutorPool(executor, recipe, execution, logs)
-
-
-def parsl_config(execution: ExecutionRecipe, cluster: ClusterRecipe, logs: Path) -> Any:
-    """Return Parsl's configuration for a cluster."""
-    from parsl.config import Config
-    from parsl.executors import FluxExecutor, HighThroughputExecutor
-
-    provider = _provider(cluster)
-    if cluster.kind == "flux":
-        executors: list[Any] = [FluxExecutor(label="matdisco", provider=provider)]
-    else:
-        executors = [
-            HighThroughputExecutor(
-                label="matdisco",
-                provider=provider,
-                address=cluster.address,
-                max_workers_per_node=cluster.workers_per_node,
-                cores_per_worker=1e-6,  # as many workers as asked, whatever the cores
-                heartbeat_period=max(1, cluster.heartbeat // 3),
-                heartbeat_threshold=cluster.heartbeat,
-                drain_period=drain_period(execution, cluster),
-                # jobs that end early are replaced, as long as there is work
-                block_error_handler=False,
-                encrypted=cluster.kind != "local" and cluster.address != "127.0.0.1",
-            )
-        ]
-    return Config(
-        executors=executors,
-        run_dir=str((logs / "parsl").resolve()),
-        strategy_period=2,
-        max_idletime=60.0,
-        usage_tracking=0,
-    )
-
-
-def drain_period(execution: ExecutionRecipe, cluster: ClusterRecipe) -> int | None:
-    """Return the seconds after which a job takes no further work.
-
-    Nothing begins that could not end within its job.
-    """
-    if cluster.kind == "local":
-        return None
-    return max(30, int(cluster.seconds - execution.timeout - 30))
-
-
-def _provider(cluster: ClusterRecipe) -> Any:
-    from parsl import launchers
-    from parsl import providers as untyped
-
-    providers: Any = untyped
-
-    common: Mapping[str, Any] = {
-        "nodes_per_block": cluster.nodes,
-        "init_blocks": 1,
-        "min_blocks": 0,
-        "max_blocks": cluster.jobs,
-        "worker_init": worker_init(cluster),
-    }
-    # what starts the workers on every node of a job
-    across = {
-        "slurm": launchers.SrunLauncher,
-        "pbs": launchers.MpiExecLauncher,
-        "lsf": launchers.JsrunLauncher,
-    }
-    simple = cluster.nodes == 1 or cluster.kind not in across
-    launcher = launchers.SimpleLauncher() if simple else across[cluster.kind]()
-    if cluster.kind == "slurm":
-        return providers.SlurmProvider(
-            partition=cluster.partition, account=cluster.account,
-            walltime=cluster.walltime, scheduler_options=cluster.options,
-            exclusive=False, cores_per_node=cluster.workers_per_node,
-            launcher=launcher, **common,
-        )  # fmt: skip
-    if cluster.kind == "pbs":
-        return providers.PBSProProvider(
-            queue=cluster.partition, account=cluster.account,
-            walltime=cluster.walltime, scheduler_options=cluster.options,
-            cpus_per_node=cluster.workers_per_node, launcher=launcher, **common,
-        )  # fmt: skip
-    if cluster.kind == "lsf":
-        return providers.LSFProvider(
-            queue=cluster.partition, project=cluster.account,
-            walltime=cluster.walltime, scheduler_options=cluster.options,
-            launcher=launcher, **common,
-        )  # fmt: skip
-    if cluster.kind == "kubernetes":
-        return providers.KubernetesProvider(
-            image=cluster.image or "",
-            namespace=cluster.partition or "default",
-            **common,
-        )
-    return providers.LocalProvider(**common)
-
-
-def worker_init(cluster: ClusterRecipe) -> str:
-    """Return the shell lines that give the workers this process's environment."""
-    here = str(Path(sys.executable).parent)
-    paths = os.pathsep.join(p for p in sys.path if p and Path(p).is_dir())
-    lines = [
-        cluster.worker_init,
-        f"export PATH={here}:$PATH",
-        f"export PYTHONPATH={paths}",
-        "export " + " ".join(f"{k}={v}" for k, v in ONE_THREAD.items()),
-        "unset " + " ".join(f"${{!{p}*}}" for p in LAUNCHERS) + " 2>/dev/null || true",
-    ]
-    return "\n".join(line for line in lines if line)

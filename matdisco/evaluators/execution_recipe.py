@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Literal
 
@@ -19,8 +20,9 @@ class ClusterRecipe(Recipe):
     """Pilot jobs of a scheduler, through Parsl (extra hpc)."""
 
     kind: Literal["slurm", "pbs", "lsf", "flux", "kubernetes", "local"]
-    """Slurm, PBS Pro, LSF, Flux, Kubernetes, or processes of this machine. Slurm and
-    local were run by matdisco's makers; the others only pass their settings on."""
+    """Slurm, PBS Pro, LSF, Flux, Kubernetes, or processes of this machine. matdisco's
+    makers ran Slurm and local for real, PBS Pro, LSF and Kubernetes against programs in
+    the scheduler's place that obey their scripts, Flux not at all."""
     partition: str | None = None
     """Partition (Slurm) or queue (PBS, LSF); namespace (Kubernetes)."""
     account: str | None = None
@@ -38,8 +40,15 @@ class ClusterRecipe(Recipe):
     that runs the campaign is put on PATH already."""
     options: str = ""
     """Further lines for the job script, such as ``#SBATCH --mem=8G``."""
+    memory: float | None = Field(None, gt=0)
+    """GiB on each node of a job, rounded up; the scheduler's default when not given (2
+    for each worker with Kubernetes). For LSF, whose units are a site's own, use
+    ``options``."""
     image: str | None = None
     """Container with matdisco in it (Kubernetes)."""
+    volumes: Mapping[str, str] = Field(default_factory=dict)
+    """Persistent volume claims and where pods mount them (Kubernetes). The run folder
+    must lie on one, under the same path as here."""
     address: str | None = None
     """Address of this machine as the nodes see it; found out when not given."""
     heartbeat: int = Field(30, ge=5)
@@ -101,6 +110,12 @@ class ExecutionRecipe(Recipe):
             )
         if cluster.kind == "kubernetes" and cluster.image is None:
             raise SetupError("execution.cluster.image: required with kubernetes")
+        if cluster.kind == "lsf" and cluster.memory is not None:
+            raise SetupError(
+                "execution.cluster.memory: LSF counts memory in a unit of the site; "
+                "ask with execution.cluster.options, for example: "
+                '#BSUB -R "rusage[mem=8G]"'
+            )
         if cluster.kind != "local" and cluster.seconds <= self.timeout + 60:
             raise SetupError(
                 f"execution.cluster.walltime: a job of {cluster.walltime} is too short "

@@ -1,7 +1,5 @@
 """A laboratory campaign of three rounds, driven by CSV files as people write them."""
 
-import csv
-
 import numpy as np
 import pytest
 from campaign_files import small_campaign
@@ -45,46 +43,120 @@ def drop(folder, path, **options):
     return events[-1].payload
 
 
-def answer(path, number, gaps, unit="meV"):
-    """Fill a round's template the way a laboratory does, in its own unit."""
-    with path.open() as file:
-        rows = list(csv.DictReader(file))
-    with path.with_name("mine.csv").open("w") as file:
-        writer = csv.writer(file, delimiter=";")
-        writer.writerow(
-            ["candidate", "band_gap [" + unit + "]", "band_gap sigma", "by"]
+def as_laboratories_write(folder, number, names):
+    """Round by round the files of people in a hurry: (name, text, what becomes of it).
+
+    Lines are given as taken (a candidate id), refused or nothing new (words of the
+    reason); a whole file that is refused as one string.
+    """
+    a, b, c, *d = names
+    mev = "candidate;band_gap [meV];band_gap sigma;replicate;by"
+    if number == 0:
+        yield (
+            "wrong-unit.csv",
+            f"candidate,band_gap [GPa]\n{a},1.1\n",
+            ("cannot convert 'GPa'"),
         )
-        for row, gap in zip(rows, gaps, strict=True):
-            writer.writerow([row["candidate"], gap, 20, "ada"])
-    return path.with_name("mine.csv")
+        yield "no-unit.csv", f"candidate,band_gap\n{a},1100\n", "has no unit"
+        # the unit mended; one row twice, one candidate that nobody asked for
+        yield (
+            "first.csv",
+            (
+                f"{mev}\n{a};1100;20;1;ada\n{a};1100;20;1;ada\nUnobtainium;9;1;1;ada\n"
+                f"{b};;;1;\n{c};1200;20;1;ada\n"
+            ),
+            [a, "the same as line 2", "no candidate 'Unobtainium'", "still waited", c],
+        )
+        # late: what was missing, again what is known, and a contradiction of it
+        yield "late.csv", (
+            f"{mev}\n{b};1300;20;1;bo\n{c};1200;20;1;bo\n{a};1500;20;1;bo\n"
+            f"{d[0]};missing;;1;bo\n"
+        ), [b, "already on record (first.csv:6)", "1.5 here, 1.1 in first.csv:2",
+            "expected a number in meV, got 'missing'"]  # fmt: skip
+        yield (
+            "failed.csv",
+            (f"candidate,band_gap [eV],failure\n{d[0]},,would not crystallise\n"),
+            [d[0]],
+        )
+    elif number == 1:
+        # two samples were swapped, and the label of the third is not what it says
+        yield (
+            "swapped.csv",
+            (
+                f"candidate,band_gap [eV],made\n{a},1.6,{b}\n{b},1.5,{a}\n"
+                f"{c},1.7,Cu17Au\n"
+            ),
+            [b, a, None],
+        )
+        yield "third.csv", f"candidate,band_gap [eV]\n{c},1.4\n", [c]
+    else:
+        yield (
+            "kj.csv",
+            (
+                f"candidate,band_gap [kJ/mol],note\n{a},96.48533212,fine\n{b},-,lost\n"
+                f'{c},"1,2",comma\n'
+            ),
+            [a, "expected a number in kJ/mol, got '-'", "got '1,2'"],
+        )
+        yield "rest.csv", f"candidate,band_gap [eV]\n{b},1.9\n{c},1.2\n", [b, c]
 
 
-def test_three_rounds_driven_by_files(tmp_path):
-    folder = tmp_path / "run"
-    for number, n in enumerate((4, 3, 3)):
-        reason = run(folder)
-        assert f"round {number} waits for {n} of {n} measurements" in reason
+def test_three_rounds_of_files_with_every_mistake(tmp_path):
+    """Wrong units, rows twice, unknown ids, missing values, swapped samples."""
+    folder, lines = tmp_path / "run", 0
+    for number in range(3):
+        assert f"round {number} waits for" in run(folder)
+        with Campaign.open(folder) as campaign:
+            table = campaign.proposals()
+        names = list(table[table["round"] == number]["candidate"])
         orders = folder / "laboratory" / f"round-{number:03d}"
-        assert len(list(orders.glob("*.cif"))) == n == len(list(orders.glob("*.md")))
+        for kind in ("*.cif", "*.md"):
+            assert len(list(orders.glob(kind))) == len(names)
         protocol = next(orders.glob("*.md")).read_text()
         assert "Band gap (eV):" in protocol and "{" not in protocol
-        filled = answer(
-            orders / "results.csv", number, [1000 + 37 * i for i in range(n)]
-        )
-        payload = drop(folder, filled)
-        assert len(payload["rows"]) == n and not payload["refused"]
-        again = drop(folder, filled)  # the same file twice does nothing
-        assert again["rows"] == payload["rows"]
+        for name, text, fate in as_laboratories_write(folder, number, names):
+            path = tmp_path / name
+            path.write_text(text)
+            payload = drop(folder, path)
+            if isinstance(fate, str):
+                assert fate in payload["reason"], payload
+                assert payload["item"]["text"] == text  # kept for whoever mends it
+                continue
+            lines += len(fate)
+            taken = {r["line"]: r["credited"] for r in payload["rows"]}
+            refused = {r["line"]: r["reason"] for r in payload["refused"]}
+            assert {*taken, *refused} == set(range(2, 2 + len(fate)))
+            assert len(taken) + len(refused) == len(fate)
+            for line, expected in enumerate(fate, start=2):
+                if line in taken:
+                    assert taken[line] == expected
+                else:
+                    assert expected in refused[line], refused
+            again = drop(folder, path)  # the same file twice does nothing
+            assert again["rows"] == payload["rows"]
     assert run(folder) == "budget: 10 evaluations are spent"
     with Campaign.open(folder) as campaign:
         assert campaign.verify()
+        table = campaign.proposals()
+        answers = campaign.state.evaluations
         told = campaign.ledger.events("told")
-        assert len(told) == 3 and {e.payload["by"] for e in told} == {"ada"}
-        labels = [e.labels["band_gap"] for e in campaign.state.evaluations.values()]
-        assert {x.unit for x in labels} == {"eV"}
-        assert [x.sigma for x in labels] == pytest.approx([0.02] * 10)
-        assert campaign.state.best == pytest.approx(1.111)
-        assert (campaign.proposals()["status"] == "answered").all()
+        assert len(campaign.ledger.events("refused")) == 2
+        assert {e.payload["by"] for e in told} == {"ada"}  # who gave the file
+        rows = sum(len(e.payload["rows"]) + len(e.payload["refused"]) for e in told)
+        assert rows == lines  # every line of every file is on record
+        assert (table["status"].isin(["answered", "not-made"])).all()
+    first = answers[table["candidate"][0]].labels["band_gap"]
+    assert (first.unit, first.sigma) == ("eV", pytest.approx(0.02))  # were meV
+    gaps = {k: e.labels["band_gap"].value for k, e in answers.items() if e.ok}
+    first, second, third = (
+        list(table[table["round"] == n]["candidate"]) for n in range(3)
+    )
+    expected = dict(zip(first, (1.1, 1.3, 1.2), strict=False))
+    expected |= dict(zip(second, (1.5, 1.6, 1.4), strict=True))  # swapped back
+    expected |= dict(zip(third, (1.0, 1.9, 1.2), strict=True))
+    assert gaps == pytest.approx(expected)
+    failed = answers[first[3]].failure
+    assert (str(failed.kind), failed.message) == ("not-made", "would not crystallise")
 
 
 @pytest.fixture

@@ -13,15 +13,11 @@ from evaluators import log_lines
 from matdisco.crystal import Crystal
 from matdisco.errors import SetupError
 from matdisco.evaluators.base import FailureKind, evaluation_key
-from matdisco.evaluators.cluster import (
-    ExecutorPool,
-    _provider,
-    drain_period,
-    worker_init,
-)
+from matdisco.evaluators.cluster import ExecutorPool
 from matdisco.evaluators.execution import open_workers
 from matdisco.evaluators.execution_recipe import ClusterRecipe, ExecutionRecipe
 from matdisco.evaluators.function import FunctionRecipe
+from matdisco.evaluators.schedulers import _provider, drain_period, worker_init
 
 
 def function(name="emt_energy", **settings):
@@ -128,7 +124,7 @@ def test_nothing_begins_that_could_not_end_within_its_job(kind, launcher):
     )  # fmt: skip
     # no more work is sent to a job once less than a whole evaluation is left of it
     assert drain_period(execution, execution.cluster) == 2 * 3600 - 900 - 30
-    provider = _provider(execution.cluster)
+    provider = _provider(execution, execution.cluster)
     assert provider.walltime == "02:00:00" and provider.max_blocks == 5
     assert type(provider.launcher).__name__ == launcher
     assert provider.nodes_per_block == 3
