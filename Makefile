@@ -13,7 +13,7 @@ export MLFLOW_DISABLE_TELEMETRY = true
 export DO_NOT_TRACK = true
 
 .PHONY: help demo dft-demo gpaw test test-slow check format bench perovskites \
-	slurm-demo browser docs schema dataset truth clean
+	slurm-demo potentials browser docs schema dataset truth clean
 
 help:
 	@echo "make demo       find the stable phases of Al-Ni-Ti (minutes)"
@@ -27,6 +27,7 @@ help:
 	@echo "make bench      measure speed; tables in bench-results/"
 	@echo "make perovskites the network by matbench's protocol (an hour; needs the data)"
 	@echo "make slurm-demo a campaign as Slurm jobs, killed in three ways (minutes, root)"
+	@echo "make potentials  each potential in its own environment, tested (minutes)"
 	@echo "make dataset    compute the shipped training set anew (hours)"
 	@echo "make truth      compute the full answer of the quickstart anew (an hour)"
 
@@ -81,6 +82,11 @@ slurm-demo: $(STAMP)
 	SLURM_CONF=$(CURDIR)/runs/.slurm/slurm.conf PATH=$(CURDIR)/$(BIN):$$PATH \
 		$(BIN)/python -m pytest -q -m slurm tests/slurm; code=$$?; \
 		tests/slurm/slurm.sh stop runs/.slurm; exit $$code
+
+# Potentials whose pins exclude each other, each in an environment on top of .venv
+POTENTIALS ?= lammps diep mace matgl orb mattersim vasp
+potentials: $(STAMP)
+	tests/potentials.sh $(POTENTIALS)
 
 # Installs Chromium where it is missing: Debian or Ubuntu, as root. The pictures are kept.
 browser: $(STAMP)

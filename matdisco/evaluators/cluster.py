@@ -16,6 +16,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from dataclasses import replace
 from pathlib import Path
@@ -63,6 +64,7 @@ class ExecutorPool:
         recipe: the evaluator.
         execution: limits.
         logs: folder for the workers' output.
+        closing: called when the executor has ended.
     """
 
     def __init__(
@@ -71,8 +73,9 @@ class ExecutorPool:
         recipe: EvaluatorRecipe,
         execution: ExecutionRecipe,
         logs: Path,
+        closing: Callable[[], None] = lambda: None,
     ) -> None:
-        self._executor = executor
+        self._executor, self._closing = executor, closing
         logs.mkdir(parents=True, exist_ok=True)
         self._cores = execution.cores
         self._call = (recipe.model_dump_json(), execution.model_dump_json())
@@ -93,6 +96,7 @@ class ExecutorPool:
         """End the executor; what still runs leaves its results in its folders."""
         self._stopping.set()
         self._executor.shutdown(wait=not kill)
+        self._closing()
 
     def _send(
         self, job: Job, future: Future[Evaluation], attempt: int, lost: float
@@ -187,11 +191,11 @@ def open_cluster(
         from parsl.concurrent import ParslPoolExecutor
     except ImportError:
         raise MissingExtra("parsl", "hpc") from None
-    from matdisco.evaluators.schedulers import parsl_config
+    from matdisco.evaluators.schedulers import log_to, parsl_config
 
     logs.mkdir(parents=True, exist_ok=True)
     # Parsl starts its interchange by name
     here = str(Path(sys.executable).parent)
     os.environ["PATH"] = os.pathsep.join([here, os.environ.get("PATH", "")])
     executor = ParslPoolExecutor(parsl_config(execution, cluster, logs))
-    return ExecutorPool(executor, recipe, execution, logs)
+    return ExecutorPool(executor, recipe, execution, logs, log_to(logs / "parsl.log"))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,29 @@ def parsl_config(execution: ExecutionRecipe, cluster: ClusterRecipe, logs: Path)
         strategy_period=2,
         max_idletime=60.0,
         usage_tracking=0,
+        initialize_logging=False,  # its own never closes the file: see log_to
     )
+
+
+def log_to(path: Path) -> Callable[[], None]:
+    """Let Parsl log into a file; return what ends that and closes it."""
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(
+        logging.Formatter(
+            "%(asctime)s %(threadName)s %(name)s %(levelname)s %(message)s"
+        )
+    )
+    logger = logging.getLogger("parsl")
+    before = logger.level
+    logger.setLevel(logging.DEBUG)
+    logger.addHandler(handler)
+
+    def end() -> None:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+        handler.close()
+
+    return end
 
 
 def drain_period(execution: ExecutionRecipe, cluster: ClusterRecipe) -> int | None:

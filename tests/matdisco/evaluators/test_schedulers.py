@@ -137,17 +137,3 @@ def test_what_a_scheduler_cannot_be_asked(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(SetupError, match="flux is not on PATH"):
         flux.check()
-
-
-def test_flux_gets_a_place_for_its_files(monkeypatch, tmp_path):
-    pytest.importorskip("parsl", reason="Parsl is not installed: matdisco[hpc]")
-    from matdisco.evaluators.schedulers import parsl_config
-
-    (tmp_path / "flux").write_text("#!/bin/sh\n")
-    (tmp_path / "flux").chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    cluster = ClusterRecipe(kind="flux")
-    config = parsl_config(ExecutionRecipe(cluster=cluster), cluster, tmp_path / "logs")
-    (executor,) = config.executors
-    assert executor.working_dir == str(tmp_path / "logs" / "flux")
-    assert executor.flux_path == str(tmp_path / "flux")
