@@ -10,8 +10,10 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 from ase.calculators.emt import EMT
+from ase.calculators.singlepoint import SinglePointCalculator
 from evaluators import log_lines
 
+from matdisco.candidates.volume import atomic_volume
 from matdisco.crystal import Crystal
 from matdisco.errors import SetupError
 from matdisco.evaluators.base import Evaluation, FailureKind, evaluation_key
@@ -83,6 +85,19 @@ def test_wrecks_are_recognised(atoms, kind, tmp_path):
     with pytest.raises(EvaluationFailed) as caught:
         evaluate(CalculatorRecipe(calculator="emt"), crystal(atoms), tmp_path)
     assert caught.value.kind == kind
+
+
+def test_the_densest_of_real_crystals_are_no_wrecks():
+    from matdisco.evaluators.relax import check_alive
+
+    # AlHO2, mp20: 0.30 of its elements' volumes; YbSiO3 and MgO are nearly as dense.
+    # Their equations of state reach six per cent below that
+    natural = sum(map(atomic_volume, ("Al", "H", "O", "O")))
+    side = (0.94 * 0.3043 * natural) ** (1 / 3)
+    atoms = Atoms("AlHO2", cell=[side] * 3, pbc=True, scaled_positions=[
+        [0, 0, 0], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]])  # fmt: skip
+    atoms.calc = SinglePointCalculator(atoms, energy=-1.0, forces=np.zeros((4, 3)))
+    check_alive(atoms)
 
 
 def test_a_relaxation_out_of_steps_says_so(tmp_path):

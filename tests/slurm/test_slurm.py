@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from pathlib import Path
 
 import psutil
 import pytest
@@ -19,6 +20,7 @@ from evaluators import log_lines
 
 from campaigns import Campaign
 
+ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(3600)]
 
 
@@ -113,3 +115,44 @@ def test_whatever_is_killed_the_campaign_ends_complete(tmp_path, strike):
     calls = Counter(log_lines(tmp_path / "log"))
     assert set(calls) == set(evaluated)
     assert set(calls.values()) == {1}  # none made twice
+
+
+def test_the_quickstarts_evaluations_as_slurm_jobs(tmp_path):
+    """CHGNet relaxations of the quickstart's pool, a worker killed on the way."""
+    settings = yaml.safe_load((ROOT / "configs" / "quickstart.yaml").read_text())
+    settings |= {
+        "surrogate": {"kind": "gaussian_process"},  # the jobs are in question, not it
+        "tracking": {"enabled": False},
+        "start": {"per_element": 1, "random": 5},
+        "budget": {"evaluations": 16},
+        "review": {},
+        "execution": {
+            "timeout": 240,
+            "cluster": {
+                "kind": "slurm", "partition": "debug", "walltime": "00:15:00",
+                "workers_per_node": 2, "heartbeat": 10, "address": "127.0.0.1",
+            },
+        },
+    }  # fmt: skip
+    path = tmp_path / "campaign.yaml"
+    path.write_text(yaml.safe_dump(settings))
+    process = start(tmp_path, path)
+    evaluations = tmp_path / "run" / "evaluations"
+    deadline = time.monotonic() + 1200
+    while len(list(evaluations.glob("*/result.json"))) < 3:
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline, "no answers came"
+        time.sleep(0.2)
+    kill_worker(process)
+    output, _ = process.communicate(timeout=2400)
+    assert process.returncode == 0, output
+    with Campaign.open(tmp_path / "run") as campaign:
+        assert campaign.verify()
+        assert campaign.finished == "budget: 16 evaluations are spent"
+        assert len(campaign.state.evaluations) == 16
+        methods = {e.provenance["method"] for e in campaign.state.evaluations.values()}
+    assert methods == {"CHGNET 0.3.0"}
+    # ASE appends to a log: a second computation would have begun it again
+    logs = list(evaluations.glob("*/relax.log"))
+    assert len(logs) == 16
+    assert all(log.read_text().count("fmax") == 1 for log in logs)
