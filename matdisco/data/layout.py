@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, reduce
 from typing import Any
@@ -247,8 +246,9 @@ def _crystals(table: pa.Table, packed: bool) -> Iterator[Crystal]:
     for i, name in enumerate(ids):
         at, source = positions[ends[i] : ends[i + 1]], json.loads(sources[i])
         if packed and special[i] is None:
-            species = tuple(map(sys.intern, names[i]))
-            parts = {"cell": cells[i], "species": species, "fractional": at}
+            # own arrays: a view would keep those of the whole batch alive
+            parts = {"cell": cells[i].copy(), "species": names[i],
+                     "fractional": at.copy()}  # fmt: skip
             yield PackedCrystal(name, parts, labels(i), source)
             continue
         sites = _site_species(names[i], special[i])

@@ -8,6 +8,7 @@ time that somebody asks for it.
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -43,9 +44,11 @@ class PackedCrystal(Crystal):
         new(self, "id", id)
         new(self, "labels", labels or {})
         new(self, "source", source or {})
-        new(self, "cell", np.array(parts["cell"], dtype=float))
-        new(self, "species", tuple(parts["species"]))
-        new(self, "fractional", np.array(parts["fractional"], float).reshape(-1, 3))
+        # copies of a crystal share its arrays, all crystals the names of elements
+        new(self, "cell", np.asarray(parts["cell"], dtype=float))
+        species = (sys.intern(s) if type(s) is str else s for s in parts["species"])
+        new(self, "species", tuple(species))
+        new(self, "fractional", np.asarray(parts["fractional"], float).reshape(-1, 3))
 
     cell: np.ndarray
     """Lattice vectors as rows, Å, shape (3, 3)."""
