@@ -69,7 +69,8 @@ def _by_fold(trial: Trial, section: Section) -> None:
     section.add(
         "fold_mae",
         float(errors.mean()),
-        f"mean over {len(errors)} folds of the mean absolute error",
+        f"mean over {len(errors)} fold{'s'[: len(errors) > 1]} of the mean absolute "
+        "error",
         unit=unit,
         source=_DUNN,
     )
