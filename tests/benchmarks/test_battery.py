@@ -52,7 +52,7 @@ def test_a_thousand_structures(tmp_path: Path) -> None:
                 "peak_memory_mb": cost["peak_memory_mb"],
             }
         )
-    RESULTS.mkdir(exist_ok=True)
-    table = pd.DataFrame(rows)
-    table.to_csv(RESULTS / "battery.csv", index=False)
+        RESULTS.mkdir(exist_ok=True)
+        table = pd.DataFrame(rows)
+        table.to_csv(RESULTS / "battery.csv", index=False)
     print(table.T.to_string(header=False))

@@ -19,6 +19,9 @@ import yaml
 from recorded_campaign import record
 from tracked import client_of, everything, synced, whole_experiment
 
+from campaigns import Campaign
+from campaigns.tracking.cards import open_model
+
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore::UserWarning:mlflow"),
@@ -96,3 +99,22 @@ def test_two_campaigns_compare(tmp_path: Path, server: str) -> None:
         k for k in first.data.params if first.data.params[k] != second.data.params[k]
     }
     assert differing == {"name", "seed"}
+
+
+def test_a_server_registers_the_surrogate(tmp_path: Path, server: str) -> None:
+    """The server looks its own model up; it opens again from there, by alias."""
+    tracking = {"uri": server, "experiment": "registered"}
+    folder = record(tmp_path / "run", rounds=2, tracking=tracking)
+    with Campaign.open(folder) as campaign:
+        surrogate = campaign.config.surrogate.build(0)
+        surrogate.fit(campaign.state.learning_set(), campaign.config.objective.target)
+        some = campaign.pool[:3].crystals
+    place = folder / "surrogates" / "round-001"
+    place.mkdir(parents=True)
+    surrogate.save(place)
+    run = synced(folder)
+    client = client_of(server)
+    assert "matdisco.registry" not in client.get_run(run).data.tags
+    opened = open_model("models:/small-surrogate@newest", server, tmp_path)
+    expected = surrogate.predict(some).mean
+    assert opened.predict(some).mean.tolist() == pytest.approx(expected.tolist())
