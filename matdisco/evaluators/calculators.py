@@ -76,6 +76,11 @@ class CalculatorRecipe(SimulatorRecipe):
             )
         if self.weights and not Path(self.weights).exists():
             raise SetupError(f"evaluator.weights: no such file: {self.weights}")
+        if self.weights and self.calculator in ("emt", "lennard-jones"):
+            raise SetupError(
+                f"evaluator.weights: {self.calculator} has none and would ignore "
+                f"{self.weights}; leave the key out"
+            )
         if self.checkpoint and self.checkpoint not in backend.checkpoints:
             known = ", ".join(filter(None, backend.checkpoints)) or "none"
             raise SetupError(

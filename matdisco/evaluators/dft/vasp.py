@@ -57,6 +57,11 @@ class Vasp:
             SetupError: the executable, the POTCAR library or the input set is missing.
         """
         _input_set(recipe.input_set)
+        if recipe.functional != "PBE":
+            raise SetupError(
+                f"evaluator.functional: {recipe.functional!r} would be ignored; with "
+                "vasp the input set decides (input_set: MPScanStaticSet for r2SCAN)"
+            )
         program = shlex.split(recipe.command or "vasp_std")[0]
         if shutil.which(program) is None:
             raise SetupError(
@@ -165,11 +170,16 @@ def write_inputs(
         incar["ENCUT"] = recipe.cutoff
     if recipe.spin != "auto":
         incar["ISPIN"] = 2 if recipe.spin == "on" else 1
+    if recipe.smearing is not None:
+        incar |= {"ISMEAR": -1, "SIGMA": recipe.smearing}  # Fermi-Dirac, as elsewhere
     incar |= recipe.settings
     for key, tag in (("mixing", "AMIX"), ("iterations", "NELM"), ("smearing", "SIGMA")):
         if key in changes:
             incar[tag] = changes[key]
-    chosen = _input_set(recipe.input_set)(structure, user_incar_settings=incar)
+    options: dict[str, Any] = {"user_incar_settings": incar}
+    if recipe.kpoint_density is not None:
+        options["user_kpoints_settings"] = _kpoints(structure, recipe.kpoint_density)
+    chosen = _input_set(recipe.input_set)(structure, **options)
     chosen.write_input(str(folder), make_dir_if_not_present=True,
                        potcar_spec=not potcars)  # fmt: skip
 
@@ -241,6 +251,17 @@ def read_outputs(folder: Path) -> dict[str, Any]:
         if magmom is not None:
             results["magmom"] = float(magmom)
     return results
+
+
+def _kpoints(structure: Structure, density: float) -> Any:
+    """Return a mesh around Gamma of ``density`` points per Å⁻¹, as for other codes."""
+    from ase.calculators.calculator import kptdensity2monkhorstpack
+    from pymatgen.io.ase import AseAtomsAdaptor
+    from pymatgen.io.vasp import Kpoints
+
+    atoms = AseAtomsAdaptor.get_atoms(structure)
+    mesh = kptdensity2monkhorstpack(atoms, density, even=False)
+    return Kpoints.gamma_automatic(tuple(int(k) for k in mesh))
 
 
 def _as_pymatgen_sorts(structure: Structure) -> list[int]:

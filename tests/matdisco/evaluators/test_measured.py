@@ -1,5 +1,6 @@
 """Geometry against closed forms, a user's own properties, provenance, largest cells."""
 
+import hashlib
 import json
 
 import numpy as np
@@ -11,7 +12,7 @@ from campaigns import Campaign, CampaignConfig
 from matdisco.candidates.volume import atomic_radius
 from matdisco.crystal import Crystal
 from matdisco.errors import ConfigError, SetupError
-from matdisco.evaluators.calculators import CalculatorRecipe
+from matdisco.evaluators.calculators import CalculatorRecipe, _hash_of
 from matdisco.evaluators.descriptors import SPACING, bottleneck, clearance, geometry
 from matdisco.evaluators.dft.recipe import DftRecipe
 
@@ -82,12 +83,14 @@ def test_properties_of_your_own_are_labels_like_any(tmp_path):
 
 
 def test_answers_say_which_physics_they_are(tmp_path):
-    assert "weights_sha256" not in recipe().engine().details
+    assert recipe().engine().details == {"functional": "EMT"}
     weights = tmp_path / "w.pt"
     weights.write_bytes(b"one")
-    first = recipe(weights=str(weights)).engine().details["weights_sha256"]
+    first = _hash_of(weights)
     weights.write_bytes(b"two")
-    assert recipe(weights=str(weights)).engine().details["weights_sha256"] != first
+    assert _hash_of(weights) != first == hashlib.sha256(b"one").hexdigest()
+    with pytest.raises(SetupError, match="emt has none and would ignore"):
+        recipe(weights=str(weights)).check(frozenset({"Cu"}))
     details = DftRecipe(preset="accurate", cutoff=500).details
     assert details == {
         "functional": "PBE", "cutoff_eV": 500, "kpoint_density_per_A": 5.0,

@@ -54,7 +54,7 @@ def test_inputs_hold_what_was_asked(tmp_path):
     silicon = Crystal.from_atoms(bulk("Si"), "si")
     vasp.write_inputs(
         silicon.structure, tmp_path / "in",
-        recipe(cutoff=520, settings={"EDIFF": 1e-7}),
+        recipe(cutoff=520, kpoint_density=3.0, settings={"EDIFF": 1e-7}),
         {"mixing": 0.02, "smearing": 0.2}, potcars=False,
     )  # fmt: skip
     incar = (tmp_path / "in" / "INCAR").read_text()
@@ -62,6 +62,14 @@ def test_inputs_hold_what_was_asked(tmp_path):
                  "NSW = 0"):  # fmt: skip
         assert line in incar
     assert "Si" in (tmp_path / "in" / "POSCAR").read_text()
+    # 2 pi / 3.135 Å between planes, 3 points for each Å⁻¹ of that: 6.01, so 7
+    kpoints = (tmp_path / "in" / "KPOINTS").read_text().splitlines()
+    assert kpoints[2].startswith("G") and kpoints[3].split() == ["7", "7", "7"]
+    vasp.write_inputs(
+        silicon.structure, tmp_path / "warm", recipe(smearing=0.1), {}, potcars=False
+    )
+    incar = (tmp_path / "warm" / "INCAR").read_text()
+    assert "ISMEAR = -1" in incar and "SIGMA = 0.1" in incar
 
 
 def test_forces_come_back_in_the_order_of_the_atoms(tmp_path, without_potcars):
@@ -149,5 +157,7 @@ def test_stored_outputs_of_vasp_5(tmp_path, shared_data):
 def test_what_is_missing_is_said_before_anything_is_spent(monkeypatch, tmp_path):
     monkeypatch.setenv("PMG_VASP_PSP_DIR", str(tmp_path))
     monkeypatch.setattr(vasp, "find_spec", lambda name: None)
+    with pytest.raises(SetupError, match="'LDA' would be ignored; with vasp the input"):
+        recipe(command="true", functional="LDA").check(frozenset({"Si"}))
     with pytest.raises(SetupError, match=r"custodian.*matdisco\[vasp\]"):
         recipe(command="true", custodian=True).check(frozenset({"Si"}))
