@@ -40,6 +40,7 @@ def main() -> None:
 
         recipe = TypeAdapter(AnyEvaluator).validate_json(recipe_json)
         evaluator = recipe.build()
+        _import_early()
     except Exception as error:
         traceback.print_exc()
         _say(out, event="setup-error", message=f"{type(error).__name__}: {error}")
@@ -47,6 +48,17 @@ def main() -> None:
     _say(out, event="ready")
     for line in sys.stdin:
         serve(json.loads(line), evaluator, out)
+
+
+def _import_early() -> None:
+    """Import what every job needs: else it counts against the limit of the first one.
+
+    That is 0.1 s on a free core and seconds on a starved one.
+    """
+    from importlib import import_module
+
+    for name in ("ase.atoms", "matdisco.crystal", "matdisco.evaluators.results"):
+        import_module(name)
 
 
 def serve(job: dict[str, Any], evaluator: Any, out: TextIO) -> None:
