@@ -260,8 +260,8 @@ def _kpoints(structure: Structure, density: float) -> Any:
     from pymatgen.io.vasp import Kpoints
 
     atoms = AseAtomsAdaptor.get_atoms(structure)
-    mesh = kptdensity2monkhorstpack(atoms, density, even=False)
-    return Kpoints.gamma_automatic(tuple(int(k) for k in mesh))
+    a, b, c = kptdensity2monkhorstpack(atoms, density, even=False)
+    return Kpoints.gamma_automatic((int(a), int(b), int(c)))
 
 
 def _as_pymatgen_sorts(structure: Structure) -> list[int]:
