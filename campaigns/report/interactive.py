@@ -116,17 +116,23 @@ def _ternary(state: State, phases: Hull) -> Spec:
             **{axis: _floats(part[:, k]) for k, axis in enumerate("abc")},
         }
 
-    # an empty line keeps each symbol clear of the dot at its corner
-    names_at = {"a": "<b>{}</b><br>&nbsp;", "b": "<br><b>{}</b>", "c": "<br><b>{}</b>"}
     axes = {
-        f"{axis}axis": {"title": {"text": names_at[axis].format(e)}, "ticks": "",
-                        "showticklabels": False, "gridcolor": PALE, "linecolor": INK}
-        for axis, e in zip("abc", state.elements, strict=True)
+        f"{axis}axis": {"title": {"text": ""}, "showticklabels": False, "ticks": "",
+                        "gridcolor": PALE, "linecolor": INK}
+        for axis in "abc"
+    }  # fmt: skip
+    # plotly's own titles would lie under the dots at the corners
+    corners = {
+        "type": "scatterternary", "mode": "markers+text", "cliponaxis": False,
+        "a": [1, 0, 0], "b": [0, 1, 0], "c": [0, 0, 1], "hoverinfo": "skip",
+        "text": [f"<b>{e}</b>" for e in state.elements], "showlegend": False,
+        "textposition": ["top center", "bottom center", "bottom center"],
+        "marker": {"size": 16, "opacity": 0}, "textfont": {"size": 13},
     }  # fmt: skip
     layout = {**_layout("", "", {}, {}), "ternary": {"sum": 1, **axes}, "height": 520}
     others = at(above) | {"name": "evaluated", "marker": _distance(phases, above)}
-    return {"data": [tie, others, at(on) | {"name": "stable"} | _GREEN],
-            "layout": layout}  # fmt: skip
+    stable = at(on) | {"name": "stable"} | _GREEN
+    return {"data": [tie, corners, others, stable], "layout": layout}
 
 
 def _progress(campaign: Campaign, comparison: Comparison) -> Spec:

@@ -59,6 +59,7 @@ def browser(profile: Path, *, offline: bool) -> Iterator[Any]:
     )
     service = Service(executable_path=shutil.which("chromedriver"))
     driver = webdriver.Chrome(options=options, service=service)
+    driver.command_executor.client_config.timeout = PATIENCE  # of each request
     driver.set_page_load_timeout(PATIENCE)
     driver.set_script_timeout(PATIENCE)
     try:
