@@ -1,7 +1,8 @@
 """Replays of configs/replays as one table: pytest -m benchmark -k phonons, and so on.
 
 Pools that are not on this machine are skipped. What was run before is kept under
-bench-results/replays and not run again.
+bench-results/replays and not run again. ``REPLAY_SEEDS=2`` in the environment runs so
+many seeds of each instead of its own number.
 """
 
 import os
@@ -19,8 +20,8 @@ pytestmark = pytest.mark.benchmark
 CONFIGS = sorted(Path("configs/replays").glob("*.yaml"))
 TABLE = Path("bench-results/replays.md")
 HEAD = (
-    "| replay | strategy | AF50 | AF80 | recall at the end | hypervolume "
-    "| beats random | beats the best baseline |\n|---|---|---|---|---|---|---|---|\n"
+    "| replay | strategy | seeds | AF50 | AF80 | recall at the end | hypervolume "
+    "| beats random | beats the best baseline |\n|---|---|---|---|---|---|---|---|---|\n"
 )
 
 
@@ -37,7 +38,8 @@ def rows(card):
     found = card["strategies"]
     for name in sorted(found, key=lambda n: -found[n]["audc"]["value"]):
         row, verdict = found[name], card["verdict"].get(name)
-        cells = [cell(row[k]) for k in ("af50", "af80", "recall")]
+        cells = [str(card["protocol"]["seeds"])]
+        cells += [cell(row[k]) for k in ("af50", "af80", "recall")]
         cells.append(cell(row["hypervolume"]) if "hypervolume" in row else "")
         if verdict is None:
             cells += ["baseline", ""]
@@ -52,6 +54,8 @@ def test_replay(path):
     if path.stem == "quickstart":
         pytest.skip("a campaign, not a replay")
     config = ReplayConfig.load(path)
+    if seeds := os.environ.get("REPLAY_SEEDS"):
+        config = config.model_copy(update={"seeds": int(seeds)})
     folder = TABLE.parent / "replays" / config.name
     try:
         pool = load(config, folder / "features")
