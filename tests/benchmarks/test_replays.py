@@ -21,7 +21,7 @@ CONFIGS = sorted(Path("configs/replays").glob("*.yaml"))
 TABLE = Path("bench-results/replays.md")
 HEAD = (
     "| replay | strategy | seeds | AF50 | AF80 | recall at the end | hypervolume "
-    "| beats random | beats the best baseline |\n|---|---|---|---|---|---|---|---|---|\n"
+    "| beats random | beats the best baseline |\n" + "|---" * 9 + "|\n"
 )
 
 
