@@ -3,7 +3,8 @@
 # other. Usage: tests/potentials.sh NAME...  (lammps diep mace matgl orb mattersim vasp)
 set -euo pipefail
 cd "$(dirname "$0")/.."
-site=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+purelib='import sysconfig; print(sysconfig.get_path("purelib"))'
+site=$(.venv/bin/python -c "$purelib")
 torch=$(grep '^torch==' constraints.txt)
 for name in "$@"; do
   case $name in
@@ -15,7 +16,7 @@ for name in "$@"; do
   esac
   home=runs/.potentials/$name
   [ -x "$home/bin/python" ] || .venv/bin/python -m venv "$home"
-  echo "$site" > "$home"/lib/python3.*/site-packages/matdisco.pth
+  echo "$site" > "$("$home/bin/python" -c "$purelib")/matdisco.pth"
   echo "$torch" > "$home/torch.txt"
   # shellcheck disable=SC2086
   "$home/bin/python" -m pip install --quiet --disable-pip-version-check \
