@@ -1,9 +1,10 @@
 """Lattice constants, bulk moduli and formation energies of 12 solids beside experiment.
 
 Writes bench-results/solids.md, as docs/evaluators.md shows it.
-MATDISCO_SOLIDS=gpaw,espresso adds the codes that are installed (GPAW takes half an hour of one core; Quantum ESPRESSO does the solids whose
-packaged pseudopotentials were checked). What is done is kept in runs/solids, so an
-interrupted table goes on where it stopped.
+MATDISCO_SOLIDS=gpaw,espresso adds the codes that are installed (GPAW takes half an hour
+of one core; Quantum ESPRESSO does the solids whose packaged pseudopotentials were
+checked). What is done is kept in runs/solids, so an interrupted table goes on where it
+stopped.
 """
 
 import os
