@@ -93,7 +93,8 @@ def published(model: str, home: Path, to: Path) -> None:
 MAKERS: dict[str, Callable[[Path, Path], None]] = {
     "alignn": partial(published, "alignn"),
     "forest": partial(surrogate, {"kind": "random_forest"}),
-    "process": partial(
+    "process": partial(surrogate, {"kind": "gaussian_process"}),
+    "latents": partial(
         surrogate,
         {"kind": "gaussian_process", "features": LATENTS, "kernel": "additive"},
     ),
