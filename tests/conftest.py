@@ -28,6 +28,8 @@ os.environ.setdefault(
     "MATDISCO_CACHE", str(Path(tempfile.gettempdir()) / f"matdisco-tests-{os.getuid()}")
 )
 
+collect_ignore = ["support/vasp_standin.py"]  # a program: it runs when imported
+
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:

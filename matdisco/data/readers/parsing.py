@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import logging
 import signal
@@ -201,6 +202,9 @@ def _quiet() -> Iterator[None]:
         logging.disable(level)
 
 
+_AGAIN = 0.01  # s between rings while the garbage collector is at work
+
+
 class TimeLimit(BaseException):
     """The alarm rang; not an Exception, so that parsers cannot swallow it."""
 
@@ -235,6 +239,10 @@ def refused(blob: Blob, rule: str, message: str, number: int = 0) -> RawRecord:
     return _record(blob, "unknown", number, entry)
 
 
+def _collecting() -> list[object]:
+    return [getattr(callback, "__code__", None) for callback in gc.callbacks]
+
+
 @contextlib.contextmanager
 def _alarm(seconds: float) -> Iterator[None]:
     usable = (
@@ -245,11 +253,15 @@ def _alarm(seconds: float) -> Iterator[None]:
         yield
         return
 
-    def ring(_: int, __: FrameType | None) -> None:
-        raise TimeLimit
+    def ring(_: int, frame: FrameType | None) -> None:
+        # Python swallows what is raised in a callback of its garbage collector: wait
+        # for the next ring
+        if frame is None or frame.f_code not in _collecting():
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            raise TimeLimit
 
     before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN)
     try:
         yield
     finally:

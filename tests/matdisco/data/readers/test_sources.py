@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import bz2
+import gc
 import gzip
 import io
 import lzma
 import os
 import tarfile
+import time
 import zipfile
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from matdisco.data import readers
-from matdisco.data.readers import Limits, RawRecord
+from matdisco.data.readers import Limits, RawRecord, cif
+from matdisco.data.readers.base import Entry
 
 from . import samples
 
@@ -200,6 +205,33 @@ def test_a_hanging_parser_is_stopped_and_the_walk_goes_on(tmp_path: Path) -> Non
         (first, *_), last = (r := read(tmp_path, limits))[:-1], r[-1]
         assert first.crystal is None
         assert Path(last.path).name == "b.cif"
+
+
+def test_the_alarm_waits_for_the_garbage_collector(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is raised in a collector's callback is lost; the limit must not be."""
+    (tmp_path / "a.cif").write_text(samples.CIF)
+
+    def slow(phase: str, _: dict[str, int]) -> None:
+        if phase == "stop":
+            end = time.monotonic() + 0.2
+            while time.monotonic() < end:
+                pass
+
+    def collects(*_: object) -> Iterator[Entry]:
+        gc.collect()
+        time.sleep(60)
+        yield Entry()
+
+    gc.callbacks.append(slow)
+    try:
+        form = replace(cif.FORMAT, parse=collects)
+        monkeypatch.setattr("matdisco.data.readers.formats.FORMATS", (form,))
+        (record,) = read(tmp_path, Limits(seconds=0.05, isolate=False))
+    finally:
+        gc.callbacks.remove(slow)
+    assert record.findings[0].rule == "time-limit"
 
 
 def test_a_dying_process_costs_one_file(
