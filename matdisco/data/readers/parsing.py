@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import io
 import logging
 import signal
@@ -202,7 +201,9 @@ def _quiet() -> Iterator[None]:
         logging.disable(level)
 
 
-_AGAIN = 0.01  # s between rings while the garbage collector is at work
+_AGAIN = 0.5
+"""s after which the alarm rings again: Python swallows what is raised in finalizers and
+in callbacks of weak references and of the garbage collector."""
 
 
 class TimeLimit(BaseException):
@@ -239,10 +240,6 @@ def refused(blob: Blob, rule: str, message: str, number: int = 0) -> RawRecord:
     return _record(blob, "unknown", number, entry)
 
 
-def _collecting() -> list[object]:
-    return [getattr(callback, "__code__", None) for callback in gc.callbacks]
-
-
 @contextlib.contextmanager
 def _alarm(seconds: float) -> Iterator[None]:
     usable = (
@@ -253,17 +250,16 @@ def _alarm(seconds: float) -> Iterator[None]:
         yield
         return
 
-    def ring(_: int, frame: FrameType | None) -> None:
-        # Python swallows what is raised in a callback of its garbage collector: wait
-        # for the next ring
-        if frame is None or frame.f_code not in _collecting():
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            raise TimeLimit
+    def ring(_: int, __: FrameType | None) -> None:
+        raise TimeLimit
 
     before = signal.signal(signal.SIGALRM, ring)
     signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        finally:  # should it have rung in between
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
