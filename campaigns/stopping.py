@@ -39,10 +39,10 @@ def failing_too_often(
     if n < execution.failures_before_stop or failed <= rate * n:
         return None
     whose = f" of {rung}" if rung else ""
-    where = "its" if rung else "execution."
+    key = f"{'its ' if rung else 'execution.'}tolerated_failure_rate"
     return (
         f"failure rate: {failed} of {n} evaluations{whose} failed, more than "
-        f"{where}{' ' if rung else ''}tolerated_failure_rate {rate:g} allows"
+        f"{key} {rate:g} allows"
     )
 
 

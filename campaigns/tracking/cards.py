@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from campaigns.tracking.contents import named
-from campaigns.tracking.projection import KIND, artifact_place
+from campaigns.tracking.projection import experiment_of
 from campaigns.tracking.registry import attach
 from campaigns.tracking.store import explain, quiet_mlflow, without_password
 from matdisco.crystal import Crystal
@@ -52,14 +52,7 @@ def log_card(folder: Path, uri: str, experiment: str = EXPERIMENT) -> str:
 def _log(client: Any, card: Card, folder: Path, experiment: str) -> str:
     from mlflow.entities import Metric, Param, RunTag
 
-    found = client.get_experiment_by_name(experiment)
-    home = (
-        found.experiment_id
-        if found
-        else client.create_experiment(
-            experiment, artifact_place(client.tracking_uri), tags=KIND
-        )
-    )
+    home = experiment_of(client, experiment)
     same = client.search_runs([home], f"tags.`matdisco.card` = '{card.seal}'")
     done = [r for r in same if r.info.status == "FINISHED"]
     if done:

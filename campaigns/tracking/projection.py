@@ -71,17 +71,7 @@ class Projection:
         return parent
 
     def _experiment(self) -> str:
-        name = self.campaign.config.tracking.experiment
-        found = self.client.get_experiment_by_name(name)
-        if found is None:
-            place = artifact_place(self.uri)
-            return str(self.client.create_experiment(name, place, tags=KIND))
-        if found.lifecycle_stage != "active":
-            raise CampaignError(
-                f"MLflow experiment {name!r} is deleted; restore it with: mlflow "
-                f"experiments restore --experiment-id {found.experiment_id}"
-            )
-        return str(found.experiment_id)
+        return experiment_of(self.client, self.campaign.config.tracking.experiment)
 
     def _known_runs(self, experiment: str) -> dict[str, list[Run]]:
         query = f"tags.`matdisco.run_id` = '{self.campaign.run_id}'"
@@ -253,6 +243,24 @@ class Projection:
         else:
             end = contents.milliseconds(time)
             self.client.set_terminated(run_id, status=status, end_time=end)
+
+
+def experiment_of(client: MlflowClient, name: str) -> str:
+    """Return the id of an experiment, made if it is not there.
+
+    Raises:
+        CampaignError: it is deleted; says how to restore it.
+    """
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        place = artifact_place(client.tracking_uri)
+        return str(client.create_experiment(name, place, tags=KIND))
+    if found.lifecycle_stage != "active":
+        raise CampaignError(
+            f"MLflow experiment {name!r} is deleted; restore it with: mlflow "
+            f"experiments restore --experiment-id {found.experiment_id}"
+        )
+    return str(found.experiment_id)
 
 
 def artifact_place(uri: str) -> str | None:

@@ -10,7 +10,7 @@ from campaigns.environment import versions
 from campaigns.tracking.contents import LONGEST_PARAM
 from campaigns.tracking.inputs import pinned
 from campaigns.tracking.models import log_checkpoint
-from campaigns.tracking.projection import KIND, artifact_place
+from campaigns.tracking.projection import experiment_of
 from campaigns.tracking.registry import NEWEST, register
 from campaigns.tracking.store import (
     default_uri,
@@ -57,14 +57,7 @@ def log_training(config: TrainingConfig, outcome: Outcome, folder: Path) -> str:
 def _log(client: Any, config: TrainingConfig, outcome: Outcome, folder: Path) -> str:
     from mlflow.entities import Metric, Param, RunTag
 
-    found = client.get_experiment_by_name(EXPERIMENT)
-    home = (
-        found.experiment_id
-        if found
-        else client.create_experiment(
-            EXPERIMENT, artifact_place(client.tracking_uri), tags=KIND
-        )
-    )
+    home = experiment_of(client, EXPERIMENT)
     words = outcome.surrogate.describe()
     plain = config.model_dump(mode="json", exclude={"tracking_uri"})
     identity = digest([plain, words.get("dataset", "")])

@@ -125,7 +125,11 @@ class Tabular(ShowsItself, ABC, Generic[R]):
         self._require_fit()
         if not crystals:
             return Prediction(np.zeros(0), np.zeros((0, 0)), np.zeros(0))
-        raw = self._back(self._answer(self._features(crystals)))
+        return self._finished(self._answer(self._features(crystals)), crystals)
+
+    def _finished(self, learnt: Prediction, crystals: Sequence[Crystal]) -> Prediction:
+        """Return a raw answer in the unit of the target, calibrated."""
+        raw = self._back(learnt)
         if self.errors is not None:
             raw = raw.scaled(self.errors.factors(chemistry_table(crystals), raw))
         return self._calibrated(raw)

@@ -73,7 +73,7 @@ class Coregional(Tabular[CoregionalRecipe]):
         """Return label → prediction, each calibrated on its own errors left out."""
         self._require_fit()
         x = self._features(crystals)
-        out = {self.target: self.predict(crystals)}
+        out = {self.target: self._finished(self._of_output(x, 0), crystals)}
         for t, name in enumerate(self.recipe.auxiliary, start=1):
             held = self._left_out(t)
             z = (self._y[held.rows] - held.prediction.mean) / held.prediction.std

@@ -124,6 +124,21 @@ def shows(driver: Any, *texts: str) -> None:
         until(driver, lambda d, text=text: text in d.execute_script(body))
 
 
+def opens(driver: Any, place: str, text: str) -> None:
+    """Open the page of an artifact and wait for a text inside its frame."""
+    driver.get("about:blank")
+    driver.get(place)
+    frame = until(driver, lambda d: d.find_element("css selector", "iframe"))
+    driver.switch_to.frame(frame)
+    until(driver, lambda d: text in d.page_source)
+    driver.switch_to.default_content()
+
+
+def visible(driver: Any) -> None:
+    """Wait until the frame of an artifact can be seen."""
+    until(driver, lambda d: d.find_element("css selector", "iframe").is_displayed())
+
+
 def test_parent_and_rounds_are_found(
     driver: Any, address: str, store: dict[str, str], picture: Callable[[str], Path]
 ) -> None:
@@ -180,14 +195,9 @@ def test_artifacts_open(
         ),
     )
     whole_page(driver, picture("dashboard-plot"))
-    driver.get("about:blank")
-    driver.get(at(address, f"{page}/artifacts/report.html"))
-    frame = until(driver, lambda d: d.find_element("css selector", "iframe"))
-    driver.switch_to.frame(frame)
-    until(driver, lambda d: "What was found" in d.page_source)
-    driver.switch_to.default_content()
+    opens(driver, at(address, f"{page}/artifacts/report.html"), "What was found")
     shows(driver, "report.html", "structures")
-    until(driver, lambda d: d.find_element("css selector", "iframe").is_displayed())
+    visible(driver)
     driver.save_screenshot(str(picture("dashboard-report")))
 
 
@@ -219,11 +229,7 @@ def test_a_card_opens(
     page = f"experiments/{store['assessments']}/runs/{store['card']}"
     driver.get(at(address, page))
     shows(driver, "Not applicable (kind predictions)", "efficacy/mae")
-    driver.get("about:blank")
-    driver.get(at(address, f"{page}/artifacts/card/card.html"))
-    frame = until(driver, lambda d: d.find_element("css selector", "iframe"))
-    driver.switch_to.frame(frame)
-    until(driver, lambda d: "What exactly was assessed" in d.page_source)
-    driver.switch_to.default_content()
-    until(driver, lambda d: d.find_element("css selector", "iframe").is_displayed())
+    card = at(address, f"{page}/artifacts/card/card.html")
+    opens(driver, card, "What exactly was assessed")
+    visible(driver)
     driver.save_screenshot(str(picture("dashboard-card")))

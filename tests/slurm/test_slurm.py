@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -62,10 +63,11 @@ def start(folder, path):
     )  # fmt: skip
 
 
-def wait_for(folder, n, process):
+def wait_for(answers, n, process):
+    """Wait until there are n of what ``answers()`` returns."""
     # generous: a starved machine took four minutes to begin
     deadline = time.monotonic() + 1200
-    while len(log_lines(folder / "log")) < n:
+    while len(answers()) < n:
         assert process.poll() is None, process.communicate()[0]
         assert time.monotonic() < deadline, "no answers came"
         time.sleep(0.1)
@@ -92,20 +94,27 @@ def kill_driver(process):
     os.killpg(process.pid, signal.SIGKILL)
 
 
+@contextmanager
+def ended(folder, process, n, timeout):
+    """Wait for the run to end well and give its campaign of n evaluations."""
+    output, _ = process.communicate(timeout=timeout)
+    assert process.returncode == 0, output
+    with Campaign.open(folder / "run") as campaign:
+        assert campaign.verify()
+        assert campaign.finished == f"budget: {n} evaluations are spent"
+        yield campaign
+
+
 @pytest.mark.parametrize("strike", [kill_worker, cancel_job, kill_driver])
 def test_whatever_is_killed_the_campaign_ends_complete(tmp_path, strike):
     path = config(tmp_path)
     process = start(tmp_path, path)
-    wait_for(tmp_path, 3, process)
+    wait_for(lambda: log_lines(tmp_path / "log"), 3, process)
     strike(process)
     if strike is kill_driver:
         process.communicate()
         process = start(tmp_path, path)
-    output, _ = process.communicate(timeout=1800)
-    assert process.returncode == 0, output
-    with Campaign.open(tmp_path / "run") as campaign:
-        assert campaign.verify()
-        assert campaign.finished == "budget: 20 evaluations are spent"
+    with ended(tmp_path, process, 20, timeout=1800) as campaign:
         assert len(campaign.state.answered) == 20
         evaluated = [
             e.payload["evaluation"]["crystal_id"]
@@ -138,17 +147,9 @@ def test_the_quickstarts_evaluations_as_slurm_jobs(tmp_path):
     path.write_text(yaml.safe_dump(settings))
     process = start(tmp_path, path)
     evaluations = tmp_path / "run" / "evaluations"
-    deadline = time.monotonic() + 1200
-    while len(list(evaluations.glob("*/result.json"))) < 3:
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < deadline, "no answers came"
-        time.sleep(0.2)
+    wait_for(lambda: list(evaluations.glob("*/result.json")), 3, process)
     kill_worker(process)
-    output, _ = process.communicate(timeout=2400)
-    assert process.returncode == 0, output
-    with Campaign.open(tmp_path / "run") as campaign:
-        assert campaign.verify()
-        assert campaign.finished == "budget: 16 evaluations are spent"
+    with ended(tmp_path, process, 16, timeout=2400) as campaign:
         assert len(campaign.state.evaluations) == 16
         methods = {e.provenance["method"] for e in campaign.state.evaluations.values()}
     assert methods == {"CHGNET 0.3.0"}

@@ -15,7 +15,6 @@ from matdisco.crystal import Crystal
 from matdisco.data.catalog.parsers import parse
 from matdisco.data.catalog.recipe import FileSet, PublicSet, catalog, lookup
 from matdisco.data.catalog.source import instructions, stated
-from matdisco.data.croissant import sha256
 from matdisco.data.curation.curate import unique_names
 from matdisco.data.dataset import Dataset
 from matdisco.errors import DataError
@@ -50,8 +49,8 @@ def load(name: str, source: str | Path | None, *, progress: bool = False) -> Dat
     crystals = []
     sources = []
     for path in files:
-        sources.append(stated(path, form.sha256, public))
-        checksum = sha256(path)
+        checksum, said = stated(path, form.sha256, public)
+        sources.append(said)
         rows = tqdm(
             parse(path, form), desc=path.name, disable=None if progress else True
         )

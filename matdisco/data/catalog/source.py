@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from matdisco.data.catalog.recipe import PublicSet
 from matdisco.data.croissant import sha256
@@ -20,17 +21,27 @@ def instructions(key: str, public: PublicSet) -> str:
     )
 
 
-def stated(path: Path, known: Mapping[str, str], public: PublicSet) -> dict[str, str]:
-    """Return what a card says about a file, its checksum compared with ``known``."""
+class Stated(NamedTuple):
+    """A file of a public set."""
+
+    checksum: str
+    """SHA-256 of its bytes."""
+    said: dict[str, str]
+    """What a card says about it."""
+
+
+def stated(path: Path, known: Mapping[str, str], public: PublicSet) -> Stated:
+    """Take the checksum of a file and compare it with those in ``known``."""
     checksum = sha256(path)
     recorded = known.get(path.name)
     verified = {None: "no checksum on record", checksum: "verified"}.get(
         recorded, f"differs from the recorded {recorded and recorded[:16]}..."
     )
-    return {
+    said = {
         "name": path.name,
         "licence": public.licence,
         "url": public.url,
         "citation": public.citation,
         "sha256": f"{checksum} ({verified})",
     }
+    return Stated(checksum, said)

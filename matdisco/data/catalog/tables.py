@@ -49,8 +49,8 @@ def load_tables(key: str, public: PublicSet, source: str | Path) -> list[Table]:
             rows = _read(path)
             _check(path, rows, about)
             name = (Path(about.names).parent / path.name.split(".")[0]).as_posix()
-            found = stated(path, about.sha256, public)
-            out.append(Table(name, rows, about, found))
+            _, said = stated(path, about.sha256, public)
+            out.append(Table(name, rows, about, said))
     if not out:
         raise DataError(
             f"{key}: found none of its files in {source}. {instructions(key, public)}"

@@ -38,7 +38,7 @@ class _Variables:
         shape = getattr(held, "shape", None)
         if held is None or shape is None or np.prod(shape, dtype=float) > self._most:
             return None
-        return np.asarray(held[()] if shape else _scalar(held))
+        return np.asarray(held[()])
 
     def number(self, name: str) -> float | None:
         """Return a single finite number."""
@@ -56,10 +56,6 @@ class _Variables:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
-
-
-def _scalar(held: Any) -> Any:
-    return held.getValue() if hasattr(held, "getValue") else held[()]
 
 
 def _open(data: bytes) -> Any:
