@@ -23,6 +23,9 @@ _NOISES = np.geomspace(1e-5, 1.0, 16)  # noise variance over signal variance
 _SIGNALS = np.geomspace(1e-2, 1e2, 25)  # signal over label variance, if noise is given
 _STEPS = 40  # of the climb; the gradient is small long before
 _RANGE = np.log(1e3)  # how far a variance may climb from where it starts
+_SPAN = (np.log(_LENGTHS[0]), np.log(_LENGTHS[-1]))
+"""Of a length that climbs. Below it every row is its own: a maximum that learns nothing,
+where composition and environments of perovskites once ended."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,7 @@ def _on_grid(
 ) -> Hyper:
     block = x[:, term.start : term.stop]
     gap = distances(block, block)
-    positive = gap[gap > 1e-9]
-    unit = float(np.median(positive)) if len(positive) else 1.0
+    unit = _typical(gap)
     best = -np.inf
     chosen: tuple[float, float, float | None] = (
         unit, 1e-2, None if known is None else 1.0,
@@ -77,6 +79,12 @@ def _on_grid(
             best, chosen = likelihood, (float(length), *option)
     made = replace(term, length=chosen[0], weight=1.0)
     return Hyper(Kernel((made,)), chosen[1], chosen[2])
+
+
+def _typical(gap: np.ndarray) -> float:
+    """Return the median distance of different rows."""
+    positive = gap[gap > 1e-9]
+    return float(np.median(positive)) if len(positive) else 1.0
 
 
 def _with_free_noise(kernel: np.ndarray, z: np.ndarray) -> tuple[float, float]:
@@ -117,6 +125,7 @@ def _climbed(
     lengths = np.array([s.kernel.terms[0].length for s in starts])
     noise = min([s.ratio for s in starts], default=0.1) if known is None else 0.0
     gaps = [distances(b, b) for t in smooth for b in [x[:, t.start : t.stop]]]
+    middle = np.log([_typical(g) for g in gaps])
     grams = [
         b @ b.T / b.shape[1]
         for t in terms
@@ -165,6 +174,9 @@ def _climbed(
         return value, np.array(gradient)
 
     bounds = [(t - _RANGE, t + _RANGE) for t in start]
+    bounds[n_terms : n_terms + n_smooth] = [
+        (m + low, m + high) for m in middle for low, high in [_SPAN]
+    ]
     found = minimize(
         loss, start, jac=True, method="L-BFGS-B", bounds=bounds,
         options={"maxiter": _STEPS},

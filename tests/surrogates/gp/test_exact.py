@@ -7,7 +7,9 @@ import pytest
 from scipy.stats import multivariate_normal
 
 from matdisco.data.dataset import Dataset
+from matdisco.data.shipped import resolve
 from matdisco.errors import SurrogateError
+from surrogates.featurizers.table import blocks
 from surrogates.gp.exact import ExactGP
 from surrogates.gp.kernels import Kernel, Term, distances, matern52
 from surrogates.gp.likelihood import Hyper, choose
@@ -167,3 +169,20 @@ def test_surrogate_reports_the_process_with_its_noise() -> None:
     np.testing.assert_allclose(
         found.covariance / surrogate.scale.k**2, expected, atol=1e-7
     )
+
+
+def test_a_sum_of_kernels_does_not_end_as_white_noise():
+    """The likelihood has a maximum at no length at all; the climb once ended there."""
+    records = Dataset.open(resolve("shipped:intermetallics"))
+    y = records.values("energy_per_atom")
+    rows = np.random.default_rng(2).permutation(np.flatnonzero(np.isfinite(y)))[:400]
+    parts = blocks("composition+environments", records.take(rows).crystals)
+    x, y = np.concatenate(parts, axis=1), y[rows]
+    width = parts[0].shape[1]
+    both = [Term(0, width), Term(width, x.shape[1])]
+    one = ExactGP.fit(x[:250], y[:250], terms=[Term(0, x.shape[1])])
+    two = ExactGP.fit(x[:250], y[:250], terms=both)
+    errors = [np.abs(p.mean(x[250:]) - y[250:]).mean() for p in (one, two)]
+    assert errors[1] < 1.5 * errors[0] < 0.5 * np.abs(y[250:] - y[:250].mean()).mean()
+    # every block keeps a length over which its rows know of each other
+    assert all(t.length > 1.0 for t in two.hyper.kernel.terms)
