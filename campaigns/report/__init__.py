@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from matdisco.evaluators.results import write_atomically
 
 if TYPE_CHECKING:
-    from jinja2 import Template
+    from jinja2 import Environment, Template
 
     from campaigns.campaign import Campaign
 
@@ -29,10 +29,9 @@ def render_report(campaign: Campaign) -> str:
     """Return the report as one HTML page that fetches nothing."""
     from campaigns.report.gather import gather
 
-    return _template().render(
+    return template("report.html.j2").render(
         **gather(campaign),
-        css=(HERE / "report.css").read_text(encoding="utf-8"),
-        js=(HERE / "report.js").read_text(encoding="utf-8"),
+        **style_and_script(),
         interactive_js=(HERE / "interactive.js").read_text(encoding="utf-8"),
     )
 
@@ -43,8 +42,21 @@ def head_of(html: str) -> str | None:
     return match.group(1) if match else None
 
 
+def style_and_script() -> dict[str, str]:
+    """Return what every page embeds."""
+    return {
+        "css": (HERE / "report.css").read_text(encoding="utf-8"),
+        "js": (HERE / "report.js").read_text(encoding="utf-8"),
+    }
+
+
+def template(name: str) -> Template:
+    """Return one of the templates beside this file."""
+    return _environment().get_template(name)
+
+
 @lru_cache(maxsize=1)
-def _template() -> Template:
+def _environment() -> Environment:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     from campaigns.report import formats
@@ -64,4 +76,4 @@ def _template() -> Template:
         "day": formats.day,
         "data_uri": formats.data_uri,
     }
-    return environment.get_template("report.html.j2")
+    return environment

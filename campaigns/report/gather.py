@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from markupsafe import Markup
 
 from campaigns import plots
@@ -15,7 +14,7 @@ from campaigns.plots.progress import posterior_band
 from campaigns.plots.surrogate import predictions
 from campaigns.report.interactive import interactive, plotly_packed
 from campaigns.report.methods import methods
-from matdisco.drawing import Scene, crystal_svg, legend
+from campaigns.report.structures import FORMATION, found
 from matdisco.properties import get
 
 if TYPE_CHECKING:
@@ -23,11 +22,7 @@ if TYPE_CHECKING:
 
     from campaigns.campaign import Campaign
     from campaigns.state import State
-    from matdisco.crystal import Crystal
 
-FORMATION = "formation_energy_per_atom"
-SHOWN = 40
-"""Structures shown; each costs some 10 kB of page."""
 RANKED = 20
 """Rows of the final ranking."""
 PHASES = {
@@ -49,7 +44,7 @@ def gather(campaign: Campaign) -> dict[str, Any]:
     comparison = compare(campaign) if ready else None
     proposals = campaign.proposals()
     drawn = interactive(campaign, comparison) if ready else {}
-    shown = structures(state, proposals) if ready else []
+    shown = found(state, proposals) if ready else []
     return {
         "name": campaign.config.name,
         "description": campaign.config.description,
@@ -147,49 +142,6 @@ def cards(
     failed = len(state.failed)
     share = f"{failed / max(spent, 1):.0%} of those made"
     out.append((str(failed), "", "failed evaluations", share))
-    return out
-
-
-def structures(state: State, proposals: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the compounds worth a look: stable ones first, then nearly stable."""
-    table = state.to_frame()
-    key = state.objective.headline
-    level = FORMATION if FORMATION in table else state.objective.target
-    if isinstance(state.objective, HullObjective):
-        mixed = [len(c.elements) > 1 for c in map(_by_id(state), table["candidate"])]
-        table = table[
-            np.array(mixed, dtype=bool) & (table[key] <= state.objective.near)
-        ]
-    expected = proposals.set_index("candidate")[["mean", "std", "reason"]]
-    stable = {state.pool[int(i)].id for i in state.found}
-    out = []
-    shown = table.head(SHOWN)
-    for name, value, height, number in zip(
-        shown["candidate"], shown[key], shown[level], shown["round"], strict=True
-    ):
-        proposed = _by_id(state)(name)
-        crystal = state.evaluations[name].relaxed or proposed
-        row = expected.loc[name]
-        out.append(
-            {
-                "id": name,
-                "formula": crystal.formula,
-                "type": _structure_type(proposed),
-                "stable": name in stable,
-                "value": float(value),
-                "level": float(height),
-                "round": int(number),
-                "mean": _number(row["mean"]),
-                "std": _number(row["std"]),
-                "reason": row["reason"],
-                "atoms": crystal.n_atoms,
-                "cell": _cell(crystal),
-                "cif": crystal.to_cif(),
-                "svg": Markup(crystal_svg(crystal, 84, state.elements)),
-                "legend": Markup(legend(crystal, state.elements)),
-                "scene": Scene.of(crystal, state.elements).to_dict(),
-            }
-        )
     return out
 
 
@@ -304,31 +256,8 @@ def plain(table: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def _by_id(state: State) -> Any:
-    return lambda name: state.pool[state.position[name]]
-
-
-def _structure_type(crystal: Crystal) -> str:
-    source = crystal.source
-    parts = [source.get("strukturbericht"), source.get("mineral")]
-    known = ", ".join(str(p) for p in parts if p and str(p) != "None")
-    label = str(source.get("prototype", ""))
-    return f"{known} ({label})" if known and label else known or label
-
-
-def _cell(crystal: Crystal) -> str:
-    lattice = crystal.structure.lattice
-    edges = ", ".join(f"{v:.3f}" for v in lattice.abc)
-    angles = ", ".join(f"{v:.1f}" for v in lattice.angles)
-    return f"{edges} Å; {angles}°; {lattice.volume / crystal.n_atoms:.2f} Å³/atom"
-
-
 def _kind(recipe: Any) -> str:
     """Return a block's kind with what else was set in it."""
     shown = recipe.model_dump(mode="json", exclude_defaults=True, exclude={"kind"})
     rest = ", ".join(f"{k} {v}" for k, v in shown.items() if not isinstance(v, dict))
     return f"{recipe.kind.replace('_', ' ')}" + (f" ({rest})" if rest else "")
-
-
-def _number(value: Any) -> float | None:
-    return None if value is None or value != value else float(value)

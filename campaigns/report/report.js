@@ -159,6 +159,7 @@ if (stage) {
     const link = row.querySelector("a[download]");
     part("cif").href = link.href;
     part("cif").download = link.download;
+    part("text").textContent = decodeURIComponent(link.href.split(",").slice(1).join(","));
     canvas.setAttribute("aria-label", `Structure of ${shown.formula}, ${shown.id}`);
     reset();
   }

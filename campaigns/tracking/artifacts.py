@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from campaigns import plots
 from campaigns.explain import explained_round
 from campaigns.report import head_of, render_report
+from campaigns.report.structures import structure_page
 from campaigns.tracking.notes import is_hull
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 TABLES = ("proposals.json", "evaluations.json")
 """Tables that the MLflow page shows as such."""
 STRUCTURES = "structures"
+PAGE = "structures.html"
+"""MLflow has no view of a CIF: what stands in for one."""
 FIRST = (
     "round", "candidate", "formula", "status", "reason", "mean", "std", "low", "high",
     "exploration", "why", "before_next", "neighbours", "screening",
@@ -52,15 +55,18 @@ def write_artifacts(
         (drawn / f"{name}.svg").write_text(plots.to_svg(figure, name), encoding="utf-8")
         tell(f"{name} plotted")
     _write_structures(campaign, folder / STRUCTURES)
+    _write_page(campaign, None, folder)
+    tell("structures drawn")
     (folder / "report.html").write_text(_report(campaign), encoding="utf-8")
 
 
 def write_round(campaign: Campaign, number: int, folder: Path) -> None:
-    """Write what one round's run shows: its proposals and what came of them."""
+    """Write what one round's run shows: proposals, their structures, the answers."""
     table = _in_order(campaign.proposals())
     write_table(table[table["round"] == number], folder / "proposals")
     text = explained_round(campaign, number)
     (folder / "explained.txt").write_text(text + "\n", encoding="utf-8")
+    _write_page(campaign, number, folder)
 
 
 def write_table(table: pd.DataFrame, stem: Path) -> None:
@@ -98,6 +104,12 @@ def _write_structures(campaign: Campaign, folder: Path) -> None:
     for crystal in campaign.found():
         safe = "".join(c if c.isalnum() or c in "._-" else "_" for c in crystal.id)
         (folder / f"{safe}.cif").write_text(crystal.to_cif(), encoding="utf-8")
+
+
+def _write_page(campaign: Campaign, number: int | None, folder: Path) -> None:
+    page = structure_page(campaign, number)
+    if page is not None:
+        (folder / PAGE).write_text(page, encoding="utf-8")
 
 
 def _report(campaign: Campaign) -> str:

@@ -55,9 +55,11 @@ def campaign_note(campaign: Campaign, *, alive: bool) -> str:
         lines.append("\n".join([head, *rows]))
     lines.append(
         "Open **Artifacts → report.html** for the whole story: structures, hull, "
-        "calibration, failures, cost. Metrics are by round: `search/` is what was "
-        "found, `prediction/` how good the surrogate was on candidates it had chosen, "
-        "`seconds/` what it cost. Each round is a nested run."
+        "calibration, failures, cost; **structures.html** to turn what was found (the "
+        "CIF files are in the folder `structures`). Metrics are by round: `search/` is "
+        "what was found, `prediction/` how good the surrogate was on candidates it had "
+        "chosen, `seconds/` what it cost. Each round is a nested run, with the "
+        "structures that it proposed."
     )
     return "\n\n".join(lines)
 

@@ -18,7 +18,8 @@ from urllib.request import urlopen
 
 import numpy as np
 import pytest
-from browser import PATIENCE, browser, until, whole_page
+from browser import PATIENCE, browser, colours, until, whole_page
+from pymatgen.core import Structure
 from recorded_campaign import record
 from tracked import client_of, synced
 
@@ -199,6 +200,41 @@ def test_artifacts_open(
     shows(driver, "report.html", "structures")
     visible(driver)
     driver.save_screenshot(str(picture("dashboard-report")))
+
+
+def test_structures_turn_where_a_cif_has_no_preview(
+    driver: Any, address: str, store: dict[str, str], picture: Callable[[str], Path]
+) -> None:
+    """MLflow does not show CIF; a page beside the files does, in MLflow's frame."""
+    files = {f.path for f in client_of(store["uri"]).list_artifacts(
+        store["run"], "structures")}  # fmt: skip
+    assert files and all(f.endswith(".cif") for f in files)
+    rounds = client_of(store["uri"]).search_runs(
+        [store["experiment"]], f"tags.`mlflow.parentRunId` = '{store['run']}'"
+    )
+    for name, run in (("found", store["run"]), ("round", rounds[0].info.run_id)):
+        page = f"experiments/{store['experiment']}/runs/{run}"
+        place = at(address, f"{page}/artifacts/structures.html")
+        opens(driver, place, "CIF as text")
+        visible(driver)
+        driver.switch_to.frame(driver.find_element("css selector", "iframe"))
+        buttons = driver.find_elements("css selector", "td.structure button")
+        assert len(buttons) >= 2
+        for button in buttons[:2]:
+            driver.execute_script("arguments[0].click()", button)
+            label = button.get_attribute("aria-label").removeprefix("Show ")
+            canvas = driver.find_element("css selector", ".viewer canvas")
+            assert label in canvas.get_attribute("aria-label")
+            assert colours(canvas, picture(f"dashboard-structure-{name}")) > 100
+            text = driver.find_element("css selector", "[data-part=text]")
+            read = Structure.from_str(text.get_attribute("textContent"), fmt="cif")
+            assert read.composition.reduced_formula == label.partition(",")[0]
+        driver.switch_to.default_content()
+    # the file itself comes by the dashboard's own download
+    path = sorted(files)[0]
+    query = f"path={quote(path)}&run_uuid={store['run']}"
+    with urlopen(f"{address}/get-artifact?{query}", timeout=PATIENCE) as answer:
+        assert answer.read().decode().startswith("# generated using pymatgen")
 
 
 def test_two_campaigns_are_compared(

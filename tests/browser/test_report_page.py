@@ -6,10 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from browser import browser, complaints, fetched, until, whole_page
-from PIL import Image
+from browser import browser, colours, complaints, fetched, until, whole_page
 from recorded_campaign import PROPERTY, chemistry, record, truth_of
 
 from campaigns import Campaign
@@ -57,13 +55,6 @@ def opened(driver: Any, page: Path) -> None:
             " document.querySelectorAll('.viewer.drawn .solid canvas').length > 0"
         ),
     )
-
-
-def colours(driver: Any, path: Path) -> int:
-    """Return how many colours an open structure shows."""
-    driver.find_element("css selector", ".viewer .solid").screenshot(str(path))
-    with Image.open(path) as image:
-        return len(np.unique(np.asarray(image.convert("RGB")).reshape(-1, 3), axis=0))
 
 
 DRAWN = {
@@ -121,7 +112,8 @@ def test_every_structure_turns(
         )
         seen.add(label)
         # shaded balls, not an empty stage (its background is a gradient of some 20)
-        until(offline, lambda d: colours(d, picture("structure")) > 100)
+        stage = offline.find_element("css selector", ".viewer .solid")
+        until(offline, lambda _, s=stage: colours(s, picture("structure")) > 100)
     assert len(seen) == len(buttons)
     along = offline.find_element("css selector", "button[data-along='1']")
     eye = "return document.querySelector('.solid')._fullLayout.scene.camera.eye"

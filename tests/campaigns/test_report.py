@@ -16,6 +16,7 @@ from campaigns import Campaign
 from campaigns.config import json_schema
 from campaigns.report import head_of, render_report, write_report
 from campaigns.report.methods import BLOCKS, library, methods, references
+from campaigns.report.structures import structure_page
 
 NASTY = '<script>alert("x")</script> & "quotes" </script>'
 
@@ -111,9 +112,7 @@ def test_every_failure_is_listed(run: Path, page: str) -> None:
 def test_structures_can_be_looked_at_and_taken_away(run: Path, page: str) -> None:
     with Campaign.open(run) as campaign:
         found = {c.id: c for c in campaign.found()}
-    text = re.search(r'id="structures">(.*?)</script>', page, re.S)
-    assert text is not None
-    scenes = {s["id"]: s["scene"] for s in json.loads(text.group(1))}
+    scenes = {s["id"]: s["scene"] for s in shown_in(page)}
     assert set(found) <= set(scenes)
     for name, crystal in found.items():
         assert len(scenes[name]["atoms"]) >= crystal.n_atoms
@@ -122,6 +121,44 @@ def test_structures_can_be_looked_at_and_taken_away(run: Path, page: str) -> Non
     for name, crystal in found.items():
         read = Structure.from_str(unquote(cifs[name]), fmt="cif")
         assert read.composition.reduced_formula == crystal.formula
+
+
+def test_structures_have_a_page_of_their_own(run: Path) -> None:
+    """What MLflow shows in place of CIF files: found, or of one round."""
+    with Campaign.open(run) as campaign:
+        found, first = structure_page(campaign), structure_page(campaign, 1)
+        proposals, stable = campaign.proposals(), {c.id for c in campaign.found()}
+    assert found is not None and first is not None
+    for page in (found, first):
+        links = Links()
+        links.feed(page)
+        assert all(u.startswith(("#", "data:")) for u in links.found)
+        assert "default-src 'none'" in page
+        assert page.count("<script") == page.count("</script>") == 2
+        assert len(page) < 30_000 + 15_000 * len(shown_in(page))
+    assert {s["id"] for s in shown_in(found) if s["id"] in stable} == stable
+    of_round = proposals[proposals["round"] == 1]
+    assert [s["id"] for s in shown_in(first)] == list(of_round["candidate"])
+    failed = of_round["status"] == "not-converged"
+    assert failed.sum() == 1
+    assert first.count('<span class="tag no">not-converged</span>') == 1
+    values = [s["value"] for s in shown_in(first)]
+    assert [v == "–" for v in values] == list(failed)
+    assert first.count('<span class="tag yes">answered</span>') == 3
+
+
+def test_no_structures_no_page(tmp_path: Path) -> None:
+    folder = record(tmp_path / "run", rounds=0, finish=False)
+    with Campaign.open(folder) as campaign:
+        assert structure_page(campaign) is None
+        assert structure_page(campaign, 0) is None
+
+
+def shown_in(page: str) -> list[dict]:
+    """Return what the viewer of a page holds."""
+    text = re.search(r'id="structures">(.*?)</script>', page, re.S)
+    assert text is not None
+    return json.loads(text.group(1))
 
 
 def test_provenance(run: Path, page: str) -> None:

@@ -97,6 +97,17 @@ def complaints(driver: Any) -> list[str]:
     ]
 
 
+def colours(element: Any, path: Path) -> int:
+    """Write a picture of an element; return how many colours it shows."""
+    import numpy as np
+    from PIL import Image
+
+    element.screenshot(str(path))
+    with Image.open(path) as image:
+        pixels = np.asarray(image.convert("RGB")).reshape(-1, 3)
+    return len(np.unique(pixels, axis=0))
+
+
 def whole_page(driver: Any, path: Path) -> Path:
     """Write a picture of the whole page, not of the window alone."""
     import base64

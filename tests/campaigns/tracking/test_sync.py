@@ -55,9 +55,12 @@ def test_campaign_becomes_parent_and_nested_runs(
     assert found <= set(whole["files"])
     for name in ("progress", "hull", "parity", "calibration"):
         assert {f"plots/{name}.png", f"plots/{name}.svg"} <= set(whole["files"])
-    assert {"report.html", "proposals.csv", "proposals.json", "config.yaml"} <= set(
+    pages = {"report.html", "structures.html"}
+    assert {*pages, "proposals.csv", "proposals.json", "config.yaml"} <= set(
         whole["files"]
     )
+    for child in seen["runs"][:-1]:
+        assert {"structures.html", "explained.txt"} <= set(child["files"])
     children = client_of(tracking["uri"]).search_runs(
         [whole_experiment(tracking)], f"tags.`mlflow.parentRunId` = '{parent}'"
     )
