@@ -15,13 +15,15 @@ def main(arguments: list[str] | None = None) -> None:
     130 stopped by Ctrl-C.
     """
     from campaigns.cli.app import app
+    from campaigns.cli.completion import whole_words
     from matdisco.errors import ConfigError, MatdiscoError
 
     argv = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in argv
     argv = [a for a in argv if a != "--debug"]
     try:
-        app(args=argv, prog_name="matdisco", standalone_mode=True)
+        with whole_words():
+            app(args=argv, prog_name="matdisco", standalone_mode=True)
     except ConfigError as error:
         _fail(error, EXIT_USAGE, debug)
     except MatdiscoError as error:

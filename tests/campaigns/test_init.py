@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -138,40 +137,3 @@ def test_a_wrong_answer_on_a_terminal_is_a_sentence(tmp_path: Path) -> None:
     assert code == 2
     assert "expected one of emt" in shown and "Traceback" not in shown
     assert not (tmp_path / "mine.yaml").exists()
-
-
-WANTED = {
-    "matdisco surrogate ass": {"assess"},
-    "matdisco surrogate assess sev": {"sevennet"},
-    "matdisco surrogate assess chgnet ship": {
-        "shipped:al-ni-ti", "shipped:intermetallics"
-    },
-    "matdisco init --property energy_above": {"energy_above_hull"},
-}  # fmt: skip
-"""What is typed, and what the tab key offers."""
-
-
-@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
-def test_tab_completes_in_bash(tmp_path: Path) -> None:
-    """The script that ``matdisco --show-completion bash`` prints, in a real bash."""
-    program = tmp_path / "matdisco"
-    program.write_text(
-        f"#!{sys.executable}\nimport sys\nsys.path[:0] = {sys.path!r}\n"
-        "from campaigns.cli import main\nmain()\n"
-    )
-    program.chmod(0o755)
-    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
-    lines = ['eval "$(_MATDISCO_COMPLETE=source_bash matdisco)"']
-    for typed in WANTED:
-        lines += [
-            f"COMP_WORDS=({typed})", "COMP_CWORD=$((${#COMP_WORDS[@]} - 1))",
-            "_matdisco_completion matdisco", 'echo "${COMPREPLY[@]}"',
-        ]  # fmt: skip
-    done = subprocess.run(
-        ["bash", "--norc", "-c", "\n".join(lines)],
-        capture_output=True, text=True, check=True, cwd=tmp_path,
-        env={**os.environ, "PATH": path},
-    )  # fmt: skip
-    offered = [set(line.split()) for line in done.stdout.splitlines()]
-    for (typed, wanted), found in zip(WANTED.items(), offered, strict=True):
-        assert wanted <= found, f"{typed}: {found}"
