@@ -92,6 +92,13 @@ def assess(
     sigma: Annotated[
         str | None, typer.Option(help="Column of standard deviations in the table.")
     ] = None,
+    truth: Annotated[
+        Path | None,
+        typer.Option(
+            help="Second table with the true values of the first, by id; Matbench "
+            "Discovery's files are read as they are."
+        ),
+    ] = None,
     trust: Annotated[
         bool,
         typer.Option("--trust", help="Run the code of an MLflow model of others."),
@@ -111,7 +118,7 @@ def assess(
     known, candidates = _dataset(trained_on), _dataset(pool)
     store = uri or f"sqlite:///{Path('mlflow.db').resolve()}"
     with ExitStack() as stack:
-        subject, table = _open(model, column, sigma, store, trust, stack)
+        subject, table = _open(model, column, sigma, truth, store, trust, stack)
         home = to or Path("assessments") / _safe(subject.name)
         print(
             f"suite {chosen.label}; writes {home}/ with card.json, card.html, card.md, "
@@ -184,9 +191,10 @@ def _gate(verdict: str, require: Required | None) -> None:
 
 
 def _open(
-    model: str, column: str | None, sigma: str | None, store: str, trust: bool,
-    stack: ExitStack,
+    model: str, column: str | None, sigma: str | None, truth: Path | None, store: str,
+    trust: bool, stack: ExitStack,
 ) -> tuple[Subject, Table | None]:  # fmt: skip
+    from matdisco.errors import ConfigError
     from surrogates.assessment.doors import open_subject
     from surrogates.assessment.predictions import read_predictions
 
@@ -197,8 +205,10 @@ def _open(
         return open_model(model, store, place, trust=trust), None
     path = Path(model)
     if path.is_file() and path.name.endswith((".csv", ".csv.gz", ".parquet")):
-        table = read_predictions(path, column=column, sigma=sigma)
+        table = read_predictions(path, column=column, sigma=sigma, truth=truth)
         return table.subject(), table
+    if truth is not None:
+        raise ConfigError(f"--truth goes with a table of predictions; {model} is none")
     return open_subject(model), None
 
 

@@ -3,8 +3,9 @@
 Riebesell et al., Nat. Mach. Intell. 7, 836 (2025) (arXiv:2308.14920): a material is
 stable if its energy above the *known* hull is at most the threshold (0); the predicted
 distance is the true distance plus the error of the predicted formation energy; a
-missing prediction counts as predicted unstable; the discovery acceleration factor is
-the precision of the 'stable' calls over the prevalence of stable materials.
+missing prediction, or one further off than :data:`MOST_WRONG`, counts as predicted
+unstable; the discovery acceleration factor is the precision of the 'stable' calls over
+the prevalence of stable materials.
 """
 
 from __future__ import annotations
@@ -12,6 +13,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+
+MOST_WRONG = 5.0
+"""Error of a predicted energy, eV/atom, above which Matbench Discovery takes the
+prediction for missing (``load_df_wbm_with_preds``, July 2026)."""
+MOST_STABLE = 10_000
+"""Materials predicted lowest that it looks at apart."""
 
 
 class Stability(NamedTuple):
@@ -62,13 +69,15 @@ class Stability(NamedTuple):
 def distances(
     each_true: np.ndarray, energy_true: np.ndarray, energy_predicted: np.ndarray
 ) -> np.ndarray:
-    """Return predicted energies above hull, eV/atom, shape (n,).
+    """Return predicted energies above hull, eV/atom, shape (n,); NaN where missing.
 
     >>> distances(np.array([0.1]), np.array([-1.0]), np.array([-1.2])).round(3).tolist()
     [-0.1]
     """
-    found: np.ndarray = each_true + (energy_predicted - energy_true)
-    return found
+    # in this order: at a threshold of 0 the last bit decides
+    found: np.ndarray = each_true + energy_predicted - energy_true
+    wrong = np.abs(energy_predicted - energy_true) > MOST_WRONG
+    return np.where(wrong, np.nan, found)
 
 
 def classify(
@@ -96,6 +105,37 @@ def classify(
         int((~stable & ~called).sum()),
         share,
     )
+
+
+def by_subset(
+    each_true: np.ndarray,
+    each_predicted: np.ndarray,
+    unique: np.ndarray,
+    *,
+    prevalence: float,
+    threshold: float = 0.0,
+) -> dict[str, Stability]:
+    """Count the calls on the two subsets that Matbench Discovery ranks by.
+
+    Args:
+        each_true: true energies above hull, eV/atom, shape (n,).
+        each_predicted: predicted ones, NaN where missing.
+        unique: whether a material's prototype is new, shape (n,).
+        prevalence: share of stable ones among the unique; there, that of unrounded
+            energies for both subsets, though calls are counted on rounded ones.
+        threshold: eV/atom up to which a material is stable.
+
+    Returns:
+        ``unique``, and ``10k``: of these the :data:`MOST_STABLE` predicted lowest.
+    """
+    rows = np.flatnonzero(unique)
+    lowest = rows[np.argsort(each_predicted[rows], kind="stable")[:MOST_STABLE]]
+    return {
+        name: classify(
+            each_true[r], each_predicted[r], prevalence=prevalence, threshold=threshold
+        )
+        for name, r in (("unique", rows), ("10k", lowest))
+    }
 
 
 def enrichment(y: np.ndarray, mean: np.ndarray, fraction: float, *, low: bool) -> float:

@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from surrogates import metrics
-from surrogates.assessment.discovery import classify, distances, enrichment
+from surrogates.assessment.discovery import (
+    Stability,
+    by_subset,
+    classify,
+    distances,
+    enrichment,
+)
 from surrogates.assessment.result import Section
 from surrogates.assessment.trial import Trial
 
@@ -32,7 +38,7 @@ def measure(trial: Trial, section: Section) -> None:
     add(
         "skill", skill,
         f"1 minus the error over that of always saying the median ({naive:.4g})",
-        source="skill score: Murphy, Mon. Weather Rev. 116, 2417 (1988)",
+        source="skill score, of squares in Murphy, Mon. Weather Rev. 116, 2417 (1988)",
     )  # fmt: skip
     add("r2", metrics.r2(y, mean), "coefficient of determination")
     rank = metrics.spearman(y, mean)
@@ -116,35 +122,49 @@ def _search(trial: Trial, section: Section) -> None:
 
 def _discover(trial: Trial, section: Section) -> None:
     """Classify against the hull."""
-    each = trial.each_true
-    if each is None:
+    if trial.each_true is None:
         section.skip("discovery", "no true energies above hull")
         return
+
+    def rounded(values: np.ndarray) -> np.ndarray:
+        return values if trial.decimals is None else values.round(trial.decimals)
+
+    each, mean = rounded(trial.each_true), rounded(trial.guess.mean)
     direct = trial.target == "energy_above_hull"
-    predicted = (
-        trial.guess.mean if direct else distances(each, trial.y, trial.guess.mean)
-    )
-    found = classify(each, predicted, threshold=trial.suite.stable_below)
+    predicted = mean if direct else distances(each, rounded(trial.y), mean)
+    limit = trial.suite.stable_below
+    found = classify(each, predicted, threshold=limit)
     if found.prevalence in (0.0, 1.0):
         section.skip("discovery", f"{found.prevalence:.0%} of the records are stable")
         return
-    add = section.add
-    add("prevalence", found.prevalence, "share of stable records", source=_RIEBESELL)
-    add("f1", found.f1, "F1 of the calls 'stable'", source=_RIEBESELL)
-    add(
-        "precision",
-        found.precision,
-        "share of right calls among 'stable'",
-        source=_RIEBESELL,
+    section.add(
+        "prevalence", found.prevalence, "share of stable records", source=_RIEBESELL
     )
-    add("recall", found.recall, "share of the stable records found", source=_RIEBESELL)
+    _calls(section, found, "", "")
+    if trial.unique is None or not trial.unique.any():
+        return
+    share = float((trial.each_true[trial.unique] <= limit).mean())
+    words = {"unique": ", new prototypes", "10k": ", the 10,000 predicted lowest of new"
+             " prototypes"}  # fmt: skip
+    parts = by_subset(each, predicted, trial.unique, prevalence=share, threshold=limit)
+    for name, part in parts.items():
+        _calls(section, part, f"_{name}", words[name], whole=name != "10k")
+
+
+def _calls(
+    section: Section, found: Stability, suffix: str, words: str, *, whole: bool = True
+) -> None:
+    """Add the scores of one classification; of its own choice only how right it is."""
     daf = 0.0 if np.isnan(found.daf) else found.daf
-    add(
-        "daf",
-        daf,
-        f"discovery acceleration factor (at most {1 / found.prevalence:.3f} here)",
-        source=_RIEBESELL,
-    )
+    most = f" (at most {1 / found.prevalence:.3f} here)" if found.prevalence else ""
+    for name, value, text in (
+        ("f1", found.f1, "F1 of the calls 'stable'"),
+        ("precision", found.precision, "share of right calls among 'stable'"),
+        ("recall", found.recall, "share of the stable records found"),
+        ("daf", daf, f"discovery acceleration factor{most}"),
+    ):
+        if whole or name in ("precision", "daf"):
+            section.add(f"{name}{suffix}", value, text + words, source=_RIEBESELL)
 
 
 def _learn(trial: Trial, section: Section) -> None:

@@ -11,13 +11,15 @@ from matdisco.crystal import Crystal
 from matdisco.data.dataset import Dataset
 from matdisco.errors import DataError, SurrogateError
 from matdisco.properties import same_dimension
-from surrogates.assessment.predictions import Table
+from surrogates.assessment.predictions import WBM_ENERGY, Table
 from surrogates.assessment.subject import Guess, Subject, answered, predict_each
 from surrogates.assessment.suite import SuiteRecipe
 from surrogates.assessment.trial import Trial
 
 _LEAST = 20
 """Test records below which no statistic of the battery means anything."""
+_KEYS = {WBM_ENERGY: "formation_energy_per_atom"}
+"""Names of true values in tables of others, and what they are here."""
 _ALONE = 0.5
 """Leverage from which a record decides a reference energy mostly by itself."""
 
@@ -100,7 +102,7 @@ def _from_table(
     if table.target is None:
         raise DataError(
             f"{table.path}: no column of true values (target, true, y_true); give the "
-            "dataset that holds them"
+            "dataset that holds them, or a table (--truth)"
         )
     y, ids = table.target, table.ids
     keep = np.flatnonzero(np.isfinite(y))
@@ -123,11 +125,13 @@ def _from_table(
         else tuple(table.formula[i] for i in keep)
     )  # fmt: skip
     return Trial(
-        suite, subject, target or table.truth or "target",
+        suite, subject, target or _KEYS.get(table.truth or "", table.truth) or "target",
         tuple(ids[i] for i in keep), y[keep],
         table.guess.take(keep), "predictions as given, truth from the same table",
         known, formulas, None if table.fold is None else table.fold[keep],
         None if table.hull is None else table.hull[keep], training, pool,
+        unique=None if table.unique is None else table.unique[keep],
+        decimals=table.decimals,
     )  # fmt: skip
 
 

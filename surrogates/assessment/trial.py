@@ -55,6 +55,10 @@ class Trial:
     """Candidates that the subject is to choose from."""
     predict: Predict | None = None
     """Predictor on the target's scale (a potential after its reference fit)."""
+    unique: np.ndarray | None = None
+    """Whether a record's prototype is new, where known (Matbench Discovery)."""
+    decimals: int | None = None
+    """To which energies are rounded before stable ones are counted."""
     fixed: bool = True
     """Whether ``guess`` comes from the subject as delivered (not from refits)."""
 
