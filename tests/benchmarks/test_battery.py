@@ -1,7 +1,10 @@
 """What the whole battery costs: pytest -m benchmark tests/benchmarks/test_battery.py
 
-The standard suite on 1,000 relaxed Al-Ni-Ti crystals, by kind of surrogate; CPU seconds
-of one core by part. The aim is 300 seconds of wall time on two cores.
+The standard suite on 1,000 relaxed crystals, by kind of surrogate; seconds by part. The
+aim is 300 seconds of wall time on two cores. The shipped Al-Ni-Ti set has 984 labelled
+crystals; 16 of the shipped intermetallics, of other elements, complete the thousand.
+The surrogates learn the rest of these, without those of Al, Ni and Ti alone, which the
+two sets share.
 """
 
 from __future__ import annotations
@@ -26,12 +29,31 @@ TARGET = "energy_per_atom"
 SMALL = {"forest": RandomForestRecipe(threads=1), "process": GaussianProcessRecipe()}
 
 
+def parts() -> tuple[Dataset, Dataset]:
+    """Return 1,000 test records and the training set, which holds none of them."""
+    test = labelled("shipped:al-ni-ti")
+    more = labelled("shipped:intermetallics")
+    own = set(test.elements)
+    others = [i for i, c in enumerate(more) if not own >= set(c.elements)]
+    order = np.random.default_rng(0).permutation(others)
+    out = np.sort(order[: RECORDS - len(test)])
+    kept = np.setdiff1d(others, out)
+    return (
+        Dataset("a-thousand", (*test.crystals, *more.take(out).crystals)),
+        more.take(kept),
+    )
+
+
+def labelled(name: str) -> Dataset:
+    data = Dataset.open(resolve(name))
+    return data.take(np.flatnonzero(np.isfinite(data.values(TARGET))))
+
+
 @pytest.mark.benchmark
 def test_a_thousand_structures(tmp_path: Path) -> None:
-    test = Dataset.open(resolve("shipped:al-ni-ti"))
-    test = test.take(np.flatnonzero(np.isfinite(test.values(TARGET)))[:RECORDS])
-    train = Dataset.open(resolve("shipped:intermetallics"))
-    train = train.take(np.flatnonzero(np.isfinite(train.values(TARGET))))
+    test, train = parts()
+    assert len(test) == RECORDS
+    assert not set(test.ids) & set(train.ids)
     rows = []
     for name, recipe in SMALL.items():
         fitted = recipe.build(0)
@@ -41,6 +63,7 @@ def test_a_thousand_structures(tmp_path: Path) -> None:
             open_checkpoint(tmp_path / name), test, SuiteRecipe.standard(),
             target=TARGET, training=train, tell=print,
         )  # fmt: skip
+        assert card.body["data"]["records"] == RECORDS
         cost: Any = card.volatile
         rows.append(
             {
