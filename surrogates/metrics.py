@@ -64,7 +64,7 @@ def spearman(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def nll(y: np.ndarray, mean: np.ndarray, std: np.ndarray) -> float:
-    """Mean negative log likelihood of a Gaussian, nats (proper score; Gneiting 2007).
+    """Mean negative log likelihood of a Gaussian, nats (a proper score, as CRPS).
 
     >>> round(nll(np.zeros(1), np.zeros(1), np.ones(1)), 6)
     0.918939
@@ -76,7 +76,7 @@ def nll(y: np.ndarray, mean: np.ndarray, std: np.ndarray) -> float:
 def crps(y: np.ndarray, mean: np.ndarray, std: np.ndarray) -> float:
     """Continuous ranked probability score of a Gaussian, in the unit of y.
 
-    Gneiting and Raftery, J. Am. Stat. Assoc. 102, 359 (2007), equation 21. It tends to
+    Gneiting and Raftery, J. Am. Stat. Assoc. 102, 359 (2007), section 4.2. It tends to
     the absolute error as the standard deviation tends to zero.
 
     >>> round(crps(np.zeros(1), np.zeros(1), np.ones(1)), 6)

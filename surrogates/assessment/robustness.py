@@ -17,7 +17,7 @@ _ODD = 0.95
 """An absurd input is flagged when its sigma exceeds this quantile of the sigmas of
 ordinary test records."""
 _FLAT = 8  # crystals of the absurd inputs, of each kind
-_INVARIANCE = "Schütt et al., J. Chem. Phys. 148, 241722 (2018), section II"
+_INVARIANCE = "Schütt et al., J. Chem. Phys. 148, 241722 (2018)"
 
 
 def measure(trial: Trial, section: Section) -> None:

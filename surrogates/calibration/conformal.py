@@ -58,7 +58,7 @@ class ConformalInterval:
 class MondrianConformal:
     """Split conformal intervals with a width for each group of crystals.
 
-    Vovk et al. (2005), section 4.5: coverage holds within every group that has enough
+    Vovk et al. (2005), chapter 4: coverage holds within every group that has enough
     records, not only on average. A group with too few, or one never seen, gets the
     width of all records together.
     """
