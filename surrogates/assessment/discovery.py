@@ -3,9 +3,10 @@
 Riebesell et al., Nat. Mach. Intell. 7, 836 (2025) (arXiv:2308.14920): a material is
 stable if its energy above the *known* hull is at most the threshold (0); the predicted
 distance is the true distance plus the error of the predicted formation energy; a
-missing prediction, or one further off than :data:`MOST_WRONG`, counts as predicted
-unstable; the discovery acceleration factor is the precision of the 'stable' calls over
-the prevalence of stable materials.
+missing prediction counts as predicted unstable; the discovery acceleration factor is
+the precision of the 'stable' calls over the prevalence of stable materials. For its own
+files energies are rounded first, and a prediction further off than :data:`MOST_WRONG`
+counts as missing.
 """
 
 from __future__ import annotations
@@ -67,16 +68,26 @@ class Stability(NamedTuple):
 
 
 def distances(
-    each_true: np.ndarray, energy_true: np.ndarray, energy_predicted: np.ndarray
+    each_true: np.ndarray,
+    energy_true: np.ndarray,
+    energy_predicted: np.ndarray,
+    *,
+    most_wrong: float = np.inf,
 ) -> np.ndarray:
     """Return predicted energies above hull, eV/atom, shape (n,); NaN where missing.
+
+    Args:
+        each_true: true energies above hull, eV/atom, shape (n,).
+        energy_true: true energies, eV/atom, shape (n,).
+        energy_predicted: predicted ones; NaN where missing.
+        most_wrong: error, eV/atom, above which a prediction counts as missing.
 
     >>> distances(np.array([0.1]), np.array([-1.0]), np.array([-1.2])).round(3).tolist()
     [-0.1]
     """
     # in this order: at a threshold of 0 the last bit decides
     found: np.ndarray = each_true + energy_predicted - energy_true
-    wrong = np.abs(energy_predicted - energy_true) > MOST_WRONG
+    wrong = np.abs(energy_predicted - energy_true) > most_wrong
     return np.where(wrong, np.nan, found)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from surrogates import metrics
 from surrogates.assessment.discovery import (
+    MOST_WRONG,
     Stability,
     by_subset,
     classify,
@@ -129,9 +130,10 @@ def _discover(trial: Trial, section: Section) -> None:
     def rounded(values: np.ndarray) -> np.ndarray:
         return values if trial.decimals is None else values.round(trial.decimals)
 
-    each, mean = rounded(trial.each_true), rounded(trial.guess.mean)
+    each, y, mean = map(rounded, (trial.each_true, trial.y, trial.guess.mean))
+    most = np.inf if trial.decimals is None else MOST_WRONG
     direct = trial.target == "energy_above_hull"
-    predicted = mean if direct else distances(each, rounded(trial.y), mean)
+    predicted = mean if direct else distances(each, y, mean, most_wrong=most)
     limit = trial.suite.stable_below
     found = classify(each, predicted, threshold=limit)
     if found.prevalence in (0.0, 1.0):
