@@ -24,8 +24,8 @@ _SIGNALS = np.geomspace(1e-2, 1e2, 25)  # signal over label variance, if noise i
 _STEPS = 40  # of the climb; the gradient is small long before
 _RANGE = np.log(1e3)  # how far a variance may climb from where it starts
 _SPAN = (np.log(_LENGTHS[0]), np.log(_LENGTHS[-1]))
-"""Of a length that climbs. Below it every row is its own: a maximum that learns nothing,
-where composition and environments of perovskites once ended."""
+"""Of a length that climbs. Below it every row is its own: a maximum that learns
+nothing, where composition and environments of perovskites once ended."""
 
 
 @dataclass(frozen=True)
