@@ -114,6 +114,8 @@ class Outcome:
 
     @override
     def __str__(self) -> str:
+        from surrogates.metrics import IN_UNIT
+
         unit = get(self.target).unit
         words = self.surrogate.describe()
         lines = [words.get("surrogate", "surrogate"), f"  {self.report}"]
@@ -121,10 +123,8 @@ class Outcome:
             lines += [f"  {part}" for part in words["why"].split("; ")]
         lines.append(f"  on {len(self.truth):,} test records:")
         for key, value in self.metrics.items():
-            has_unit = key in ("mae", "rmse", "median_ae", "crps", "sharpness")
-            lines.append(
-                f"    {key:<20} {value:.4g} {unit if has_unit else ''}".rstrip()
-            )
+            shown = unit if key in IN_UNIT else ""
+            lines.append(f"    {key:<20} {value:.4g} {shown}".rstrip())
         return "\n".join(lines)
 
 

@@ -201,3 +201,5 @@ NAMES: Sequence[str] = (
     "ence", "miscalibration_area", "coverage_90", "sharpness", "ause",
 )  # fmt: skip
 """What :func:`evaluate` may return, in reading order."""
+IN_UNIT = frozenset({"mae", "rmse", "median_ae", "crps", "sharpness"})
+"""Those in the unit of what is predicted; ``nll`` is in nats, the rest are numbers."""

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from campaigns.tracking.contents import named
+from campaigns.tracking.inputs import DatasetEntry, log_datasets
 from campaigns.tracking.projection import experiment_of
 from campaigns.tracking.registry import attach
 from campaigns.tracking.store import explain, quiet_mlflow, without_password
@@ -61,8 +62,11 @@ def _log(client: Any, card: Card, folder: Path, experiment: str) -> str:
         client.delete_run(broken.info.run_id)
     body, now = card.body, time.time_ns() // 1_000_000
     tags = {
+        "matdisco.kind": "assessment",
         "matdisco.card": card.seal,
         "matdisco.verdict": card.verdict,
+        "matdisco.target": str(body["data"]["target"]),
+        "mlflow.source.name": "matdisco surrogate assess",
         "matdisco.model_kind": str(body["model"]["kind"]),
         "matdisco.dataset": str(body["data"].get("test", {}).get("sha256", "")),
         "mlflow.note.content": (folder / "card.md").read_text(encoding="utf-8"),
@@ -84,6 +88,11 @@ def _log(client: Any, card: Card, folder: Path, experiment: str) -> str:
         [Param(k, v) for k, v in params.items()],
         [RunTag(k, v) for k, v in tags.items() if v],
     )  # fmt: skip
+    used = {k: v for k, v in body["data"].items() if isinstance(v, dict)}
+    log_datasets(client, run.info.run_id, [
+        DatasetEntry(v["name"], v["sha256"], "", use, [], {"crystals": v["records"]})
+        for use, v in used.items()
+    ])  # fmt: skip
     client.log_artifacts(run.info.run_id, str(folder), "card")
     attach(client, card, run.info.run_id)
     client.set_terminated(run.info.run_id)

@@ -177,7 +177,7 @@ def _prediction(
     values["surrogate/sigma_scale"] = surrogate.get("scale")
     values["surrogate/training_records"] = surrogate.get("n_train")
     for key, value in (surrogate.get("metrics") or {}).items():
-        values[f"surrogate/held_out_{key}"] = value
+        values[score("surrogate/held_out_", key, prop.unit)] = value
     if gate := proposed.payload.get("gate"):
         values["gate/p"] = gate["p"]
         values["gate/widened"] = gate["widened"]
@@ -231,6 +231,18 @@ def _cost(campaign: Campaign, closed: Event) -> dict[str, float | None]:
 def named(stem: str, key: str, unit: str) -> str:
     """Return a metric's name: its parts and its unit in letters, joined by ``_``."""
     return "_".join(part for part in (stem, key, unit_name(unit)) if part)
+
+
+def score(stem: str, key: str, unit: str) -> str:
+    """Return the name of one of :data:`surrogates.metrics.NAMES` with its unit.
+
+    >>> score("test/", "mae", "eV/atom"), score("test/", "r2", "eV/atom")
+    ('test/mae_eV_per_atom', 'test/r2')
+    """
+    from surrogates.metrics import IN_UNIT
+
+    own = unit if key in IN_UNIT else "nats" if key == "nll" else ""
+    return named(f"{stem}{key}", "", own)
 
 
 def _flat(value: Any, path: str = "") -> Iterator[tuple[str, str]]:

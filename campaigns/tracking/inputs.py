@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,8 @@ from matdisco.data.dataset import Dataset
 from matdisco.data.shipped import resolve
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
     from campaigns.campaign import Campaign
 
 
@@ -36,7 +39,9 @@ class DatasetEntry:
 def datasets(campaign: Campaign) -> list[DatasetEntry]:
     """Return the datasets that the campaign used, with their content hashes."""
     pool = campaign.pool
-    entries = [_entry(pool, str((campaign.folder / "pool.parquet").resolve()), "pool")]
+    entries = [
+        entry_of(pool, str((campaign.folder / "pool.parquet").resolve()), "pool")
+    ]
     named = {
         "pretraining": getattr(campaign.config.surrogate, "pretrain", None),
         "truth": campaign.config.review.truth,
@@ -44,8 +49,39 @@ def datasets(campaign: Campaign) -> list[DatasetEntry]:
     }
     for use, name in named.items():
         if name is not None and (path := resolve(name)).exists():
-            entries.append(_entry(Dataset.open(path), str(name), use))
+            entries.append(entry_of(Dataset.open(path), str(name), use))
     return entries
+
+
+def log_datasets(
+    client: MlflowClient, run_id: str, entries: Iterable[DatasetEntry]
+) -> None:
+    """Log the datasets that the run does not have yet."""
+    from mlflow.entities import Dataset as Logged
+    from mlflow.entities import DatasetInput, InputTag
+
+    run = client.get_run(run_id)
+    have = {i.dataset.digest for i in run.inputs.dataset_inputs} if run.inputs else ()
+    inputs = []
+    for entry in entries:
+        digest = entry.content[:32]  # MLflow keeps 36 characters
+        if digest in have:
+            continue
+        inputs.append(
+            DatasetInput(
+                Logged(
+                    name=entry.name,
+                    digest=digest,
+                    source_type="local",
+                    source=json.dumps({"uri": entry.source}),
+                    schema=json.dumps({"mlflow_colspec": entry.columns}),
+                    profile=json.dumps(entry.profile),
+                ),
+                [InputTag("mlflow.data.context", entry.use)],
+            )
+        )
+    if inputs:
+        client.log_inputs(run_id, datasets=inputs)
 
 
 def newest_checkpoint(campaign: Campaign) -> Path | None:
@@ -65,7 +101,8 @@ def pinned(versions: Mapping[str, str]) -> list[str]:
     return [f"{name}=={versions[name]}" for name in kept if name in versions]
 
 
-def _entry(dataset: Dataset, source: str, use: str) -> DatasetEntry:
+def entry_of(dataset: Dataset, source: str, use: str) -> DatasetEntry:
+    """Describe a dataset and what it was used for."""
     columns = [
         {"type": "string", "name": "id", "required": True},
         {"type": "string", "name": "structure", "required": True},

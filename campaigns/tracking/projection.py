@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from campaigns.tracking import contents
-from campaigns.tracking.inputs import datasets
+from campaigns.tracking.inputs import datasets, log_datasets
 from campaigns.tracking.models import log_surrogate
 from campaigns.tracking.notes import status
 from matdisco.errors import CampaignError
@@ -56,7 +55,7 @@ class Projection:
             self._round(experiment, parent, event, rounds.get(str(event.round)), points)
             self.tell(f"round {event.round}")
         self._metrics(parent, points)
-        self._inputs(parent)
+        log_datasets(self.client, parent, datasets(campaign))
         self.tell("metrics")
         if not self.light:
             self._artifacts(parent)
@@ -180,33 +179,6 @@ class Projection:
         ]
         for part in _parts(new, 500):
             self.client.log_batch(run_id, metrics=part)
-
-    def _inputs(self, run_id: str) -> None:
-        from mlflow.entities import Dataset, DatasetInput, InputTag
-
-        run = self.client.get_run(run_id)
-        known = run.inputs.dataset_inputs if run.inputs else []
-        have = {i.dataset.digest for i in known}
-        inputs = []
-        for entry in datasets(self.campaign):
-            digest = entry.content[:32]  # MLflow keeps 36 characters
-            if digest in have:
-                continue
-            inputs.append(
-                DatasetInput(
-                    Dataset(
-                        name=entry.name,
-                        digest=digest,
-                        source_type="local",
-                        source=json.dumps({"uri": entry.source}),
-                        schema=json.dumps({"mlflow_colspec": entry.columns}),
-                        profile=json.dumps(entry.profile),
-                    ),
-                    [InputTag("mlflow.data.context", entry.use)],
-                )
-            )
-        if inputs:
-            self.client.log_inputs(run_id, datasets=inputs)
 
     def _artifacts(self, run_id: str) -> None:
         from campaigns.tracking.artifacts import STRUCTURES, write_artifacts

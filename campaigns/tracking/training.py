@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from campaigns.environment import versions
-from campaigns.tracking.contents import LONGEST_PARAM
-from campaigns.tracking.inputs import pinned
+from campaigns.tracking.contents import LONGEST_PARAM, score
+from campaigns.tracking.inputs import entry_of, log_datasets, pinned
 from campaigns.tracking.models import log_checkpoint
 from campaigns.tracking.projection import experiment_of
 from campaigns.tracking.registry import NEWEST, register
@@ -18,6 +18,8 @@ from campaigns.tracking.store import (
     quiet_mlflow,
     without_password,
 )
+from matdisco.data.dataset import Dataset
+from matdisco.data.shipped import resolve
 from matdisco.errors import CampaignError, MatdiscoError
 from matdisco.properties import get
 from matdisco.recipe import digest
@@ -69,7 +71,10 @@ def _log(client: Any, config: TrainingConfig, outcome: Outcome, folder: Path) ->
         client.delete_run(broken.info.run_id)
     run = client.create_run(home, run_name=config.name)
     now = time.time_ns() // 1_000_000
-    metrics = [Metric(f"test/{k}", v, now, 0) for k, v in outcome.metrics.items()]
+    unit = get(config.target).unit
+    metrics = [
+        Metric(score("test/", k, unit), v, now, 0) for k, v in outcome.metrics.items()
+    ]
     metrics += [
         Metric(f"training/{key}", float(value), now, step)
         for step, row in enumerate(outcome.history)
@@ -78,7 +83,11 @@ def _log(client: Any, config: TrainingConfig, outcome: Outcome, folder: Path) ->
     ]
     params = [Param(k, v[:LONGEST_PARAM]) for k, v in _flat(plain)]
     tags = {
+        "matdisco.kind": "training",
         "matdisco.training": identity,
+        "matdisco.target": config.target,
+        "matdisco.surrogate": config.surrogate.kind,
+        "mlflow.source.name": "matdisco surrogate train",
         **{f"surrogate.{k}": v for k, v in words.items()},
     }
     size = 500  # entities in a batch; MLflow takes 1,000
@@ -88,6 +97,11 @@ def _log(client: Any, config: TrainingConfig, outcome: Outcome, folder: Path) ->
         run.info.run_id, params=params[:100],
         tags=[RunTag(k, v[:LONGEST_PARAM]) for k, v in tags.items() if v],
     )  # fmt: skip
+    client.set_tag(run.info.run_id, "mlflow.note.content", _note(config, outcome))
+    data = entry_of(
+        Dataset.open(resolve(config.dataset)), config.dataset, "training and test"
+    )
+    log_datasets(client, run.info.run_id, [data])
     for name in (
         "config.yaml",
         "history.csv",
@@ -101,6 +115,25 @@ def _log(client: Any, config: TrainingConfig, outcome: Outcome, folder: Path) ->
     _register(client, config, folder / "checkpoint", home, run.info.run_id)
     client.set_terminated(run.info.run_id)
     return str(run.info.run_id)
+
+
+def _note(config: TrainingConfig, outcome: Outcome) -> str:
+    """Describe a training in Markdown, for the top of its MLflow page."""
+    prop, found = get(config.target), outcome.metrics
+    kind = config.surrogate.kind.replace("_", " ")
+    lines = [
+        f"**{config.name}**: {kind} of {prop.axis}.",
+        f"It learned {outcome.report.n_train:,} records of {config.dataset} and was "
+        f"judged on {len(outcome.truth):,} that it did not see (split: "
+        f"{config.split.kind.replace('_', ' ')}): mean absolute error "
+        f"{found['mae']:.4g} {prop.unit}, {found['coverage_90']:.0%} of the truths "
+        "inside the 90 % interval.",
+        "Open **Artifacts → parity.png** for every prediction of the test part, "
+        "`test.csv` for the numbers. Metrics: `test/` is that part, `training/` the "
+        "history where the kind has one. Before money rests on it: matdisco surrogate "
+        f"assess models:/{config.name}@{NEWEST} DATASET",
+    ]
+    return "\n\n".join(lines)
 
 
 def _register(

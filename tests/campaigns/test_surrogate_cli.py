@@ -9,9 +9,11 @@ import pytest
 import yaml
 
 from campaigns.cli import main
+from campaigns.tracking.contents import score
 from campaigns.training import FILES, TrainingConfig
 from matdisco.data.dataset import Dataset
 from matdisco.errors import ConfigError
+from matdisco.properties import get
 from surrogates.testing import toy_crystals
 
 ROOT = Path(__file__).parents[2]
@@ -73,8 +75,18 @@ def test_train_predict_audit(
     with sqlite3.connect(tmp_path / "mlflow.db") as store:
         assert store.execute("SELECT COUNT(*) FROM runs").fetchone() == (1,)
         keys = {k for (k,) in store.execute("SELECT key FROM metrics")}
+        tags = dict(store.execute("SELECT key, value FROM tags"))
+        used = store.execute("SELECT name, digest FROM datasets").fetchall()
     store.close()
-    assert "test/mae" in keys and "test/coverage_90" in keys
+    target = again.target
+    assert score("test/", "mae", get(target).unit) in keys
+    assert "test/coverage_90" in keys
+    note = tags["mlflow.note.content"]
+    assert f"mean absolute error {metrics['mae']:.4g}" in note
+    assert "judged on" in note and "@newest DATASET" in note
+    assert tags["matdisco.kind"] == "training" and tags["matdisco.target"] == target
+    content = Dataset.open(dataset).content_hash
+    assert [digest for _, digest in used] == [content[:32]]
 
     cif = tmp_path / "one.cif"
     crystal = toy_crystals(3, seed=9)[2]

@@ -44,6 +44,9 @@ def test_a_card_is_logged_once_and_readable(checkpoint, store, tmp_path):
     assert kept.data.tags["matdisco.verdict"] == card.verdict
     name = metric_name("efficacy.mae", card.measures()["efficacy.mae"]["unit"])
     assert kept.data.metrics[name] == card.value("efficacy.mae")
+    assert kept.data.tags["matdisco.kind"] == "assessment"
+    (used,) = kept.inputs.dataset_inputs
+    assert used.dataset.digest == DATA[30:].content_hash[:32]
     assert "| measure |" in kept.data.tags["mlflow.note.content"]
     assert "card/card.html" in files and "card/card.json" in files
 

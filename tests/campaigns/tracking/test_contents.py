@@ -47,6 +47,9 @@ def test_metrics_come_with_the_events_own_time(tmp_path: Path) -> None:
     assert first == second
     assert len({(p.key, p.step) for p in first}) == len(first)
     assert {p.step for p in first} == {0, 1, 2}
+    keys = {p.key for p in first}
+    assert "surrogate/held_out_mae_eV_per_atom" in keys
+    assert "prediction/mean_sigma_eV_per_atom" in keys
 
 
 def test_names_of_units_and_errors() -> None:
