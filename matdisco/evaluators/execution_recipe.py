@@ -125,5 +125,6 @@ class ExecutionRecipe(Recipe):
         if cluster.kind == "kubernetes" and find_spec("kubernetes") is None:
             raise SetupError(
                 "execution.cluster: Parsl needs the package kubernetes for this kind; "
-                "install it with: pip install kubernetes"
+                "install it with: pip install kubernetes 'python-dateutil<3' (its "
+                "newest release asks for a dateutil that MLflow cannot take)"
             )

@@ -14,6 +14,7 @@ from surrogates.calibration.conformal import (
 from surrogates.calibration.errors import ErrorModel, chemistry_table
 from surrogates.calibration.isotonic import IsotonicScale
 from surrogates.calibration.scale import Scale, z_scores
+from surrogates.calibration.unseen import UnseenChemistry
 
 __all__ = [
     "AdaptiveConformal",
@@ -22,6 +23,7 @@ __all__ = [
     "IsotonicScale",
     "MondrianConformal",
     "Scale",
+    "UnseenChemistry",
     "chemistry",
     "chemistry_table",
     "z_scores",

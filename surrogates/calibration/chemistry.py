@@ -30,3 +30,12 @@ def anion_class(elements: Collection[str]) -> str:
     """
     held = [kind for symbol, kind in _ANIONS.items() if symbol in elements]
     return "-".join(dict.fromkeys(held)) or "intermetallic"
+
+
+def anions(elements: Collection[str]) -> str:
+    """Return the elements that are anions in most compounds, as one word.
+
+    >>> [anions(e) for e in (["Ta", "O", "N"], ["Al", "Ni"])]
+    ['N-O', '']
+    """
+    return "-".join(sorted(set(elements) & _ANIONS.keys()))

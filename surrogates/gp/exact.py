@@ -153,6 +153,25 @@ class ExactGP:
         inverse = np.diag(cho_solve((self.lower, True), np.eye(len(self.y))))
         return self.alpha / inverse, np.sqrt(1.0 / inverse)
 
+    def leave_groups_out(
+        self, groups: Sequence[np.ndarray]
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Return (errors, standard deviations) of each group as if it were new.
+
+        The block form of :meth:`leave_one_out`: a group's errors are
+        (K⁻¹ of its rows)⁻¹ α, and their covariance is that inverse.
+
+        Args:
+            groups: rows of each group, shapes (m,); they may overlap.
+        """
+        inverse = cho_solve((self.lower, True), np.eye(len(self.y)))
+        out = []
+        for rows in groups:
+            covariance = np.linalg.inv(inverse[np.ix_(rows, rows)])
+            std = np.sqrt(np.diag(covariance))
+            out.append((covariance @ self.alpha[rows], std))
+        return out
+
     def _cross(self, b: np.ndarray) -> np.ndarray:
         value: np.ndarray = self.amplitude**2 * self.hyper.kernel(
             self.standard(b), self.x

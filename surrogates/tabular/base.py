@@ -10,46 +10,25 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Self
 
 import numpy as np
 from typing_extensions import override
 
 from matdisco.crystal import Crystal
 from matdisco.data.dataset import Dataset
-from matdisco.errors import SurrogateError
 from surrogates.base import FitReport, Prediction, Progress, labelled, require_records
-from surrogates.calibration import (
-    ErrorModel,
-    IsotonicScale,
-    Scale,
-    chemistry_table,
-    z_scores,
-)
+from surrogates.calibration import ErrorModel, IsotonicScale, Scale, UnseenChemistry
 from surrogates.checkpoint import Checkpoint, write
 from surrogates.displays import ShowsItself
 from surrogates.featurizers.table import features
-from surrogates.metrics import evaluate as score
-from surrogates.tabular.recipes import OnFeatures
+from surrogates.tabular.calibrated import Calibrated, Held, R
 
-R = TypeVar("R", bound=OnFeatures)
 _LEAST = 3
-_CURVE = 30  # records below which an isotonic curve is not fitted
 
 
-@dataclass(frozen=True, eq=False)
-class Held:
-    """Predictions of training records by something that did not learn them."""
-
-    rows: np.ndarray
-    """Which records, shape (m,)."""
-    prediction: Prediction
-    """Of those records, raw, in the learnt (transformed) unit."""
-
-
-class Tabular(ShowsItself, ABC, Generic[R]):
+class Tabular(ShowsItself, Calibrated[R], ABC):
     """See the module; one subclass per kind.
 
     Args:
@@ -58,17 +37,10 @@ class Tabular(ShowsItself, ABC, Generic[R]):
     """
 
     def __init__(self, recipe: R, seed: int = 0) -> None:
-        self.recipe, self.seed = recipe, seed
+        super().__init__(recipe, seed)
         self.target = ""
-        self.scale = Scale()
-        self.curve: IsotonicScale | None = None
-        self.errors: ErrorModel | None = None
         self.dataset_hash = ""
-        self.metrics: Mapping[str, float] = {}
-        self.held: Held | None = None
         self._raw = np.zeros((0, 0))
-        self._y = np.zeros(0)
-        self._ready = False
 
     # ---- what a kind does
 
@@ -127,13 +99,6 @@ class Tabular(ShowsItself, ABC, Generic[R]):
             return Prediction(np.zeros(0), np.zeros((0, 0)), np.zeros(0))
         return self._finished(self._answer(self._features(crystals)), crystals)
 
-    def _finished(self, learnt: Prediction, crystals: Sequence[Crystal]) -> Prediction:
-        """Return a raw answer in the unit of the target, calibrated."""
-        raw = self._back(learnt)
-        if self.errors is not None:
-            raw = raw.scaled(self.errors.factors(chemistry_table(crystals), raw))
-        return self._calibrated(raw)
-
     def save(self, folder: Path) -> None:
         """Write the training table, the calibration and the kind's own state."""
         self._require_fit()
@@ -147,6 +112,8 @@ class Tabular(ShowsItself, ABC, Generic[R]):
             "metrics": dict(self.metrics),
             "own": own_state,
         }
+        if self.unseen is not None:
+            state["unseen"] = self.unseen.to_dict()
         arrays = {"features": self._raw, "labels": self._y}
         if held is not None:
             arrays["held_rows"] = held.rows
@@ -176,6 +143,8 @@ class Tabular(ShowsItself, ABC, Generic[R]):
             made.errors = ErrorModel(
                 arrays["errors_table"], arrays["errors_squares"], made.seed
             )
+        if "unseen" in state:
+            made.unseen = UnseenChemistry.from_dict(state["unseen"])
         if "held_rows" in arrays:
             mean = arrays["held_mean"]
             made.held = Held(arrays["held_rows"], _diagonal(mean, arrays["held_std"]))
@@ -200,79 +169,11 @@ class Tabular(ShowsItself, ABC, Generic[R]):
             if self.errors is not None:
                 low, high = np.quantile(self.errors.left_out, [0.05, 0.95])
                 text["uncertainty_by_chemistry"] = f"times {low:.2f} to {high:.2f}"
+            if self.unseen is not None:
+                text["uncertainty_of_unseen_chemistry"] = (
+                    f"times {self.unseen.factor:.2f}, by {self.unseen.groups} left out"
+                )
         return text
-
-    def held_out(self) -> tuple[np.ndarray, np.ndarray, Prediction]:
-        """Return (rows, labels, calibrated predictions) of records left out.
-
-        What conformal intervals and plots are made from; unit of the target.
-
-        Raises:
-            SurrogateError: not fitted yet.
-        """
-        self._require_fit()
-        assert self.held is not None
-        rows = self.held.rows
-        prediction = self._calibrated(self._unseen(self.held))
-        return rows, self._original(self._y[rows]), prediction
-
-    # ---- labels and calibration
-
-    def _require_fit(self) -> None:
-        if not self._ready:
-            raise SurrogateError("this surrogate was not fitted yet; call fit() first")
-
-    def _transformed(self, labels: np.ndarray, records: Dataset) -> np.ndarray:
-        if self.recipe.transform == "none":
-            return labels
-        if (labels <= 0).any():
-            at = int(np.flatnonzero(labels <= 0)[0])
-            raise SurrogateError(
-                f"crystal {records[at].id}: label {labels[at]:g}, but transform log "
-                "needs positive labels; use transform: none"
-            )
-        logs: np.ndarray = np.log(labels)
-        return logs
-
-    def _original(self, y: np.ndarray) -> np.ndarray:
-        return y if self.recipe.transform == "none" else np.exp(y)
-
-    def _back(self, learnt: Prediction) -> Prediction:
-        """Return to the unit of the target: for logs the median and first order."""
-        if self.recipe.transform == "none":
-            return learnt
-        median = np.exp(learnt.mean)
-        return Prediction(median, learnt.factors * median, learnt.residual * median)
-
-    def _unseen(self, held: Held) -> Prediction:
-        """Return ``held`` in the unit of the target, by trees that missed each row."""
-        raw = self._back(held.prediction)
-        return raw if self.errors is None else raw.scaled(self.errors.left_out)
-
-    def _calibrate(self, labels: np.ndarray, records: Dataset) -> None:
-        assert self.held is not None
-        rows = self.held.rows
-        self.scale, self.metrics = Scale(1.0, self.recipe.calibration_prior), {}
-        self.curve = self.errors = None
-        if not len(rows):
-            return
-        if self.recipe.calibration == "errors":
-            self.errors = ErrorModel.fit(
-                chemistry_table([records[int(i)] for i in rows]),
-                labels[rows],
-                self._back(self.held.prediction),
-                self.seed,
-            )
-        raw = self._unseen(self.held)
-        z = z_scores(labels[rows], raw)
-        interval = self.recipe.calibration == "interval"
-        self.scale = self.scale.covering(z) if interval else self.scale.updated(z)
-        if self.recipe.calibration == "isotonic" and len(rows) >= _CURVE:
-            self.curve = IsotonicScale.fit(labels[rows], raw)
-        self.metrics = score(labels[rows], self._calibrated(raw))
-
-    def _calibrated(self, raw: Prediction) -> Prediction:
-        return raw.scaled(self.scale.k) if self.curve is None else self.curve.apply(raw)
 
 
 def _diagonal(mean: np.ndarray, std: np.ndarray) -> Prediction:

@@ -26,7 +26,8 @@ from surrogates.calibration import Scale
 from surrogates.featurizers.table import Standardizer
 from surrogates.gp.exact import root
 from surrogates.gp.kernels import distances, matern52
-from surrogates.tabular.base import Held, Tabular
+from surrogates.tabular.base import Tabular
+from surrogates.tabular.calibrated import Held
 from surrogates.tabular.gaussian_process import JOINT_LIMIT
 from surrogates.tabular.recipes import CoregionalRecipe
 

@@ -22,7 +22,8 @@ from surrogates.base import Prediction, Progress
 from surrogates.compute import threads
 from surrogates.featurizers.table import Standardizer
 from surrogates.gp.exact import root
-from surrogates.tabular.base import Held, Tabular
+from surrogates.tabular.base import Tabular
+from surrogates.tabular.calibrated import Held
 from surrogates.tabular.gaussian_process import JOINT_LIMIT
 from surrogates.tabular.recipes import DeepKernelRecipe
 

@@ -21,7 +21,8 @@ from surrogates.featurizers.table import blocks
 from surrogates.gp.exact import ExactGP, root
 from surrogates.gp.kernels import Kernel, Term
 from surrogates.gp.likelihood import Hyper
-from surrogates.tabular.base import Held, Tabular
+from surrogates.tabular.base import Tabular
+from surrogates.tabular.calibrated import Held
 from surrogates.tabular.linear import zero_shot_columns
 from surrogates.tabular.recipes import GaussianProcessRecipe
 
@@ -66,6 +67,16 @@ class GaussianProcess(Tabular[GaussianProcessRecipe]):
         return Held(
             np.arange(len(y)), Prediction(y - errors, np.zeros((0, len(y))), std)
         )
+
+    @override
+    def _without(self, groups: Sequence[np.ndarray]) -> list[Prediction]:
+        process = self._fitted()
+        return [
+            Prediction(self._y[rows] - errors, np.zeros((0, len(rows))), std)
+            for rows, (errors, std) in zip(
+                groups, process.leave_groups_out(groups), strict=True
+            )
+        ]
 
     @override
     def _answer(self, x: np.ndarray) -> Prediction:

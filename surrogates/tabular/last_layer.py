@@ -20,7 +20,8 @@ from surrogates.base import Prediction, Progress
 from surrogates.compute import threads
 from surrogates.featurizers.table import Standardizer
 from surrogates.gp.linear import BayesianLinear
-from surrogates.tabular.base import Held, Tabular
+from surrogates.tabular.base import Tabular
+from surrogates.tabular.calibrated import Held
 from surrogates.tabular.recipes import LastLayerRecipe
 
 

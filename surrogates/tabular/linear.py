@@ -16,7 +16,8 @@ from matdisco.crystal import Crystal
 from surrogates.base import Prediction, Progress
 from surrogates.featurizers.table import features
 from surrogates.gp.linear import BayesianLinear
-from surrogates.tabular.base import Held, Tabular
+from surrogates.tabular.base import Tabular
+from surrogates.tabular.calibrated import Held
 from surrogates.tabular.recipes import ZeroShotRecipe
 
 

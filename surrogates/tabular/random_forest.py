@@ -13,7 +13,8 @@ import numpy as np
 from typing_extensions import override
 
 from surrogates.base import Prediction, Progress
-from surrogates.tabular.base import Held, Tabular
+from surrogates.tabular.base import Tabular
+from surrogates.tabular.calibrated import Held
 from surrogates.tabular.recipes import RandomForestRecipe
 
 _FLOOR = 0.1

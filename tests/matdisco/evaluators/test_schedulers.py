@@ -88,7 +88,9 @@ def test_jobs_of_pbs_and_lsf(tmp_path, monkeypatch, kind, lines):
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 def test_pods_of_kubernetes(tmp_path, monkeypatch):
     pytest.importorskip("parsl", reason="Parsl is not installed: matdisco[hpc]")
-    pytest.importorskip("kubernetes", reason="not installed: pip install kubernetes")
+    pytest.importorskip(
+        "kubernetes", reason="not installed: pip install kubernetes 'python-dateutil<3'"
+    )
     pods = Pods()
     settings = {
         "apiVersion": "v1", "kind": "Config", "current-context": "here",

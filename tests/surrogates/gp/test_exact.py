@@ -171,6 +171,24 @@ def test_surrogate_reports_the_process_with_its_noise() -> None:
     )
 
 
+def test_groups_left_out_are_predicted_by_the_others():
+    gp = ExactGP.fit(X, Y)
+    whole = gp.kernel(X, X) + gp.noise * np.eye(len(X))
+    groups = [np.arange(7), np.array([3, 59]), np.array([20])]
+    for rows, (errors, std) in zip(groups, gp.leave_groups_out(groups), strict=True):
+        rest = np.setdiff1d(np.arange(len(X)), rows)
+        inverse = np.linalg.inv(whole[np.ix_(rest, rest)])
+        cross = whole[np.ix_(rows, rest)]
+        mean = gp.centre + cross @ inverse @ (Y[rest] - gp.centre)
+        np.testing.assert_allclose(errors, Y[rows] - mean, rtol=1e-6, atol=1e-8)
+        covariance = whole[np.ix_(rows, rows)] - cross @ inverse @ cross.T
+        np.testing.assert_allclose(std, np.sqrt(np.diag(covariance)), rtol=1e-6)
+    one = gp.leave_groups_out([np.array([i]) for i in range(len(X))])
+    errors, std = gp.leave_one_out()
+    np.testing.assert_allclose([e[0] for e, _ in one], errors, rtol=1e-9)
+    np.testing.assert_allclose([s[0] for _, s in one], std, rtol=1e-9)
+
+
 def test_a_sum_of_kernels_does_not_end_as_white_noise():
     """The likelihood has a maximum at no length at all; the climb once ended there."""
     records = Dataset.open(resolve("shipped:intermetallics"))

@@ -1,0 +1,170 @@
+"""What surrogates on fixed features do with labels, and with errors left out.
+
+The steps from a raw answer in the learnt unit to a calibrated one in the unit of the
+target: back from logarithms, a factor by chemistry, one scale or curve, and a factor
+for chemistry that the training set lacks.
+"""
+
+from __future__ import annotations
+
+from abc import ABC
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from matdisco.crystal import Crystal
+from matdisco.data.dataset import Dataset
+from matdisco.errors import SurrogateError
+from surrogates.base import Prediction
+from surrogates.calibration import (
+    ErrorModel,
+    IsotonicScale,
+    Scale,
+    UnseenChemistry,
+    chemistry_table,
+    z_scores,
+)
+from surrogates.metrics import evaluate as score
+from surrogates.tabular.recipes import OnFeatures
+
+R = TypeVar("R", bound=OnFeatures)
+_CURVE = 30  # records below which an isotonic curve is not fitted
+
+
+@dataclass(frozen=True, eq=False)
+class Held:
+    """Predictions of training records by something that did not learn them."""
+
+    rows: np.ndarray
+    """Which records, shape (m,)."""
+    prediction: Prediction
+    """Of those records, raw, in the learnt (transformed) unit."""
+
+
+class Calibrated(ABC, Generic[R]):
+    """See the module; :class:`~surrogates.tabular.base.Tabular` builds on it.
+
+    Args:
+        recipe: all settings.
+        seed: of the fit.
+    """
+
+    def __init__(self, recipe: R, seed: int = 0) -> None:
+        self.recipe, self.seed = recipe, seed
+        self.scale = Scale()
+        self.curve: IsotonicScale | None = None
+        self.errors: ErrorModel | None = None
+        self.unseen: UnseenChemistry | None = None
+        self.metrics: Mapping[str, float] = {}
+        self.held: Held | None = None
+        self._y = np.zeros(0)
+        self._ready = False
+
+    def _without(self, groups: Sequence[np.ndarray]) -> list[Prediction] | None:
+        """Predict each group of training rows by all others; None where that is dear.
+
+        In the learnt unit, raw, shape (len(rows),) for each group.
+        """
+        return None
+
+    def held_out(self) -> tuple[np.ndarray, np.ndarray, Prediction]:
+        """Return (rows, labels, calibrated predictions) of records left out.
+
+        What conformal intervals and plots are made from; unit of the target.
+
+        Raises:
+            SurrogateError: not fitted yet.
+        """
+        self._require_fit()
+        assert self.held is not None
+        rows = self.held.rows
+        prediction = self._calibrated(self._held_raw(self.held))
+        return rows, self._original(self._y[rows]), prediction
+
+    def _require_fit(self) -> None:
+        if not self._ready:
+            raise SurrogateError("this surrogate was not fitted yet; call fit() first")
+
+    def _transformed(self, labels: np.ndarray, records: Dataset) -> np.ndarray:
+        if self.recipe.transform == "none":
+            return labels
+        if (labels <= 0).any():
+            at = int(np.flatnonzero(labels <= 0)[0])
+            raise SurrogateError(
+                f"crystal {records[at].id}: label {labels[at]:g}, but transform log "
+                "needs positive labels; use transform: none"
+            )
+        logs: np.ndarray = np.log(labels)
+        return logs
+
+    def _original(self, y: np.ndarray) -> np.ndarray:
+        return y if self.recipe.transform == "none" else np.exp(y)
+
+    def _back(self, learnt: Prediction) -> Prediction:
+        """Return to the unit of the target: for logs the median and first order."""
+        if self.recipe.transform == "none":
+            return learnt
+        median = np.exp(learnt.mean)
+        return Prediction(median, learnt.factors * median, learnt.residual * median)
+
+    def _held_raw(self, held: Held) -> Prediction:
+        """Return ``held`` in the unit of the target, by trees that missed each row."""
+        raw = self._back(held.prediction)
+        return raw if self.errors is None else raw.scaled(self.errors.left_out)
+
+    def _calibrate(self, labels: np.ndarray, records: Dataset) -> None:
+        assert self.held is not None
+        rows = self.held.rows
+        self.scale, self.metrics = Scale(1.0, self.recipe.calibration_prior), {}
+        self.curve = self.errors = self.unseen = None
+        if not len(rows):
+            return
+        if self.recipe.calibration == "errors":
+            self.errors = ErrorModel.fit(
+                chemistry_table([records[int(i)] for i in rows]),
+                labels[rows],
+                self._back(self.held.prediction),
+                self.seed,
+            )
+        raw = self._held_raw(self.held)
+        z = z_scores(labels[rows], raw)
+        interval = self.recipe.calibration == "interval"
+        self.scale = self.scale.covering(z) if interval else self.scale.updated(z)
+        if self.recipe.calibration == "isotonic" and len(rows) >= _CURVE:
+            self.curve = IsotonicScale.fit(labels[rows], raw)
+        self.metrics = score(labels[rows], self._calibrated(raw))
+        if self.recipe.calibration == "errors":
+            self.unseen = self._leave_chemistry_out(labels, records)
+
+    def _leave_chemistry_out(
+        self, labels: np.ndarray, records: Dataset
+    ) -> UnseenChemistry | None:
+        def without(groups: Sequence[np.ndarray]) -> list[Prediction]:
+            left = self._without(groups)
+            assert left is not None
+            return [
+                self._for_seen(self._back(p), [records[int(i)] for i in rows])
+                for p, rows in zip(left, groups, strict=True)
+            ]
+
+        if self._without([]) is None:
+            return None
+        return UnseenChemistry.fit(records.crystals, labels, without)
+
+    def _calibrated(self, raw: Prediction) -> Prediction:
+        return raw.scaled(self.scale.k) if self.curve is None else self.curve.apply(raw)
+
+    def _finished(self, learnt: Prediction, crystals: Sequence[Crystal]) -> Prediction:
+        """Return a raw answer in the unit of the target, calibrated."""
+        known = self._for_seen(self._back(learnt), crystals)
+        if self.unseen is None:
+            return known
+        return known.scaled(self.unseen.factors(crystals))
+
+    def _for_seen(self, raw: Prediction, crystals: Sequence[Crystal]) -> Prediction:
+        """Calibrate as chemistry that the training set holds."""
+        if self.errors is not None:
+            raw = raw.scaled(self.errors.factors(chemistry_table(crystals), raw))
+        return self._calibrated(raw)

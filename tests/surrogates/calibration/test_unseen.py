@@ -1,0 +1,107 @@
+"""Sigma of chemistry that the training set lacks: wider, and by no more than needed."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from matdisco.crystal import Crystal, Label
+from matdisco.data.dataset import Dataset
+from surrogates import load
+from surrogates.base import Prediction
+from surrogates.calibration import UnseenChemistry
+from surrogates.tabular.gaussian_process import GaussianProcess
+from surrogates.tabular.recipes import GaussianProcessRecipe
+from tests.matdisco.data.builders import rocksalt
+
+METALS = (
+    "Li", "Na", "K", "Mg", "Ca", "Sr", "Mn", "Fe", "Co", "Ni", "Zn", "Cd", "Ti", "V",
+    "Cr", "Cu",
+)  # fmt: skip
+SHIFT = dict(zip(METALS, np.random.default_rng(5).normal(size=16), strict=True))
+"""What each metal adds to the label: nothing tells it but records of that metal."""
+
+
+def crystals(metals: tuple[str, ...], n: int, seed: int) -> list[Crystal]:
+    rng = np.random.default_rng(seed)
+    out = []
+    for i in range(n):
+        metal = metals[rng.integers(len(metals))]
+        a = 4.0 + 0.6 * rng.random()
+        value = a + SHIFT[metal] + 0.05 * rng.normal()
+        out.append(Crystal(f"c{i}", rocksalt(metal, edge=a), {"x": Label(value, "eV")}))
+    return out
+
+
+def fitted(metals: tuple[str, ...]) -> GaussianProcess:
+    surrogate = GaussianProcess(GaussianProcessRecipe(features="composition"))
+    surrogate.fit(Dataset("toy", tuple(crystals(metals, 240, 0))), "x")
+    return surrogate
+
+
+def test_an_element_never_seen_is_covered(tmp_path: Path) -> None:
+    inside = {True: 0, False: 0}
+    for metal in METALS:
+        surrogate = fitted(tuple(m for m in METALS if m != metal))
+        assert surrogate.unseen is not None and surrogate.unseen.factor > 1.0
+        assert metal not in surrogate.unseen.elements
+        new, like = crystals((metal,), 10, 1), crystals(METALS[:3], 10, 2)
+        truth = np.array([c.labels["x"].value for c in new])
+        wide = surrogate.predict(new)
+        known = [c for c in like if metal not in c.elements]
+        seen = surrogate.predict(known).std if known else None
+        kept = surrogate.unseen
+        surrogate.unseen = None
+        narrow = surrogate.predict(new)
+        np.testing.assert_allclose(wide.std, kept.factor * narrow.std)
+        if seen is not None:  # nothing changes for what was seen
+            np.testing.assert_array_equal(surrogate.predict(known).std, seen)
+        for on, p in ((True, wide), (False, narrow)):
+            inside[on] += int((np.abs(truth - p.mean) < 1.645 * p.std).sum())
+        surrogate.unseen = kept
+    n = 10 * len(METALS)
+    assert inside[True] >= 0.8 * n > inside[False]
+
+    surrogate.save(tmp_path / "kept")
+    again = load(tmp_path / "kept").predict(new)
+    np.testing.assert_array_equal(again.std, wide.std)
+    assert "uncertainty_of_unseen_chemistry" in surrogate.describe()
+
+
+def test_a_new_set_of_known_anions_is_unseen() -> None:
+    seen = UnseenChemistry(
+        frozenset({"Ta", "O", "N"}), frozenset({"O", "N"}), factor=1.5, groups=12
+    )
+
+    class Thing:
+        def __init__(self, *elements: str) -> None:
+            self.elements = elements
+
+    things = [Thing("Ta", "O"), Thing("Ta", "N"), Thing("Ta", "N", "O"), Thing("Ti")]
+    found = seen.factors(things)  # type: ignore[arg-type]
+    assert found.tolist() == [1.0, 1.0, 1.5, 1.5]
+    assert UnseenChemistry.from_dict(seen.to_dict()) == seen
+
+
+def test_too_few_chemistries_say_nothing() -> None:
+    few = tuple(crystals(METALS[:4], 120, 0))
+    surrogate = GaussianProcess(GaussianProcessRecipe(features="composition"))
+    surrogate.fit(Dataset("toy", few), "x")
+    assert surrogate.unseen is None
+
+
+def test_honest_intervals_are_not_widened() -> None:
+    """Where every chemistry left out is predicted as well as it says: factor near 1."""
+    things = crystals(METALS, 320, 3)
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=len(things))
+
+    def without(groups: list[np.ndarray]) -> list[Prediction]:
+        return [
+            Prediction(np.zeros(len(g)), np.zeros((0, len(g))), np.full(len(g), 1.0))
+            for g in groups
+        ]
+
+    found = UnseenChemistry.fit(things, y, without)  # type: ignore[arg-type]
+    assert found is not None and found.groups == 16
+    assert found.factor == pytest.approx(1.25, abs=0.25)  # 20 records each: noise
