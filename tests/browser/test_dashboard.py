@@ -202,6 +202,7 @@ def test_artifacts_open(
     driver.save_screenshot(str(picture("dashboard-report")))
 
 
+@pytest.mark.filterwarnings("ignore:Issues encountered while parsing CIF:UserWarning")
 def test_structures_turn_where_a_cif_has_no_preview(
     driver: Any, address: str, store: dict[str, str], picture: Callable[[str], Path]
 ) -> None:
@@ -230,6 +231,7 @@ def test_structures_turn_where_a_cif_has_no_preview(
             read = Structure.from_str(text.get_attribute("textContent"), fmt="cif")
             assert read.composition.reduced_formula == label.partition(",")[0]
         driver.switch_to.default_content()
+        driver.save_screenshot(str(picture(f"dashboard-structures-{name}")))
     # the file itself comes by the dashboard's own download
     path = sorted(files)[0]
     query = f"path={quote(path)}&run_uuid={store['run']}"
