@@ -20,6 +20,9 @@ def replay(
     seeds: Annotated[
         int | None, typer.Option(min=1, help="Another number of seeds.")
     ] = None,
+    first_seed: Annotated[
+        int | None, typer.Option(min=0, help="Another first seed.")
+    ] = None,
 ) -> None:
     """Replay strategies x seeds on labelled data; the same command continues."""
     from campaigns.replay.card import judge, write
@@ -28,8 +31,8 @@ def replay(
     from campaigns.replay.runner import run
 
     loaded = ReplayConfig.load(config)
-    if seeds is not None:
-        loaded = loaded.model_copy(update={"seeds": seeds})
+    asked = {"seeds": seeds, "first_seed": first_seed}
+    loaded = loaded.model_copy(update={k: v for k, v in asked.items() if v is not None})
     folder = to if to is not None else Path("replays") / loaded.name
     traces = run(loaded, folder, workers=workers or os.cpu_count() or 1)
     card = judge(loaded, load(loaded, folder / "features"), traces)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from campaigns.replay import costs
+from campaigns.replay import costs, until
 from campaigns.replay.metrics import (
     Estimate,
     Measure,
@@ -71,6 +71,14 @@ def judge(config: ReplayConfig, pool: Pool, traces: Sequence[Trace]) -> dict[str
                 rows[n]["asked"] = costs.asked(by_name[n])
         found = costs.verdicts(curves, compared, own, spent, draws)
         priced = {"cost_verdict": found}
+    arrival: dict[str, Any] = {}
+    if pool.truth is not None:
+        for n in names:
+            rows[n]["until"] = until.until(curves[n], spent, draws)
+        arrival = {
+            "until_random": until.chance(pool.phases, spent),
+            "until_verdict": until.verdicts(curves, compared, spent, draws),
+        }
     mean, low, high = random_recall(spent, pool.phases)
     card = {
         "replay": config.name,
@@ -87,6 +95,7 @@ def judge(config: ReplayConfig, pool: Pool, traces: Sequence[Trace]) -> dict[str
             "batch_size": config.batch_size,
             "rounds": config.rounds,
             "seeds": config.seeds,
+            "first_seed": config.first_seed,
             "labels": spent.tolist(),
             "hash": protocol(config, pool),
             "highest_possible_af50": _limit(config, pool),
@@ -99,6 +108,7 @@ def judge(config: ReplayConfig, pool: Pool, traces: Sequence[Trace]) -> dict[str
         "strategies": rows,
         "verdict": _verdicts(curves, own, others, spent, draws, pool),
         **priced,
+        **arrival,
         "recipes": {n: s.model_dump(mode="json") for n, s in compared.items()},
         "config": config.model_dump(mode="json"),
         "versions": _versions(),
@@ -301,6 +311,11 @@ def text(card: Mapping[str, Any]) -> str:
     lines.append(f"{RANDOM:28s} {'1':>24s} {'1':>24s} {chance:24.3f}")
     said = [*card["verdict"].values(), *card.get("cost_verdict", {}).values()]
     lines += [f"  {v['words']}" for v in said]
+    if "until_random" in card:
+        rows = {n: card["strategies"][n]["until"] for n in order}
+        lines += until.table({**rows, RANDOM: card["until_random"]})
+        pairs = card["until_verdict"].values()
+        lines += [f"  {v['words']}" for pair in pairs for v in pair.values()]
     return "\n".join(lines)
 
 

@@ -31,6 +31,9 @@ class Exact(Recipe):
     relevance: bool = False
     """A length scale for every column of one table, with priors that suit few labels,
     instead of one for all; for tables of a few dozen columns at most."""
+    scaled_by: Literal["labels", "pool"] = "labels"
+    """Whose mean and deviation columns are measured in: those of the labelled
+    candidates, or of the whole pool, which few labels represent badly."""
     tuned_on: int = Field(300, ge=20)
     """Latest-spread records that choose length scale and noise; all condition."""
 

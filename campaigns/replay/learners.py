@@ -116,6 +116,8 @@ class _Exact:
         self.prior = _Prior.of(recipe.prior, pool, recipe)
         self.hyper: Hyper | None = None
         self.standard: Standardizer | None = None
+        if recipe.scaled_by == "pool":
+            self.standard = Standardizer.of(self.x)
         self.tuned = 0
 
     def fit(self, rows: np.ndarray, y: np.ndarray) -> Fitted:
@@ -129,7 +131,9 @@ class _Exact:
                 self._weigh(x[some], left[some])
             else:
                 # lengths are in standardised units, which more labels hardly move
-                part = ExactGP.fit(x[some], left[some], terms=self.terms)
+                part = ExactGP.fit(
+                    x[some], left[some], terms=self.terms, standard=self.standard
+                )
                 self.hyper = part.hyper
             self.tuned = len(rows)
         gp = ExactGP.fit(x, left, hyper=self.hyper, standard=self.standard)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from campaigns.replay import until
 from campaigns.replay.metrics import Estimate
 
 _COLOURS = (
@@ -56,7 +57,8 @@ def page(card: Mapping[str, Any]) -> str:
 intervals over seeds. AF50 is how many times fewer labels than random choice find half
 of the wanted candidates; enhancement is the recall at the end over that of random
 choice. Calibration is judged each round on candidates that were not labelled.</p>
-{_costs(rows, order) if "cost_verdict" in card else ""}<h2>To run it again</h2>
+{_costs(rows, order) if "cost_verdict" in card else ""}
+{_until(card, order) if "until_random" in card else ""}<h2>To run it again</h2>
 <p>Card <code>{card["hash"]}</code>, pool <code>{pool["hash"]}</code>, protocol
 <code>{rules["hash"]}</code>. Save the configuration below and run
 <code>matdisco replay FILE</code>: the same versions give the same card hash.</p>
@@ -79,6 +81,27 @@ def _costs(rows: Mapping[str, Any], order: Sequence[str]) -> str:
         "<h2>What the same result costs, in evaluations of the target</h2><table>"
         "<tr><th>strategy</th><th>half found</th><th>80 % found</th>"
         f"<th>cheaper answers, mean</th></tr>{body}</table>"
+    )
+
+
+def _until(card: Mapping[str, Any], order: Sequence[str]) -> str:
+    """Return how many evaluations it takes to find a share of what is wanted."""
+    found = {n: card["strategies"][n]["until"] for n in order}
+    found["random choice"] = card["until_random"]
+    body = "".join(
+        f"<tr><td>{escape(n)}</td>"
+        + "".join(f"<td>{until.cell(v)}</td>" for v in row.values())
+        + "</tr>"
+        for n, row in found.items()
+    )
+    pairs = card["until_verdict"].values()
+    said = "".join(f"<li>{escape(v['words'])}</li>" for p in pairs for v in p.values())
+    return (
+        "<h2>Evaluations until a share of the wanted is found</h2><table><tr>"
+        "<th>strategy</th><th>half</th><th>80 %</th><th>90 %</th><th>all</th></tr>"
+        f"{body}</table><p>Means over seeds, counted in whole batches. A seed that "
+        "does not get there counts with the whole budget; in brackets is how many do."
+        f"</p><ul>{said}</ul>"
     )
 
 

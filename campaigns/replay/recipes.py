@@ -193,7 +193,10 @@ class ReplayConfig(Recipe):
     rounds: int = Field(25, ge=1)
     """Rounds after the start."""
     seeds: int = Field(10, ge=1)
-    """Paired seeds: 0, 1, 2, ..."""
+    """How many paired seeds."""
+    first_seed: int = Field(0, ge=0)
+    """The first of them; the others follow. What is tuned on some seeds is reported on
+    others."""
     fidelities: Fidelities | None = None
     """Cheaper answers that strategies with learner ``cokriging`` may pay for. All is
     then counted in evaluations of the target, also the budget of

@@ -65,7 +65,7 @@ def run(config: ReplayConfig, folder: Path, *, workers: int) -> list[Trace]:
     traces: list[Trace] = []
     missing: list[tuple[str, int]] = []
     for name, strategy in compared.items():
-        for seed in range(config.seeds):
+        for seed in range(config.first_seed, config.first_seed + config.seeds):
             trace = _kept(folder, name, seed, _key(common, strategy))
             if trace is None:
                 missing.append((name, seed))

@@ -19,6 +19,8 @@ from campaigns.cli import main
 from campaigns.replay import metrics
 from campaigns.replay.card import judge, text, write
 from campaigns.replay.features import formula_table
+from campaigns.replay.learner_recipes import Exact
+from campaigns.replay.learners import learner
 from campaigns.replay.occupants import imbalance
 from campaigns.replay.pools import load, pareto
 from campaigns.replay.recipes import ReplayConfig
@@ -202,6 +204,38 @@ def test_killed_and_started_again_a_replay_is_the_one_never_killed(small, tmp_pa
     again = run(ReplayConfig.load(path), folder, workers=1)
     assert [t.order for t in again] == [t.order for t in whole]
     assert all(p.stat().st_mtime_ns == t for p, t in before.items())
+
+
+def test_other_seeds_are_other_campaigns_and_the_same_as_in_a_longer_run(
+    small, tmp_path
+):
+    several = ReplayConfig.load(small(baselines=False, seeds=3))
+    later = ReplayConfig.load(small(baselines=False, seeds=2, first_seed=1))
+    all_three = run(several, tmp_path / "several", workers=1)
+    last_two = run(later, tmp_path / "later", workers=1)
+    assert [t.seed for t in last_two] == [1, 2]
+    assert [t.order for t in last_two] == [t.order for t in all_three[1:]]
+    assert len({t.order for t in all_three}) == 3
+    card = judge(later, load(later), last_two)
+    assert card["protocol"]["first_seed"] == 1 and card["protocol"]["seeds"] == 2
+
+
+def test_columns_in_the_spread_of_the_pool_do_not_depend_on_the_labels(small, tmp_path):
+    """A column that few labels hardly vary in keeps its length."""
+    config = ReplayConfig.load(small(baselines=False))
+    pool = load(config)
+    rows = np.argsort(np.abs(pool.columns[:, 0]), kind="stable")[:12]  # u hardly varies
+    fitted = {
+        scaled: learner(Exact(features=("columns",), scaled_by=scaled), pool, 0).fit(
+            rows, pool.merit[rows, 0]
+        )
+        for scaled in ("pool", "labels")
+    }
+    unit = {k: f.process.unit for k, f in fitted.items()}
+    whole, few = pool.columns.std(axis=0), pool.columns[rows].std(axis=0)
+    np.testing.assert_allclose(unit["pool"][0] / unit["pool"][1], whole[0] / whole[1])
+    np.testing.assert_allclose(unit["labels"][0] / unit["labels"][1], few[0] / few[1])
+    assert few[0] < 0.3 * whole[0]
 
 
 def test_a_trace_of_another_protocol_is_not_taken_for_this_one(small, tmp_path):

@@ -9,9 +9,10 @@ from campaigns.acquisition.beliefs import FactorBelief
 from campaigns.acquisition.recipes import UpperConfidenceBound
 from campaigns.comparison import TOLERANCE
 from campaigns.gate import pooled_scale
-from campaigns.replay import metrics
-from campaigns.replay.card import judge
+from campaigns.replay import metrics, until
+from campaigns.replay.card import judge, text
 from campaigns.replay.hulls import HullStep, Trust, hull_truth
+from campaigns.replay.page import page
 from campaigns.replay.pools import load
 from campaigns.replay.recipes import ReplayConfig
 from campaigns.replay.runner import run
@@ -117,6 +118,20 @@ def test_a_hull_is_replayed_and_judged_against_chance(config, tmp_path):
     mine = metrics.area(np.array(card["strategies"]["phases"]["curve"]), spent)
     gap = card["verdict"]["phases"]["difference"]["random"]["value"]
     assert gap == pytest.approx(mine - metrics.area(np.array(luck), spent), abs=1e-4)
+    # half of them within the budget: in the table, on the page, and of chance too
+    assert set(card["until_verdict"]) == {"phases"}
+    found = card["strategies"]["phases"]["until"]["50"]
+    assert found["seeds"] == 2 and found["value"] <= 26
+
+    def by_area(name):
+        return -card["strategies"][name]["audc"]["value"]
+
+    lines = text(card).splitlines()
+    first = next(i for i, line in enumerate(lines) if "until found" in line)
+    assert [line.split("  ")[0] for line in lines[first + 1 : first + 4]] == [
+        *sorted(("phases", "ucb"), key=by_area), "random (exact)"
+    ]  # fmt: skip
+    assert until.cell(found) in page(card)
     (tmp_path / "r" / "traces" / "phases" / "0001.json").unlink()
     again = run(config, tmp_path / "r", workers=1)
     assert [t.order for t in again] == [t.order for t in traces]
