@@ -25,12 +25,15 @@ from matdisco.thermo import Hull, compressed
 from surrogates.base import Prediction
 
 if TYPE_CHECKING:
+    from campaigns.acquisition.beliefs import Belief
     from campaigns.acquisition.recipes import AnyAcquisition
     from campaigns.replay.learners import Fitted, Learner
 
 PER_ELEMENT = 3
 """Densest-packed structures of every pure element among the first labels; for metals
 fcc, hcp and bcc."""
+REACH = 3.5
+"""Sigmas; a candidate whose chance is smaller, 1 in 4,000, is not drawn."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +128,7 @@ class HullStep:
 
         def pick() -> list[int]:
             if isinstance(self.rule, HullRule):
-                free = np.setdiff1d(np.arange(len(merit)), rows)
+                free = within_reach(depth, rows, self.rule.sigma_factors, q)
                 picks = choose_stable(
                     joint(depth, free), truth.x[free], known, self.rule, rng, q
                 )
@@ -136,6 +139,28 @@ class HullStep:
         chosen: list[int] = timed("choose", pick)
         self.trust.learn(fitted.predict(np.array(chosen)), merit[chosen])
         return chosen, fitted, merit
+
+
+def within_reach(
+    depth: Belief, rows: np.ndarray, factors: Sequence[float], q: int
+) -> np.ndarray:
+    """Return the candidates, ascending, that a draw may put below today's hull.
+
+    What stays above it with :data:`REACH` sigma in its favour is no vertex of any world
+    that is drawn, and joint draws cost the cube of how many there are.
+
+    Args:
+        depth: belief about the depth below the hull of all candidates, eV/atom.
+        rows: evaluated so far.
+        factors: on sigma.
+        q: batch size; at least eight times as many are returned, where there are.
+    """
+    free = np.setdiff1d(np.arange(len(depth.mean)), rows)
+    sigma = np.sqrt(np.maximum(depth.variance, 0.0))
+    best = (depth.mean + REACH * max(factors) * sigma)[free]
+    count = max(int((best > 0).sum()), 8 * q)
+    kept: np.ndarray = np.sort(free[np.argsort(-best, kind="stable")[:count]])
+    return kept
 
 
 class Trust:

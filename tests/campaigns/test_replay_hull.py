@@ -11,7 +11,7 @@ from campaigns.comparison import TOLERANCE
 from campaigns.gate import pooled_scale
 from campaigns.replay import metrics, until
 from campaigns.replay.card import judge, text
-from campaigns.replay.hulls import HullStep, Trust, hull_truth
+from campaigns.replay.hulls import REACH, HullStep, Trust, hull_truth, within_reach
 from campaigns.replay.page import page
 from campaigns.replay.pools import load
 from campaigns.replay.recipes import ReplayConfig
@@ -207,3 +207,21 @@ def test_what_another_dataset_teaches_is_a_prior_mean(answers, config, tmp_path)
         transferred(pool, wrong)
     with pytest.raises(ValueError, match="only then"):
         Exact(features=["composition"], prior="transfer")
+
+
+def test_only_what_may_come_below_the_hull_is_drawn():
+    n = 400
+    rng = np.random.default_rng(0)
+    mean, std = rng.normal(-0.2, 0.1, n), rng.uniform(0.01, 0.1, n)
+    depth = FactorBelief(Prediction(mean, np.zeros((0, n)), std))
+    rows = np.arange(20)
+    kept = within_reach(depth, rows, (0.25, 1.0), 4)
+    possible = np.flatnonzero(mean + REACH * std > 0)
+    assert kept.tolist() == possible[possible >= 20].tolist()
+    assert 32 < len(kept) < n - 20
+    # where nothing may, the best of what is left still makes a batch
+    hopeless = FactorBelief(Prediction(mean - 9, np.zeros((0, n)), std))
+    few = within_reach(hopeless, rows, (1.0,), 4)
+    assert len(few) == 32 and (few >= 20).all()
+    out = np.setdiff1d(np.arange(20, n), few)
+    assert (mean + REACH * std)[few].min() >= (mean + REACH * std)[out].max()
