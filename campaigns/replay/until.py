@@ -98,11 +98,11 @@ def verdicts(
         for other in plain:
             gaps = {}
             for share in SHARES:
-                pair = [
+                own, theirs = (
                     np.minimum(needed(curves[n], spent, share), spent[-1])
                     for n in (mine, other)
-                ]
-                gap = difference(*pair, draws)
+                )
+                gap = difference(own, theirs, draws)
                 gaps[_key(share)] = {
                     "value": gap.value, "low": gap.low, "high": gap.high
                 }  # fmt: skip
