@@ -213,6 +213,16 @@ if (stage) {
       show(Number(b.closest("tr").dataset.structure));
       stage.scrollIntoView({ block: "nearest" });
     }));
+  // A frame that forbids downloads forbids them silently: there the text opens instead.
+  const framed = window.self !== window.top;
+  document.querySelectorAll("a[download$='.cif'], [data-part='cif']").forEach((link) =>
+    link.addEventListener("click", () => {
+      if (!framed) return;
+      const row = link.closest("tr[data-structure]");
+      if (row) show(Number(row.dataset.structure));
+      stage.querySelector("details").open = true;
+      stage.scrollIntoView({ block: "nearest" });
+    }));
   window.addEventListener("resize", draw);
   stage.hidden = false;
   show(0);

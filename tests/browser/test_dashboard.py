@@ -230,6 +230,11 @@ def test_structures_turn_where_a_cif_has_no_preview(
             text = driver.find_element("css selector", "[data-part=text]")
             read = Structure.from_str(text.get_attribute("textContent"), fmt="cif")
             assert read.composition.reduced_formula == label.partition(",")[0]
+        # the frame forbids downloads: asked for, the file shows as text
+        assert not text.is_displayed()
+        link = driver.find_element("css selector", "td a[download$='.cif']")
+        driver.execute_script("arguments[0].click()", link)
+        assert text.is_displayed()
         driver.switch_to.default_content()
         driver.save_screenshot(str(picture(f"dashboard-structures-{name}")))
     # the file itself comes by the dashboard's own download
