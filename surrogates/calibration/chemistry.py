@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from matdisco.crystal import Crystal
 
@@ -32,10 +32,15 @@ def anion_class(elements: Collection[str]) -> str:
     return "-".join(dict.fromkeys(held)) or "intermetallic"
 
 
-def anions(elements: Collection[str]) -> str:
-    """Return the elements that are anions in most compounds, as one word.
+def anions(amounts: Mapping[str, float]) -> str:
+    """Return the elements that are anions in most compounds, and their tenths.
 
-    >>> [anions(e) for e in (["Ta", "O", "N"], ["Al", "Ni"])]
-    ['N-O', '']
+    Args:
+        amounts: symbol → atoms.
+
+    >>> [anions(a) for a in ({"Ta": 1, "O": 1, "N": 2}, {"Ti": 1, "O": 2}, {"Al": 1})]
+    ['N7-O3', 'O10', '']
     """
-    return "-".join(sorted(set(elements) & _ANIONS.keys()))
+    held = {symbol: amounts[symbol] for symbol in sorted(_ANIONS.keys() & amounts)}
+    total = sum(held.values())
+    return "-".join(f"{e}{10 * n / total:.0f}" for e, n in held.items())

@@ -1,9 +1,10 @@
 """Wider sigmas for chemistry that the training set lacks.
 
 Leaving out one record at a time shows how a surrogate errs among its like, and says
-nothing of an element that it never met. Here each element, and each set of anions, is
-left out of the training records in turn; what its 90 % interval would then have needed
-differs from one chemistry to the next, so the factor is one that serves 95 % of them.
+nothing of an element that it never met. Here each element, and each mixture of anions,
+is left out of the training records in turn; what its 90 % interval would then have
+needed differs from one chemistry to the next, so the factor is one that serves 95 % of
+them.
 Conformal prediction for a new group is built the same way: R. Dunn, L. Wasserman and A.
 Ramdas, J. Am. Stat. Assoc. 118, 2491 (2023).
 
@@ -40,7 +41,7 @@ class UnseenChemistry:
     elements: frozenset[str]
     """Symbols that the training records hold."""
     anion_sets: frozenset[str]
-    """Their sets of anions, as :func:`~surrogates.calibration.chemistry.anions`."""
+    """Their anions, as :func:`~surrogates.calibration.chemistry.anions` writes them."""
     factor: float
     """On the standard deviation of a crystal that holds anything else; at least 1."""
     groups: int
@@ -61,7 +62,7 @@ class UnseenChemistry:
             without: rows of each group → calibrated predictions of the group's records
                 by a surrogate that learnt the others alone.
         """
-        sets = [anions(c.elements) for c in crystals]
+        sets = [_anions(c) for c in crystals]
         every = sorted({e for c in crystals for e in c.elements})
         members = [np.array([e in c.elements for c in crystals]) for e in every]
         members += [np.array([s == a for s in sets]) for a in sorted(set(sets))]
@@ -85,7 +86,7 @@ class UnseenChemistry:
             [
                 1.0
                 if self.elements.issuperset(c.elements)
-                and anions(c.elements) in self.anion_sets
+                and _anions(c) in self.anion_sets
                 else self.factor
                 for c in crystals
             ]
@@ -107,3 +108,7 @@ class UnseenChemistry:
             frozenset(data["elements"]), frozenset(data["anion_sets"]),
             float(data["factor"]), int(data["groups"]),
         )  # fmt: skip
+
+
+def _anions(crystal: Crystal) -> str:
+    return anions(crystal.composition.get_el_amt_dict())

@@ -68,18 +68,22 @@ def test_an_element_never_seen_is_covered(tmp_path: Path) -> None:
     assert "uncertainty_of_unseen_chemistry" in surrogate.describe()
 
 
-def test_a_new_set_of_known_anions_is_unseen() -> None:
+def test_a_new_mixture_of_known_anions_is_unseen() -> None:
     seen = UnseenChemistry(
-        frozenset({"Ta", "O", "N"}), frozenset({"O", "N"}), factor=1.5, groups=12
-    )
-
-    class Thing:
-        def __init__(self, *elements: str) -> None:
-            self.elements = elements
-
-    things = [Thing("Ta", "O"), Thing("Ta", "N"), Thing("Ta", "N", "O"), Thing("Ti")]
-    found = seen.factors(things)  # type: ignore[arg-type]
-    assert found.tolist() == [1.0, 1.0, 1.5, 1.5]
+        frozenset({"Ta", "O", "N"}), frozenset({"O10", "N10", "N5-O5"}),
+        factor=1.5, groups=12,
+    )  # fmt: skip
+    made = [("Ta", "O"), ("Ta", "N"), ("Ta", "N", "O"), ("Ta", "O", "O", "N"), ("Ti",)]
+    things = [
+        Crystal.from_arrays(
+            "x",
+            4.0 * np.eye(3),
+            list(species),
+            np.linspace([0, 0, 0], [0.8, 0.7, 0.6], len(species)),
+        )
+        for species in made
+    ]
+    assert seen.factors(things).tolist() == [1.0, 1.0, 1.0, 1.5, 1.5]
     assert UnseenChemistry.from_dict(seen.to_dict()) == seen
 
 
