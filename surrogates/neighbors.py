@@ -148,6 +148,28 @@ def _search(
     *,
     compiled: bool | None,
 ) -> NeighborLists:
+    cells, spots, atoms = _arrays(crystals)
+    if has_kernels() if compiled is None else compiled:
+        return _compiled(crystals, cells, spots, atoms, radius, k)
+    from surrogates.plain_search import search
+
+    return search(crystals, cells, spots, atoms, radius, k)
+
+
+def require_sound(crystals: Sequence[Crystal | Structure]) -> None:
+    """Refuse what no search for neighbours, of anybody's, can be trusted with.
+
+    Raises:
+        SurrogateError: no atoms, numbers that are not finite, or a flat cell, in which
+            a search may not end; names the crystal.
+    """
+    _arrays(crystals)
+
+
+def _arrays(
+    crystals: Sequence[Crystal | Structure],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return cells (n, 3, 3), fractional coordinates (atoms, 3), offsets (n + 1,)."""
     structures = [c.structure if isinstance(c, Crystal) else c for c in crystals]
     spots = [s.frac_coords for c in structures for s in c.sites]
     cells = np.array([c.lattice.matrix for c in structures]).reshape(-1, 3, 3)
@@ -169,11 +191,7 @@ def _search(
             f"{_name(crystals, int(flat_cells[0]))}: the cell is flat, "
             f"{space[flat_cells[0]]:.2g} Å³ per atom; is its cell right?"
         )
-    if has_kernels() if compiled is None else compiled:
-        return _compiled(crystals, cells, flat, atoms, radius, k)
-    from surrogates.plain_search import search
-
-    return search(crystals, cells, flat, atoms, radius, k)
+    return cells, flat, atoms
 
 
 def _compiled(

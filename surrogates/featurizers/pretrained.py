@@ -22,6 +22,7 @@ from matdisco.crystal import Crystal
 from matdisco.errors import MissingExtra, SurrogateError
 from surrogates.featurizers.latent_cache import cached_rows
 from surrogates.graphs import atomic_numbers
+from surrogates.neighbors import require_sound
 
 CHGNET_WIDTH = 65
 """CHGNet's crystal feature per atom (64) and its energy (eV/atom)."""
@@ -47,7 +48,7 @@ def chgnet_features(crystals: Sequence[Crystal], *, n_threads: int = 2) -> np.nd
 
     Raises:
         MissingExtra: chgnet is not installed.
-        SurrogateError: a crystal that CHGNet cannot turn into a graph.
+        SurrogateError: a flat cell, or a crystal of which CHGNet makes no graph.
     """
     # CHGNet's crystal feature is the mean over atoms of what its last norm gives
     everything = chgnet_layer_features(crystals, n_threads=n_threads)
@@ -76,7 +77,7 @@ def sevennet_features(crystals: Sequence[Crystal], *, n_threads: int = 2) -> np.
 
     Raises:
         MissingExtra: sevenn is not installed.
-        SurrogateError: an element that SevenNet-0 does not know.
+        SurrogateError: a flat cell, or an element that SevenNet-0 does not know.
     """
     recipe = {"package": _version("sevenn", "sevennet"), "weights": "7net-0"}
     recipe["layers"] = ",".join(map(str, SEVENNET_LAYERS))
@@ -110,6 +111,7 @@ def _chgnet_model() -> Any:
 
 
 def _chgnet(crystals: list[Crystal], n_threads: int) -> np.ndarray:
+    require_sound(crystals)
     model = _chgnet_model()
     modules = [*model.atom_conv_layers, model.readout_norm]
     with _layers(modules, lambda result: result) as layers, _threads(n_threads):
@@ -201,6 +203,7 @@ def _sevennet_model() -> tuple[Any, float, frozenset[int]]:
 
 
 def _sevennet(crystals: list[Crystal], n_threads: int) -> np.ndarray:
+    require_sound(crystals)
     model, cutoff, known = _sevennet_model()
     for crystal in crystals:
         odd = set(atomic_numbers(crystal).tolist()) - known

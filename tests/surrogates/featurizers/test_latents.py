@@ -2,13 +2,14 @@
 
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from matdisco.crystal import Crystal
-from matdisco.errors import SurrogateError
+from matdisco.errors import MatdiscoError, SurrogateError
 from surrogates.featurizers.latent_cache import cached_rows
 from surrogates.featurizers.pretrained import (
     CHGNET_LAYERS_WIDTH,
@@ -131,3 +132,23 @@ def test_the_last_layer_is_chgnets_own_crystal_feature() -> None:
         own = model.predict_graph(graph, task="e", return_crystal_feas=True)
         expected = own["crystal_fea"] / crystal.n_atoms
         np.testing.assert_allclose(row[:-1], expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("package", ["chgnet", "sevenn"])
+@pytest.mark.parametrize("what", ["flat cell", "nearly flat cell", "not a number"])
+def test_a_potential_is_not_asked_where_it_would_not_end(
+    folder: Path, package: str, what: str
+) -> None:
+    """Refused before the weights are even loaded."""
+    if find_spec(package) is None:
+        pytest.skip(f"needs the package {package}")
+    kind = {"chgnet": "chgnet_layers", "sevenn": "sevennet"}[package]
+    cell, spots = np.eye(3) * 4.0, np.array([[0.0, 0.0, 0.0], [0.5, 0.5, 0.5]])
+    if what == "not a number":
+        spots[1, 2] = np.nan
+    else:
+        cell[2] = 0.5 * (cell[0] + cell[1])
+        cell[2, 2] = 0.01 * (what == "nearly flat cell")
+    crystal = Crystal.from_arrays("odd", cell, [29, 79], spots)
+    with pytest.raises(MatdiscoError, match=r"odd.*(flat|not a number)"):
+        features(kind, [crystal], n_threads=1)
