@@ -8,9 +8,9 @@ them.
 Conformal prediction for a new group is built the same way: R. Dunn, L. Wasserman and A.
 Ramdas, J. Am. Stat. Assoc. 118, 2491 (2023).
 
-On 18,928 perovskites (docs/surrogates.md), 500 labels without one element, judged on
-that element: of 52 elements the least covered one had 64 % of its cells inside the 90 %
-interval without the factor and 84 % with it.
+On 18,928 perovskites (docs/surrogates.md), 500 labels without one of 52 metals and 7
+mixtures of anions, judged on what was left out: the 90 % interval covers at least 80 %
+of 58 of the 59, on latents of one potential and of two.
 """
 
 from __future__ import annotations
