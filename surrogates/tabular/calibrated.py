@@ -144,10 +144,15 @@ class Calibrated(ABC, Generic[R]):
         def without(groups: Sequence[np.ndarray]) -> list[Prediction]:
             left = self._without(groups)
             assert left is not None
-            return [
-                self._for_seen(self._back(p), [records[int(i)] for i in rows])
-                for p, rows in zip(left, groups, strict=True)
-            ]
+            rows = np.concatenate(groups)
+            whole = Prediction(  # one call of the error model instead of one per group
+                np.concatenate([p.mean for p in left]),
+                np.zeros((0, len(rows))),
+                np.concatenate([p.std for p in left]),
+            )
+            known = self._for_seen(self._back(whole), [records[int(i)] for i in rows])
+            ends = np.cumsum([len(g) for g in groups])[:-1]
+            return [known.take(part) for part in np.split(np.arange(len(rows)), ends)]
 
         if self._without([]) is None:
             return None
