@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from scipy.spatial import ConvexHull
 
+from campaigns.acquisition.interleave import interleaved
 from campaigns.acquisition.pool import Pick
 from campaigns.acquisition.recipes import HullRule, HullVolume, NewPhases
 from matdisco.thermo import ON_HULL, Hull
@@ -224,6 +225,8 @@ def choose_stable(
         value = weight * chance
         order = np.lexsort((np.arange(len(value)), -hope, -value))
         ranked = {int(i): float(value[i]) for i in order}
+    if rule.bound_share:
+        return interleaved(belief, ranked, rule.bound_share, q)
     return [
         Pick(i, v, float(belief.mean[i]), float(belief.std[i]))
         for i, v in list(ranked.items())[:q]

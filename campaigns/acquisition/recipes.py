@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from matdisco.recipe import Recipe
 
@@ -159,6 +159,19 @@ class HullRule(AcquisitionRecipe, _Weighed):
     are mostly noise: with hundreds of candidates whose errors are their own, draws of
     less than one sigma find more, and those of one sigma go on when these see nothing
     more."""
+    bound_share: float = Field(0.0, ge=0, lt=1)
+    """Share of a batch that is chosen by the depth's upper confidence bound, mean +
+    sigma, given that the picks before it are evaluated. Draws find what the belief
+    thinks likely; the last phases are those that it thinks unlikely."""
+
+    @model_validator(mode="after")
+    def _bound_is_not_weighed(self) -> Self:
+        if self.bound_share and (self.cost_exponent or self.feasibility):
+            raise ValueError(
+                "bound_share: a bound cannot be weighed; expected without "
+                "cost_exponent and feasibility"
+            )
+        return self
 
 
 class HullProbability(HullRule):

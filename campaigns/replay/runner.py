@@ -74,7 +74,9 @@ def run(config: ReplayConfig, folder: Path, *, workers: int) -> list[Trace]:
     # seed by seed: what is there after an hour is comparable
     missing.sort(key=lambda pair: pair[1])
     if missing:
-        _featurise(pool, [compared[name].learner for name, _ in missing])
+        recipes = [compared[name].learner for name, _ in missing]
+        # each once: opening and hashing what a prior is learnt from takes seconds
+        _featurise(pool, list({r.digest(): r for r in recipes}.values()))
     failures: list[str] = []
     for name, seed, found in _results(config, compared, missing, workers, folder):
         if isinstance(found, Trace):

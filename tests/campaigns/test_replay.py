@@ -16,7 +16,7 @@ from scipy.spatial.distance import cdist
 from torch import from_numpy
 
 from campaigns.cli import main
-from campaigns.replay import metrics
+from campaigns.replay import metrics, runner
 from campaigns.replay.card import judge, text, write
 from campaigns.replay.features import formula_table
 from campaigns.replay.learner_recipes import Exact
@@ -218,6 +218,20 @@ def test_other_seeds_are_other_campaigns_and_the_same_as_in_a_longer_run(
     assert len({t.order for t in all_three}) == 3
     card = judge(later, load(later), last_two)
     assert card["protocol"]["first_seed"] == 1 and card["protocol"]["seeds"] == 2
+
+
+def test_what_learns_is_made_ready_once_whatever_the_seeds(
+    small, tmp_path, monkeypatch
+):
+    ready = []
+    monkeypatch.setattr(
+        runner, "_featurise", lambda pool, recipes: ready.append(recipes)
+    )
+    config = ReplayConfig.load(small(seeds=3))
+    run(config, tmp_path / "r", workers=1)
+    kinds = [r.kind for r in ready[0]]
+    # one process, shared by three strategies, and one forest, shared by two
+    assert len(ready) == 1 and sorted(kinds) == ["gaussian_process", "random_forest"]
 
 
 def test_columns_in_the_spread_of_the_pool_do_not_depend_on_the_labels(small, tmp_path):

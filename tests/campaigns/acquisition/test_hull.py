@@ -17,6 +17,7 @@ from campaigns.acquisition.hull import (
     probability_on_hull,
     worlds,
 )
+from campaigns.acquisition.interleave import interleaved
 from campaigns.acquisition.recipes import HullProbability, HullVolume, NewPhases
 from campaigns.acquisition.select import select
 from campaigns.utility import Utility
@@ -184,3 +185,48 @@ def test_chances_and_costs_weigh_the_rules():
         weight[first.row] = 1e-3
         other = choose_stable(b, x, TERNARY, rule, rng(), 1, weight=weight)[0]
         assert other.row != first.row
+
+
+def test_a_share_by_bound_sees_what_draws_do_not_and_conditions_on_the_picks():
+    """Against the normal conditional worked out directly, pick by pick."""
+    source = rng(5)
+    n, share, q = 12, 0.5, 6
+    factors = source.normal(size=(4, n)) * 0.05
+    belief = Prediction(source.normal(-0.1, 0.1, n), factors, np.full(n, 0.02))
+    covariance = factors.T @ factors + 0.02**2 * np.eye(n)
+    ranked = {int(i): float(n - k) for k, i in enumerate(source.permutation(n))}
+    batch = interleaved(belief, ranked, share, q)
+    taken: list[int] = []
+    for place, pick in enumerate(batch):
+        known = covariance[np.ix_(taken, taken)]
+        cross = covariance[taken]
+        explained = (cross * np.linalg.solve(known, cross)).sum(axis=0) if taken else 0
+        std = np.sqrt(np.maximum(np.diag(covariance) - explained, 0.0))
+        left = [i for i in range(n) if i not in taken]
+        by_bound = max(left, key=lambda i: belief.mean[i] + std[i])
+        by_rank = next(i for i in ranked if i not in taken)
+        assert pick.row == (by_bound if place % 2 else by_rank)
+        assert pick.std == pytest.approx(std[pick.row], abs=1e-6)
+        assert pick.value == ranked[pick.row]
+        taken.append(pick.row)
+    assert len(set(taken)) == q
+    shorter = interleaved(belief, ranked, share, q - 1)
+    assert [p.row for p in shorter] == taken[:-1]
+
+
+def test_a_rule_with_a_share_by_bound_takes_what_is_least_known():
+    x = at("Al3Ni", "AlNi3", elements=("Al", "Ni"))
+    x = np.vstack([x, at("Al2Ni", elements=("Al", "Ni"))])
+    # two that are on the hull, sure; one deemed far above it, nearly unknown
+    belief = Prediction(
+        np.array([0.05, 0.05, -0.4]), np.zeros((0, 3)), np.array([1e-4, 1e-4, 0.6])
+    )
+    plain = NewPhases(draws=64, sigma_factors=(0.25,))
+    mixed = NewPhases(draws=64, sigma_factors=(0.25,), bound_share=0.5)
+    rows = [
+        {p.row for p in choose_stable(belief, x, BINARY, rule, rng(), 2)}
+        for rule in (plain, mixed)
+    ]
+    assert rows[0] == {0, 1} and 2 in rows[1]
+    with pytest.raises(ValueError, match="a bound cannot be weighed"):
+        NewPhases(bound_share=0.5, cost_exponent=1.0)
