@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from campaigns.ledger import Event
 
 WIDEST = 5.0
-"""Most that one batch may widen sigma by: a single wild answer, such as a structure
-that relaxed into another, must not drown every difference in the pool."""
+"""Most that one answer counts for, in sigmas of all answers, when a batch widens sigma:
+a single wild one, such as a structure that relaxed into another, must not drown every
+difference in the pool."""
 
 
 SHRINKAGE = 16.0
@@ -177,8 +178,8 @@ def verdict(
     if large < recipe.level:
         outcome = "overconfident"
         if recipe.widen:
-            asked = float(np.sqrt(np.mean(raw**2)))
-            widened = min(max(asked / pooled, 1.0), WIDEST)
+            beside = np.minimum(np.abs(raw) / pooled, WIDEST)
+            widened = max(float(np.sqrt(np.mean(beside**2))), 1.0)
     elif small < recipe.level:
         # sigma narrows by itself as answers come in; caution costs little
         outcome = "underconfident"

@@ -67,6 +67,9 @@ def test_the_newest_batch_with_enough_answers_decides():
     calm = {1: errors(0.01 * np.ones(8))}
     assert judge(recipe, events(1.0), calm, 1.0).outcome == "underconfident"
     assert judge(recipe, events(1.0), {1: errors([99] * 4)}, 1.0).widened == 5.0
+    # one wild answer among honest ones is one answer: (5² + 11)/12, not 30²/12
+    wild = judge(recipe, events(1.0), {1: errors([30, *[1, -1] * 5, 1])}, 1.0)
+    assert wild.failed and wild.widened == pytest.approx(3**0.5)
     off = GateRecipe(level=0)
     assert not judge(off, events(1.0), both, 1.0).failed
 
