@@ -41,7 +41,8 @@ def fitted(metals: tuple[str, ...]) -> GaussianProcess:
 
 def test_an_element_never_seen_is_covered(tmp_path: Path) -> None:
     inside = {True: 0, False: 0}
-    for metal in METALS:
+    left_out = METALS[::3]
+    for metal in left_out:
         surrogate = fitted(tuple(m for m in METALS if m != metal))
         assert surrogate.unseen is not None and surrogate.unseen.factor > 1.0
         assert metal not in surrogate.unseen.elements
@@ -59,7 +60,7 @@ def test_an_element_never_seen_is_covered(tmp_path: Path) -> None:
         for on, p in ((True, wide), (False, narrow)):
             inside[on] += int((np.abs(truth - p.mean) < 1.645 * p.std).sum())
         surrogate.unseen = kept
-    n = 10 * len(METALS)
+    n = 10 * len(left_out)
     assert inside[True] >= 0.8 * n > inside[False]
 
     surrogate.save(tmp_path / "kept")
