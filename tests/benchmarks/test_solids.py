@@ -1,7 +1,7 @@
 """Lattice constants, bulk moduli and formation energies of 12 solids beside experiment.
 
 Writes bench-results/solids.md, as docs/evaluators.md shows it.
-MATDISCO_SOLIDS=gpaw,espresso adds the codes that are installed (GPAW takes half an hour
+MATDISCO_SOLIDS=gpaw,espresso adds the codes that are installed (GPAW takes 40 minutes
 of one core; Quantum ESPRESSO does the solids whose packaged pseudopotentials were
 checked). What is done is kept in runs/solids, so an interrupted table goes on where it
 stopped.
