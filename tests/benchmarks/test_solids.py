@@ -68,7 +68,7 @@ def evaluators():
         pytest.importorskip("gpaw")
         yield "GPAW PBE", lambda e: DftRecipe(compute=energy).fixed_for(e)
     if "espresso" in wanted:
-        qe = DftRecipe(code="espresso")
+        qe = DftRecipe(code="espresso", compute=energy)
         yield "QE PBE", lambda e: qe.fixed_for(e)
 
 
