@@ -4,9 +4,8 @@ Leaving out one record at a time shows how a surrogate errs among its like, and 
 nothing of an element that it never met. Here each element, and each mixture of anions,
 is left out of the training records in turn; what its 90 % interval would then have
 needed differs from one chemistry to the next, so the factor is one that serves 95 % of
-them.
-Conformal prediction for a new group is built the same way: R. Dunn, L. Wasserman and A.
-Ramdas, J. Am. Stat. Assoc. 118, 2491 (2023).
+them. Conformal prediction for a new group is built the same way: R. Dunn, L. Wasserman
+and A. Ramdas, J. Am. Stat. Assoc. 118, 2491 (2023).
 
 On 18,928 perovskites (docs/surrogates.md), 500 labels without one of 52 metals and 7
 mixtures of anions, judged on what was left out: the 90 % interval covers at least 80 %
@@ -20,14 +19,13 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
+from scipy.special import ndtri
 
 from matdisco.crystal import Crystal
 from surrogates.base import Prediction
 from surrogates.calibration.chemistry import anions
 from surrogates.calibration.scale import z_scores
 
-NINETY = 1.6448536269514722
-"""Half width of a Gaussian's 90 % interval in standard deviations."""
 _SERVED = 0.95  # share of left-out chemistries whose interval is to be wide enough
 _LEAST_GROUPS = 10  # below, a 95th percentile is the worst of a handful
 _LEAST_RECORDS = 5  # in a group, for the 90th percentile of its errors
@@ -52,15 +50,16 @@ class UnseenChemistry:
         cls,
         crystals: Sequence[Crystal],
         y: np.ndarray,
-        without: Callable[[Sequence[np.ndarray]], Sequence[Prediction]],
+        without: Callable[[Sequence[np.ndarray]], Prediction | None],
     ) -> Self | None:
-        """Leave out every element and anion set; None where there are too few.
+        """Leave out every element and anion set; None where that says nothing.
 
         Args:
             crystals: the training records.
             y: their labels, shape (n,).
-            without: rows of each group → calibrated predictions of the group's records
-                by a surrogate that learnt the others alone.
+            without: rows of each group → calibrated predictions of the records of all
+                groups, one after the other, each group by a surrogate that learnt the
+                others alone; None where the kind cannot.
         """
         sets = [_anions(c) for c in crystals]
         every = sorted({e for c in crystals for e in c.elements})
@@ -71,11 +70,13 @@ class UnseenChemistry:
             for m in members
             if _LEAST_RECORDS <= m.sum() <= _MOST * len(crystals)
         ]
-        if len(groups) < _LEAST_GROUPS:
+        left = without(groups) if len(groups) >= _LEAST_GROUPS else None
+        if left is None:
             return None
+        z = z_scores(y[np.concatenate(groups)], left)
+        ends = np.cumsum([len(rows) for rows in groups])[:-1]
         needed = [
-            np.quantile(np.abs(z_scores(y[rows], left)), 0.9) / NINETY
-            for rows, left in zip(groups, without(groups), strict=True)
+            np.quantile(np.abs(part), 0.9) / ndtri(0.95) for part in np.split(z, ends)
         ]
         factor = max(1.0, float(np.quantile(needed, _SERVED)))
         return cls(frozenset(every), frozenset(sets), factor, len(groups))

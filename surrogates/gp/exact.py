@@ -164,10 +164,8 @@ class ExactGP:
         Args:
             groups: rows of each group, shapes (m,); they may overlap.
         """
-        out: list[tuple[np.ndarray, np.ndarray]] = []
-        if not groups:
-            return out
         inverse = cho_solve((self.lower, True), np.eye(len(self.y)))
+        out: list[tuple[np.ndarray, np.ndarray]] = []
         for rows in groups:
             covariance = np.linalg.inv(inverse[np.ix_(rows, rows)])
             std = np.sqrt(np.diag(covariance))

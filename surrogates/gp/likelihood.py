@@ -174,9 +174,8 @@ def _climbed(
         return value, np.array(gradient)
 
     bounds = [(t - _RANGE, t + _RANGE) for t in start]
-    bounds[n_terms : n_terms + n_smooth] = [
-        (m + low, m + high) for m in middle for low, high in [_SPAN]
-    ]
+    low, high = _SPAN
+    bounds[n_terms : n_terms + n_smooth] = [(m + low, m + high) for m in middle]
     found = minimize(
         loss, start, jac=True, method="L-BFGS-B", bounds=bounds,
         options={"maxiter": _STEPS},

@@ -62,10 +62,10 @@ class Calibrated(ABC, Generic[R]):
         self._y = np.zeros(0)
         self._ready = False
 
-    def _without(self, groups: Sequence[np.ndarray]) -> list[Prediction] | None:
+    def _without(self, groups: Sequence[np.ndarray]) -> Prediction | None:
         """Predict each group of training rows by all others; None where that is dear.
 
-        In the learnt unit, raw, shape (len(rows),) for each group.
+        In the learnt unit, raw, one group after the other.
         """
         return None
 
@@ -141,21 +141,13 @@ class Calibrated(ABC, Generic[R]):
     def _leave_chemistry_out(
         self, labels: np.ndarray, records: Dataset
     ) -> UnseenChemistry | None:
-        def without(groups: Sequence[np.ndarray]) -> list[Prediction]:
+        def without(groups: Sequence[np.ndarray]) -> Prediction | None:
             left = self._without(groups)
-            assert left is not None
+            if left is None:
+                return None
             rows = np.concatenate(groups)
-            whole = Prediction(  # one call of the error model instead of one per group
-                np.concatenate([p.mean for p in left]),
-                np.zeros((0, len(rows))),
-                np.concatenate([p.std for p in left]),
-            )
-            known = self._for_seen(self._back(whole), [records[int(i)] for i in rows])
-            ends = np.cumsum([len(g) for g in groups])[:-1]
-            return [known.take(part) for part in np.split(np.arange(len(rows)), ends)]
+            return self._for_seen(self._back(left), [records[int(i)] for i in rows])
 
-        if self._without([]) is None:
-            return None
         return UnseenChemistry.fit(records.crystals, labels, without)
 
     def _calibrated(self, raw: Prediction) -> Prediction:

@@ -69,14 +69,11 @@ class GaussianProcess(Tabular[GaussianProcessRecipe]):
         )
 
     @override
-    def _without(self, groups: Sequence[np.ndarray]) -> list[Prediction]:
-        process = self._fitted()
-        return [
-            Prediction(self._y[rows] - errors, np.zeros((0, len(rows))), std)
-            for rows, (errors, std) in zip(
-                groups, process.leave_groups_out(groups), strict=True
-            )
-        ]
+    def _without(self, groups: Sequence[np.ndarray]) -> Prediction:
+        left = self._fitted().leave_groups_out(groups)
+        rows = np.concatenate(groups)
+        errors, std = (np.concatenate(part) for part in zip(*left, strict=True))
+        return Prediction(self._y[rows] - errors, np.zeros((0, len(rows))), std)
 
     @override
     def _answer(self, x: np.ndarray) -> Prediction:
