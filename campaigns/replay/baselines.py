@@ -21,6 +21,7 @@ from campaigns.replay.learner_recipes import (
     Nothing,
     ZeroShot,
 )
+from campaigns.replay.peers.recipes import PeerRecipe
 from campaigns.replay.pools import Pool
 from campaigns.replay.recipes import ReplayConfig, Strategy
 
@@ -65,7 +66,7 @@ def baselines(config: ReplayConfig, pool: Pool) -> Mapping[str, Strategy]:
             if _key(all_first) not in taken:
                 found["ask-all-first"] = all_first
             break
-    single = [r for r in learners if not isinstance(r, Cokriging)]
+    single = [r for r in learners if not isinstance(r, Cokriging | PeerRecipe)]
     first = single[0] if single else Nothing()
     if not isinstance(first, Forest | ZeroShot | Nothing):
         for how, acquisition in (("greedy", Greedy()), ("max-variance", MaxVariance())):
@@ -76,4 +77,5 @@ def baselines(config: ReplayConfig, pool: Pool) -> Mapping[str, Strategy]:
 
 
 def _key(strategy: Strategy) -> str:
-    return strategy.learner.digest() + strategy.acquisition.kind
+    rule = strategy.acquisition
+    return strategy.learner.digest() + ("" if rule is None else rule.kind)

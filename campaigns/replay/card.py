@@ -25,6 +25,7 @@ from campaigns.replay.metrics import (
     resamples,
     volume_curve,
 )
+from campaigns.replay.peers.verdicts import verdicts as peer_verdicts
 from campaigns.replay.pools import Pool, numbered
 from campaigns.replay.recipes import ReplayConfig
 from campaigns.replay.runner import protocol, strategies
@@ -79,6 +80,9 @@ def judge(config: ReplayConfig, pool: Pool, traces: Sequence[Trace]) -> dict[str
             "until_random": until.chance(pool.phases, spent),
             "until_verdict": until.verdicts(curves, compared, spent, draws),
         }
+    beside = peer_verdicts(curves, compared, spent, draws, len(pool))
+    if beside:
+        arrival["peer_verdict"] = beside
     mean, low, high = random_recall(spent, pool.phases)
     card = {
         "replay": config.name,
@@ -311,6 +315,8 @@ def text(card: Mapping[str, Any]) -> str:
     lines.append(f"{RANDOM:28s} {'1':>24s} {'1':>24s} {chance:24.3f}")
     said = [*card["verdict"].values(), *card.get("cost_verdict", {}).values()]
     lines += [f"  {v['words']}" for v in said]
+    pairs = card.get("peer_verdict", {}).values()
+    lines += [f"  {v['words']}" for pair in pairs for v in pair.values()]
     if "until_random" in card:
         rows = {n: card["strategies"][n]["until"] for n in order}
         lines += until.table({**rows, RANDOM: card["until_random"]})

@@ -47,6 +47,7 @@ class Climb:
         rng: np.random.Generator,
     ) -> None:
         assert isinstance(strategy.learner, Cokriging)
+        assert strategy.acquisition is not None
         assert config.fidelities is not None and pool.cheaper is not None
         self.pool, self.rule, self.rng = pool, strategy.acquisition, rng
         self.fidelities: Fidelities = config.fidelities

@@ -6,11 +6,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from campaigns.replay.feature_names import Features as Features
+from campaigns.replay.peers.recipes import Ax, BayBE
 from matdisco.recipe import Recipe
-
-Features = Literal[
-    "columns", "composition", "environments", "sites", "chgnet", "sevennet", "zero_shot"
-]
 
 
 class Exact(Recipe):
@@ -122,7 +120,7 @@ class Cokriging(Recipe):
 
 
 AnyLearner = Annotated[
-    Exact | Additive | Forest | ZeroShot | Cokriging | Nothing,
+    Exact | Additive | Forest | ZeroShot | Cokriging | Nothing | BayBE | Ax,
     Field(discriminator="kind"),
 ]
 """Every learner, chosen by ``kind``."""

@@ -36,6 +36,7 @@ def page(card: Mapping[str, Any]) -> str:
     )
     body = "".join(_table_row(n, rows[n], n in own) for n in order)
     said = [*card["verdict"].values(), *card.get("cost_verdict", {}).values()]
+    said += [v for pair in card.get("peer_verdict", {}).values() for v in pair.values()]
     verdicts = "".join(f"<li>{escape(v['words'])}</li>" for v in said)
     pool, rules = card["pool"], card["protocol"]
     facts = (

@@ -9,13 +9,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from campaigns.acquisition.recipes import (
-    AnyAcquisition,
-    FidelityRule,
-    HullRule,
-    HypervolumeImprovement,
-)
-from campaigns.replay.learner_recipes import AnyLearner, Cokriging
+from campaigns.replay.strategies import Strategy as Strategy
+from campaigns.replay.strategies import misfit
 from matdisco.errors import ConfigError
 from matdisco.recipe import Recipe
 
@@ -164,15 +159,6 @@ class Fidelities(Recipe):
         return self
 
 
-class Strategy(Recipe):
-    """One way of choosing, under its own name."""
-
-    learner: AnyLearner
-    """What learns from the answers."""
-    acquisition: AnyAcquisition
-    """What chooses; its batch size is that of the replay."""
-
-
 class ReplayConfig(Recipe):
     """Strategies x seeds on one labelled pool."""
 
@@ -226,28 +212,11 @@ class ReplayConfig(Recipe):
         if self.fidelities is not None:
             self._fidelities_fit(self.fidelities, plain=not (front or hull))
         for name, strategy in self.strategies.items():
-            rule = strategy.acquisition
-            several = isinstance(strategy.learner, Cokriging)
-            if several and self.fidelities is None:
-                raise ValueError(
-                    f"strategies.{name}: learner cokriging needs fidelities: "
-                    "{cheaper: [...]}"
-                )
-            if isinstance(rule, FidelityRule) and not several:
-                raise ValueError(
-                    f"strategies.{name}: acquisition {rule.kind} needs learner "
-                    f"cokriging, got {strategy.learner.kind}"
-                )
-            if isinstance(rule, HypervolumeImprovement) and not front:
-                raise ValueError(
-                    f"strategies.{name}: acquisition {rule.kind} needs wanted: "
-                    "{kind: front}"
-                )
-            if isinstance(rule, HullRule) and not hull:
-                raise ValueError(
-                    f"strategies.{name}: acquisition {rule.kind} needs wanted: "
-                    "{kind: stable}"
-                )
+            said = misfit(
+                strategy, self.wanted.kind, fidelities=self.fidelities is not None
+            )
+            if said is not None:
+                raise ValueError(f"strategies.{name}: {said}")
         return self
 
     def _fidelities_fit(self, fidelities: Fidelities, *, plain: bool) -> None:

@@ -24,6 +24,8 @@ from campaigns.replay.baselines import baselines
 from campaigns.replay.features import table
 from campaigns.replay.learner_recipes import AnyLearner, Cokriging, ZeroShot
 from campaigns.replay.learners import learner
+from campaigns.replay.peers.base import require
+from campaigns.replay.peers.recipes import PeerRecipe
 from campaigns.replay.pools import Pool, load
 from campaigns.replay.recipes import ReplayConfig, Strategy
 from campaigns.replay.simulate import Trace, simulate
@@ -57,8 +59,12 @@ def run(config: ReplayConfig, folder: Path, *, workers: int) -> list[Trace]:
         workers: processes, each with one thread.
 
     Raises:
+        MissingExtra: a strategy is a peer that is not installed.
         CampaignError: a strategy failed; says which and why. The others are kept.
     """
+    for strategy in config.strategies.values():
+        if isinstance(strategy.learner, PeerRecipe):
+            require(strategy.learner)
     pool = load(config, folder / "features")
     compared = strategies(config, pool)
     common = protocol(config, pool)

@@ -21,6 +21,8 @@ from campaigns.replay.climbing import Climb
 from campaigns.replay.hulls import HullStep
 from campaigns.replay.learner_recipes import Cokriging
 from campaigns.replay.learners import Learner, learner
+from campaigns.replay.peers.play import play
+from campaigns.replay.peers.recipes import PeerRecipe
 from campaigns.replay.pools import Pool
 from campaigns.replay.recipes import ReplayConfig, Strategy
 from surrogates.base import Prediction
@@ -111,6 +113,10 @@ def simulate(
     rng = np.random.default_rng(np.random.SeedSequence([seed, 1]))
     if isinstance(strategy.learner, Cokriging):
         return _climbed(Climb(config, pool, strategy, seed, first, rng), name, seed)
+    if isinstance(strategy.learner, PeerRecipe):
+        rounds, q = config.rounds, config.batch_size
+        played, spent = play(strategy.learner, pool, first, rounds, q, seed)
+        return Trace(name, seed, tuple(played), spent, ())
     chooser = _Chooser(pool, strategy, seed, rng)
     calibration: list[Mapping[str, float]] = []
     for _ in range(config.rounds):
@@ -149,6 +155,7 @@ class _Chooser:
     def __init__(
         self, pool: Pool, strategy: Strategy, seed: int, rng: np.random.Generator
     ) -> None:
+        assert strategy.acquisition is not None
         self.pool, self.recipe, self.rng = pool, strategy.acquisition, rng
         self.seed, self.spent = seed, {"fit": 0.0, "predict": 0.0, "choose": 0.0}
         self.learners: list[Learner] = []
@@ -169,6 +176,21 @@ class _Chooser:
         if not self.learners:
             picked = self.rng.choice(np.flatnonzero(free), size=q, replace=False)
             return [int(i) for i in picked], {}
+        informed = q - round(q * self.recipe.random_share)
+        chosen: list[int] = []
+        judged: Mapping[str, float] = {}
+        if informed:
+            chosen, judged = self._informed(rows, informed, free)
+        if informed < q:
+            rest = np.setdiff1d(np.flatnonzero(free), chosen)
+            extra = self.rng.choice(rest, size=q - informed, replace=False)
+            chosen += [int(i) for i in extra]
+        return chosen, judged
+
+    def _informed(
+        self, rows: np.ndarray, q: int, free: np.ndarray
+    ) -> tuple[list[int], Mapping[str, float]]:
+        """Choose by what was learnt; see :meth:`batch`."""
         if self.pool.truth is not None:
             if self.step is None:
                 self.step = HullStep(self.pool.truth, self.recipe, self.learners[0])

@@ -1,0 +1,72 @@
+"""Own strategies beside each peer: who finds more, paired by seed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from campaigns.replay.metrics import Measure, difference
+from campaigns.replay.peers.recipes import PeerRecipe
+from campaigns.replay.strategies import Strategy
+
+
+def verdicts(
+    curves: Mapping[str, np.ndarray],
+    strategies: Mapping[str, Strategy],
+    spent: np.ndarray,
+    draws: np.ndarray,
+    size: int,
+) -> dict[str, Any]:
+    """Compare every strategy that is no peer with every peer.
+
+    Args:
+        curves: strategy to its share found after each round, shape (seeds, rounds + 1).
+        strategies: what they are.
+        spent: labels after each round, shape (rounds + 1,).
+        draws: resampled seeds, shape (resamples, seeds).
+        size: of the pool.
+
+    Returns:
+        Strategy to the peer's name to the paired difference of areas under the
+        discovery curve, positive where the strategy finds more, and a sentence.
+    """
+    area = Measure(spent, size)
+    areas = {
+        n: np.array([area(c) or 0.0 for c in group]) for n, group in curves.items()
+    }
+    peers = [n for n in curves if isinstance(strategies[n].learner, PeerRecipe)]
+    found: dict[str, Any] = {}
+    for mine in curves:
+        if mine in peers or not peers:
+            continue
+        found[mine] = {}
+        for other in peers:
+            gap = difference(areas[mine], areas[other], draws)
+            found[mine][other] = {
+                "difference": {
+                    k: round(float(v), 5)
+                    for k, v in (
+                        ("value", gap.value), ("low", gap.low), ("high", gap.high)
+                    )
+                    if v is not None
+                },
+                "words": _words(mine, other, gap.value, gap.low, gap.high),
+            }  # fmt: skip
+    return found
+
+
+def _words(
+    mine: str, other: str, value: float | None, low: float | None, high: float | None
+) -> str:
+    assert value is not None and low is not None and high is not None
+    verb = "is level with"
+    if low > 0:
+        verb = "beats"
+    elif high < 0:
+        verb = "is worse than"
+    return (
+        f"{mine} {verb} the peer {other} at 95 % (area under the discovery curve "
+        f"{value:+.3f}, {low:+.3f} to {high:+.3f})"
+    )

@@ -1,0 +1,66 @@
+"""Who learns and who chooses in a replay (no heavy imports)."""
+
+from __future__ import annotations
+
+from campaigns.acquisition.recipes import (
+    AnyAcquisition,
+    FidelityRule,
+    HullRule,
+    HypervolumeImprovement,
+)
+from campaigns.replay.learner_recipes import AnyLearner, Cokriging
+from campaigns.replay.peers.recipes import PeerRecipe
+from matdisco.recipe import Recipe
+
+
+class Strategy(Recipe):
+    """One way of choosing, under its own name."""
+
+    learner: AnyLearner
+    """What learns from the answers."""
+    acquisition: AnyAcquisition | None = None
+    """What chooses; its batch size is that of the replay. Left out for a peer (learner
+    ``baybe`` or ``ax``), which chooses by itself, and only then."""
+
+
+def misfit(strategy: Strategy, wanted: str, *, fidelities: bool) -> str | None:
+    """Return why a strategy does not go with a replay; None where it does.
+
+    Args:
+        strategy: the strategy.
+        wanted: kind of what is wanted.
+        fidelities: whether cheaper answers may be asked.
+    """
+    kind, rule = strategy.learner.kind, strategy.acquisition
+    if isinstance(strategy.learner, PeerRecipe):
+        if rule is not None:
+            return (
+                f"learner {kind} chooses by itself; expected no acquisition, got "
+                f"{rule.kind}"
+            )
+        if fidelities or wanted not in ("top", "threshold"):
+            return (
+                f"learner {kind} needs one target without fidelities and wanted top or "
+                f"threshold, got {'fidelities' if fidelities else wanted}"
+            )
+        return None
+    if rule is None:
+        return (
+            f"acquisition: expected with learner {kind}, for example "
+            "{kind: upper_confidence_bound}"
+        )
+    several = isinstance(strategy.learner, Cokriging)
+    if several and not fidelities:
+        return "learner cokriging needs fidelities: {cheaper: [...]}"
+    if several and rule.random_share:
+        return (
+            "random_share: expected 0 with learner cokriging, whose batches are spread "
+            f"over fidelities, got {rule.random_share:g}"
+        )
+    if isinstance(rule, FidelityRule) and not several:
+        return f"acquisition {rule.kind} needs learner cokriging, got {kind}"
+    if isinstance(rule, HypervolumeImprovement) and wanted != "front":
+        return f"acquisition {rule.kind} needs wanted: {{kind: front}}"
+    if isinstance(rule, HullRule) and wanted != "stable":
+        return f"acquisition {rule.kind} needs wanted: {{kind: stable}}"
+    return None
