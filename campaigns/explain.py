@@ -42,6 +42,7 @@ RULES = {
     "log_expected_improvement": "largest joint expected improvement",
     "upper_confidence_bound": "highest joint upper confidence bound",
     "probability_of_improvement": "most probable to beat the best so far",
+    "top_share": "most probable to belong to the best share of all candidates",
     "max_variance": "most uncertain, given the choices before it",
     "level_set": "closest to the level, in view of its uncertainty",
     "thompson": "best of one joint draw of all candidates",
@@ -52,7 +53,13 @@ RULES = {
 }
 """What each rule looks for, in words."""
 COMPARABLE = frozenset(
-    {"hull_probability", "greedy", "quantile", "probability_of_improvement"}
+    {
+        "hull_probability",
+        "greedy",
+        "quantile",
+        "probability_of_improvement",
+        "top_share",
+    }
 )
 """Rules whose value does not depend on the members of the batch before."""
 

@@ -41,6 +41,8 @@ class Utility:
     cost), shape (n,)."""
     formulas: np.ndarray | None = None
     """Number of each candidate's formula, shape (n,), for ``per_formula``."""
+    answered: np.ndarray | None = None
+    """Merits of all answers, shape (m,), where the objective is a property."""
     beside: Prediction | None = None
     """Joint belief about the candidates and, after them, everything answered: for
     rules that doubt the best so far."""
@@ -83,11 +85,12 @@ def utility(state: State, prediction: Prediction, rows: np.ndarray) -> Utility:
             height - prediction.mean, -prediction.factors, prediction.residual
         )
         return Utility(belief, 0.0, known=state.require_hull(), x=state.x[rows])
-    best = float(state.merit(state.headline).max())
+    answered = state.merit(state.headline)
+    best = float(answered.max())
     if objective.goal == "target":
         return Utility(prediction, best, wanted=target_range(objective))
     sign = 1.0 if objective.goal == "maximise" else -1.0
     belief = Prediction(
         sign * prediction.mean, sign * prediction.factors, prediction.residual
     )
-    return Utility(belief, best, sign=sign)
+    return Utility(belief, best, sign=sign, answered=answered)

@@ -24,6 +24,7 @@ from campaigns.acquisition.recipes import (
     ProbabilityOfImprovement,
     Quantile,
     ThompsonSampling,
+    TopShare,
     UpperConfidenceBound,
 )
 from campaigns.acquisition.scores import (
@@ -39,6 +40,7 @@ from campaigns.acquisition.scores import (
 from campaigns.acquisition.scores import (
     Quantile as QuantileScore,
 )
+from campaigns.acquisition.share import bar, most_probable
 from matdisco.errors import ConfigError
 
 
@@ -52,6 +54,8 @@ class Aim:
     """Wanted range, where the goal is one."""
     sign: float = 1.0
     """Merit is this times the property."""
+    answered: np.ndarray | None = None
+    """Merits of all answers so far, shape (m,), for rules about a share."""
 
 
 def scored(recipe: AnyAcquisition, aim: Aim) -> Score | None:
@@ -98,6 +102,17 @@ def choose(
     if isinstance(recipe, ThompsonSampling):
         return thompson_batch(belief, rng, q, pending=pending, barred=barred)
     out = np.concatenate([np.asarray(barred, int), np.asarray(pending, int)])
+    if isinstance(recipe, TopShare) and aim.answered is not None:
+        free = np.ones(len(belief.mean), dtype=bool)
+        free[np.asarray(barred, dtype=int)] = False
+        std = np.sqrt(np.maximum(belief.variance, 0.0))
+        count = recipe.share * (int(free.sum()) + len(aim.answered))
+        value = bar(belief.mean[free], std[free], aim.answered, count)
+        free[np.asarray(pending, dtype=int)] = False
+        return most_probable(
+            belief.mean, std, value, q, free=free, offset=offset, groups=groups,
+            per_group=per_group,
+        )  # fmt: skip
     score = scored(recipe, aim)
     if aim.wanted is None:
         if isinstance(recipe, KnowledgeGradient):

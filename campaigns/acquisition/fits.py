@@ -12,6 +12,7 @@ from campaigns.acquisition.recipes import (
     MaxValueEntropy,
     NoisyLogExpectedImprovement,
     Quantile,
+    TopShare,
     UpperConfidenceBound,
 )
 from campaigns.objectives import AnyObjective, HullObjective
@@ -37,7 +38,8 @@ def check(rule: AnyAcquisition, objective: AnyObjective) -> None:
             "only replays have (fidelities:); a campaign's ladder promotes relaxed "
             "structures, by worth with order: expected_improvement"
         )
-    if isinstance(rule, LevelSet | NoisyLogExpectedImprovement) and (hull or ranged):
+    plain = LevelSet | NoisyLogExpectedImprovement | TopShare
+    if isinstance(rule, plain) and (hull or ranged):
         raise ValueError(
             f"{where} needs an objective of kind property with goal minimise or "
             "maximise"

@@ -71,6 +71,18 @@ class ProbabilityOfImprovement(AcquisitionRecipe, _Weighed, _Grouped):
     """Improvement that counts, in the objective's unit."""
 
 
+class TopShare(AcquisitionRecipe, _Weighed, _Grouped):
+    """Probability of belonging to the best share of all candidates.
+
+    The batch with the largest expected number of them: for when many good candidates
+    are wanted rather than the single best.
+    """
+
+    kind: Literal["top_share"] = "top_share"
+    share: float = Field(0.01, gt=0, le=0.5)
+    """Of the candidates, evaluated ones included."""
+
+
 class MaxVariance(AcquisitionRecipe, _Grouped):
     """The most uncertain candidates: learns the pool, does not look for the best."""
 
@@ -257,6 +269,7 @@ AnyAcquisition = Annotated[
     LogExpectedImprovement
     | UpperConfidenceBound
     | ProbabilityOfImprovement
+    | TopShare
     | MaxVariance
     | LevelSet
     | ThompsonSampling

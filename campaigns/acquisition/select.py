@@ -119,7 +119,7 @@ def _informed(
     if isinstance(recipe, ThompsonSampling):
         return thompson(utility, rng, q)
     if _exactly(utility, recipe):
-        aim = Aim(utility.best, utility.wanted, utility.sign)
+        aim = Aim(utility.best, utility.wanted, utility.sign, utility.answered)
         belief = FactorBelief(utility.belief)
         batch = choose(
             belief,

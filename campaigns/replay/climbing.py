@@ -95,8 +95,8 @@ class Climb:
             sizes, rng = self.sizes, self.rng
             return ask_batch(belief, self.rule, best, self.costs, sizes, rng)
         picks = choose(
-            belief.dearest(), self.rule, Aim(best), self.rng, self.sizes[-1],
-            barred=np.array(list(self.asked[-1])),
+            belief.dearest(), self.rule, Aim(best, answered=y), self.rng,
+            self.sizes[-1], barred=np.array(list(self.asked[-1])),
         )  # fmt: skip
         return [(p.row, top) for p in picks]
 

@@ -17,15 +17,21 @@ class Exact(Recipe):
     kind: Literal["gaussian_process"] = "gaussian_process"
     features: tuple[Features, ...] = Field(min_length=1)
     """Feature tables; several get a kernel each, with its own length and weight."""
-    prior: Literal["constant", "zero_shot", "transfer"] = "constant"
+    prior: Literal["constant", "zero_shot", "transfer", "answers"] = "constant"
     """What the process corrects: a constant; an energy of a pretrained potential with
-    elemental references fitted to the labels; or what a process on the same features
-    learnt from another dataset."""
+    elemental references fitted to the labels; what a process on the same features
+    learnt from another dataset; or what another evaluator answered about these very
+    candidates, which is a cheaper fidelity that was asked about all of them first."""
     transfer: str | None = None
     """That dataset (path or ``shipped:NAME``), with ``prior: transfer``."""
     transfer_target: str | None = None
     """Its label, of the kind that the replay learns; for stable phases
     ``compressed_formation_energy``."""
+    answers: str | None = None
+    """Dataset with those answers (path or ``shipped:NAME``), with ``prior: answers``;
+    records are found by id, and some may be missing."""
+    answers_label: str | None = None
+    """Their label; for stable phases an energy per atom."""
     relevance: bool = False
     """A length scale for every column of one table, with priors that suit few labels,
     instead of one for all; for tables of a few dozen columns at most."""
@@ -45,13 +51,17 @@ class Exact(Recipe):
         return self
 
     @model_validator(mode="after")
-    def _transfer_given(self) -> Self:
-        given = (self.transfer is not None, self.transfer_target is not None)
-        if any(given) != (self.prior == "transfer") or len(set(given)) > 1:
-            raise ValueError(
-                "transfer, transfer_target: expected with prior: transfer, and only "
-                "then"
-            )
+    def _prior_given(self) -> Self:
+        for first, second in (("transfer", "transfer_target"),
+                              ("answers", "answers_label")):  # fmt: skip
+            given = {
+                getattr(self, first) is not None,
+                getattr(self, second) is not None,
+            }
+            if given != {self.prior == first}:
+                raise ValueError(
+                    f"{first}, {second}: expected with prior: {first}, and only then"
+                )
         return self
 
 

@@ -16,6 +16,7 @@ from typing_extensions import override
 from campaigns.acquisition.beliefs import Belief, FactorBelief, ProcessBelief
 from campaigns.acquisition.beliefs import Process as PoolProcessLike
 from campaigns.acquisition.process import PoolProcess
+from campaigns.replay.answered import answered
 from campaigns.replay.features import fractions, site_elements, table, zero_shot
 from campaigns.replay.learner_recipes import (
     Additive,
@@ -258,6 +259,8 @@ class _Prior:
             return cls(np.column_stack([zero_shot(pool), fractions(pool)]))
         if kind == "transfer" and recipe is not None:
             return cls(transferred(pool, recipe)[:, None])
+        if kind == "answers" and recipe is not None:
+            return cls(answered(pool, recipe))
         return cls(np.zeros((len(pool), 0)))
 
     def fitted(self, rows: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -138,9 +138,10 @@ def random_labels(recall: float, phases: np.ndarray) -> float:
 
 def expected_recall(spent: np.ndarray, phases: np.ndarray) -> np.ndarray:
     """Return the exact mean recall of random choice after each count of ``spent``."""
-    sizes = np.bincount(phases[phases >= 0])
+    # one law per size, of which there are few: hundreds of single rows share one
+    sizes, number = np.unique(np.bincount(phases[phases >= 0]), return_counts=True)
     missed = np.asarray(hypergeom(len(phases), sizes[:, None], spent[None]).pmf(0))
-    mean: np.ndarray = 1.0 - missed.mean(axis=0)
+    mean: np.ndarray = 1.0 - number @ missed / number.sum()
     return mean
 
 

@@ -210,11 +210,12 @@ class _Chooser:
                 "predict",
                 lambda: fitted.belief(needs_std=not isinstance(self.recipe, Greedy)),  # noqa: B023
             )
+            aim = Aim(float(y[rows].max()), answered=y[rows])
             picks = self._timed(
                 "choose",
                 lambda: choose(
-                    belief, self.recipe, Aim(float(y[rows].max())), self.rng,  # noqa: B023
-                    len(share), barred=np.concatenate([rows, chosen]).astype(int),  # noqa: B023
+                    belief, self.recipe, aim, self.rng, len(share),  # noqa: B023
+                    barred=np.concatenate([rows, chosen]).astype(int),  # noqa: B023
                 ),
             )  # fmt: skip
             if not judged:

@@ -7,6 +7,7 @@ from campaigns.acquisition.recipes import (
     FidelityRule,
     HullRule,
     HypervolumeImprovement,
+    TopShare,
 )
 from campaigns.replay.learner_recipes import AnyLearner, Cokriging
 from campaigns.replay.peers.recipes import PeerRecipe
@@ -61,6 +62,8 @@ def misfit(strategy: Strategy, wanted: str, *, fidelities: bool) -> str | None:
         return f"acquisition {rule.kind} needs learner cokriging, got {kind}"
     if isinstance(rule, HypervolumeImprovement) and wanted != "front":
         return f"acquisition {rule.kind} needs wanted: {{kind: front}}"
+    if isinstance(rule, TopShare) and wanted == "stable":
+        return f"acquisition {rule.kind} is about one value, not about stable phases"
     if isinstance(rule, HullRule) and wanted != "stable":
         return f"acquisition {rule.kind} needs wanted: {{kind: stable}}"
     return None
