@@ -63,6 +63,24 @@ def spearman(a: np.ndarray, b: np.ndarray) -> float:
     return float((x * y).sum() / norm) if norm > 0 else float("nan")
 
 
+def attainable_spearman(std: np.ndarray, draws: int = 100) -> float:
+    """Rank correlation of error and ``std`` if the errors were drawn from it.
+
+    Sigmas that are nearly equal rank nothing, however right they are: this is what
+    perfect calibration would show, the mean over Gaussian errors (seed fixed).
+
+    >>> sigma = np.exp(np.random.default_rng(0).normal(size=1000))
+    >>> [round(attainable_spearman(sigma**k), 1) for k in (0.01, 0.5, 2.0)]
+    [0.0, 0.4, 0.9]
+    """
+    draw = np.random.default_rng(0)
+    found = [
+        spearman(np.abs(draw.standard_normal(len(std))) * std, std)
+        for _ in range(draws)
+    ]
+    return float(np.mean(found))
+
+
 def nll(y: np.ndarray, mean: np.ndarray, std: np.ndarray) -> float:
     """Mean negative log likelihood of a Gaussian, nats (a proper score, as CRPS).
 

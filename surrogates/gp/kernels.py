@@ -13,6 +13,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+_AT_ONCE = 2**24
+"""Entries of a matrix that are computed at once, 128 MiB each of some five passing
+arrays; larger matrices are filled in blocks of rows or columns."""
+
 
 @dataclass(frozen=True)
 class Term:
@@ -39,6 +43,33 @@ class Kernel:
 
     def __call__(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """Return the matrix of shape (len(a), len(b))."""
+        if len(a) * len(b) <= _AT_ONCE:
+            return self._block(a, b)
+        out = np.empty((len(a), len(b)))
+        step = max(1, _AT_ONCE // len(b))
+        for at in range(0, len(a), step):
+            out[at : at + step] = self._block(a[at : at + step], b)
+        if a is b:
+            np.fill_diagonal(out, self.diagonal(a))
+        return out
+
+    def gram(self, a: np.ndarray) -> np.ndarray:
+        """Return the lower triangle of ``kernel(a, a)``, to be factored in place.
+
+        Shape (n, n), columns one after the other in memory; what is above the diagonal
+        may be anything. Beside the result little more than a block is held.
+        """
+        n = len(a)
+        if n * n <= _AT_ONCE:
+            return np.asfortranarray(self._block(a, a))
+        out = np.zeros((n, n), order="F")
+        step = max(1, _AT_ONCE // n)
+        for at in range(0, n, step):
+            out[at:, at : at + step] = self._block(a[at:], a[at : at + step])
+        np.fill_diagonal(out, self.diagonal(a))
+        return out
+
+    def _block(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return sum(
             (t.weight * _correlation(t, a, b) for t in self.terms[1:]),
             start=self.terms[0].weight * _correlation(self.terms[0], a, b),

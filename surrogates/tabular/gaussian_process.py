@@ -16,7 +16,7 @@ from typing_extensions import override
 from matdisco.crystal import Crystal
 from matdisco.data.dataset import Dataset
 from matdisco.errors import SurrogateError
-from surrogates.base import Prediction, Progress
+from surrogates.base import FitReport, Prediction, Progress
 from surrogates.featurizers.table import blocks
 from surrogates.gp.exact import ExactGP, root
 from surrogates.gp.kernels import Kernel, Term
@@ -41,13 +41,16 @@ class GaussianProcess(Tabular[GaussianProcessRecipe]):
     process: ExactGP | None = None
     """The conditioned process once fitted; its unit is that of the transform."""
     _widths: tuple[int, ...] = ()
+    _inverse: np.ndarray | None = None
+    """Of the covariance of the records, as large as its factor: while fitting only."""
 
     @override
     def _check(self, n: int, dataset: Dataset) -> None:
         if n > self.recipe.max_records:
             raise SurrogateError(
                 f"dataset {dataset.name}: {n} records, but max_records is "
-                f"{self.recipe.max_records}; raise it, take fewer, or use deep_kernel"
+                f"{self.recipe.max_records}; raise it (16 n² bytes and n³ operations: "
+                f"{16 * n**2 / 1e9:.1f} GB), take fewer, or use last_layer"
             )
 
     @override
@@ -61,16 +64,28 @@ class GaussianProcess(Tabular[GaussianProcessRecipe]):
         return np.concatenate(parts, axis=1)
 
     @override
+    def fit(
+        self, dataset: Dataset, target: str, *, progress: Progress | None = None
+    ) -> FitReport:
+        """Learn ``target``; records left out calibrate and judge it."""
+        try:
+            return super().fit(dataset, target, progress=progress)
+        finally:
+            self._inverse = None
+
+    @override
     def _learn(self, x: np.ndarray, y: np.ndarray, progress: Progress | None) -> Held:
         self.process = ExactGP.fit(x, y, terms=self._terms())
-        errors, std = self.process.leave_one_out()
+        self._inverse = self.process.inverse()
+        errors, std = self.process.leave_one_out(self._inverse)
         return Held(
             np.arange(len(y)), Prediction(y - errors, np.zeros((0, len(y))), std)
         )
 
     @override
     def _without(self, groups: Sequence[np.ndarray]) -> Prediction:
-        left = self._fitted().leave_groups_out(groups)
+        assert self._inverse is not None
+        left = self._fitted().leave_groups_out(groups, self._inverse)
         rows = np.concatenate(groups)
         errors, std = (np.concatenate(part) for part in zip(*left, strict=True))
         return Prediction(self._y[rows] - errors, np.zeros((0, len(rows))), std)

@@ -85,8 +85,10 @@ class GaussianProcessRecipe(OnFeatures):
     """Linear trend under the process: this potential's energy with elemental
     references, so that the process learns what the potential gets wrong (delta
     learning; Ramakrishnan et al., J. Chem. Theory Comput. 11, 2087 (2015))."""
-    max_records: int = Field(4000, ge=2, le=20_000)
-    """More labelled records than this are refused: cost grows with the cube."""
+    max_records: int = Field(4000, ge=2, le=40_000)
+    """More labelled records than this are refused, not thinned: cost grows with the
+    cube, memory with the square (16 bytes per pair: 16,000 records some 4 GB and
+    minutes, 4,000 a quarter of a GB and seconds)."""
 
     @property
     @override

@@ -10,6 +10,7 @@ from matdisco.data.dataset import Dataset
 from matdisco.data.shipped import resolve
 from matdisco.errors import SurrogateError
 from surrogates.featurizers.table import blocks
+from surrogates.gp import exact, kernels
 from surrogates.gp.exact import ExactGP
 from surrogates.gp.kernels import Kernel, Term, distances, matern52
 from surrogates.gp.likelihood import Hyper, choose
@@ -87,7 +88,7 @@ def test_known_noise_is_kept(noise: float | np.ndarray) -> None:
 
 def test_leave_one_out_is_leaving_one_out() -> None:
     gp = ExactGP.fit(X, Y)
-    errors, std = gp.leave_one_out()
+    errors, std = gp.leave_one_out(gp.inverse())
     rest = np.arange(1, 60)
     k = gp.kernel(X, X)
     noisy = k[np.ix_(rest, rest)] + gp.noise * np.eye(59)
@@ -116,6 +117,30 @@ def test_distances_are_distances() -> None:
     )
     assert (np.diag(distances(X, X)) == 0).all()
     assert matern52(np.array([1.0]))[0] == pytest.approx(0.52399411)
+
+
+def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What large sets are computed by, on small ones: as in one piece."""
+    whole = ExactGP.fit(X, Y, terms=SUM)
+    far = np.concatenate([B, X])
+    expected = whole.kernel(far, far)
+    monkeypatch.setattr(kernels, "_AT_ONCE", 7 * len(X))
+    monkeypatch.setattr(exact, "_AT_ONCE", 4 * len(X))
+    monkeypatch.setattr(exact, "_SMALL", 10)
+    parts = ExactGP.fit(X, Y, hyper=whole.hyper)
+    by_hand = np.linalg.inv(whole.lower @ whole.lower.T)
+    np.testing.assert_allclose(np.tril(parts.inverse()), np.tril(by_hand), atol=1e-6)
+    for old, new in zip(
+        whole.leave_one_out(by_hand), parts.leave_one_out(parts.inverse()), strict=True
+    ):
+        np.testing.assert_allclose(new, old, rtol=1e-6, atol=1e-9)
+    assert len(parts._blocks(len(far))) == 18 and (np.triu(parts.lower, 1) == 0).all()
+    np.testing.assert_allclose(parts.lower, whole.lower, atol=1e-9)
+    np.testing.assert_allclose(parts.mean(far), whole.mean(far), rtol=1e-9)
+    np.testing.assert_allclose(parts.variance(far), whole.variance(far), atol=1e-9)
+    np.testing.assert_allclose(parts.kernel(far, far), expected, atol=1e-9)
+    diagonal = np.diag(parts.kernel(far, far))
+    np.testing.assert_allclose(diagonal, np.diag(expected), rtol=1e-14)
 
 
 SUM = [Term(0, 1), Term(1, 3), Term(0, 3, kind="linear")]
@@ -175,7 +200,8 @@ def test_groups_left_out_are_predicted_by_the_others():
     gp = ExactGP.fit(X, Y)
     whole = gp.kernel(X, X) + gp.noise * np.eye(len(X))
     groups = [np.arange(7), np.array([3, 59]), np.array([20])]
-    for rows, (errors, std) in zip(groups, gp.leave_groups_out(groups), strict=True):
+    left = gp.leave_groups_out(groups, gp.inverse())
+    for rows, (errors, std) in zip(groups, left, strict=True):
         rest = np.setdiff1d(np.arange(len(X)), rows)
         inverse = np.linalg.inv(whole[np.ix_(rest, rest)])
         cross = whole[np.ix_(rows, rest)]
@@ -183,8 +209,8 @@ def test_groups_left_out_are_predicted_by_the_others():
         np.testing.assert_allclose(errors, Y[rows] - mean, rtol=1e-6, atol=1e-8)
         covariance = whole[np.ix_(rows, rows)] - cross @ inverse @ cross.T
         np.testing.assert_allclose(std, np.sqrt(np.diag(covariance)), rtol=1e-6)
-    one = gp.leave_groups_out([np.array([i]) for i in range(len(X))])
-    errors, std = gp.leave_one_out()
+    one = gp.leave_groups_out([np.array([i]) for i in range(len(X))], gp.inverse())
+    errors, std = gp.leave_one_out(gp.inverse())
     np.testing.assert_allclose([e[0] for e, _ in one], errors, rtol=1e-9)
     np.testing.assert_allclose([s[0] for _, s in one], std, rtol=1e-9)
 
