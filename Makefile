@@ -13,7 +13,7 @@ export MLFLOW_DISABLE_TELEMETRY = true
 export DO_NOT_TRACK = true
 
 .PHONY: help demo dft-demo gpaw test test-slow check format bench perovskites \
-	slurm-demo potentials browser docs schema dataset truth clean
+	slurm-demo potentials peers browser docs schema dataset truth clean
 
 help:
 	@echo "make demo       find the stable phases of Al-Ni-Ti (minutes)"
@@ -28,6 +28,7 @@ help:
 	@echo "make perovskites the network by matbench's protocol (an hour; needs the data)"
 	@echo "make slurm-demo a campaign as Slurm jobs, killed in three ways (minutes, root)"
 	@echo "make potentials  each potential in its own environment, tested (minutes)"
+	@echo "make peers      BayBE and Ax beside our own strategies: install and test (minutes)"
 	@echo "make dataset    compute the shipped training set anew (hours)"
 	@echo "make truth      compute the full answer of the quickstart anew (an hour)"
 
@@ -87,6 +88,11 @@ slurm-demo: $(STAMP)
 POTENTIALS ?= lammps diep mace matgl orb mattersim vasp
 potentials: $(STAMP)
 	tests/potentials.sh $(POTENTIALS)
+
+# Other packages that choose from a pool; their pins fit
+peers: $(STAMP)
+	$(PIP) --constraint constraints.txt --editable ".[peers]"
+	$(BIN)/python -m pytest -q tests/campaigns/test_replay_peers.py
 
 # Installs Chromium where it is missing: Debian or Ubuntu, as root. The pictures are kept.
 browser: $(STAMP)

@@ -1,12 +1,17 @@
 """A batch of 20 from large pools, beside BoTorch's Monte Carlo on the same process.
 
-Features and labels are synthetic: only time and memory are measured here.
+And beside BayBE on the same labels and candidates, where it is installed: it learns a
+process of its own, which is counted apart. Features and labels are synthetic: only time
+and memory are measured here.
 """
 
+import importlib.util
 import resource
 import time
+import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from botorch.acquisition.logei import qLogExpectedImprovement
@@ -23,6 +28,7 @@ from surrogates.gp.exact import ExactGP
 pytestmark = [pytest.mark.benchmark, pytest.mark.filterwarnings("ignore:Data")]
 SLICE = 1000
 """Candidates for Monte Carlo: its cost is linear too, and a whole pool takes hours."""
+WHY = 'BayBE is not installed: pip install "matdisco[peers]"'
 
 
 def clocked(action):
@@ -32,6 +38,30 @@ def clocked(action):
 
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # GB
+
+
+def baybe(x, y):
+    """Return CPU seconds of BayBE's fit and choice; the first rows are labelled."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from baybe.parameters import CustomDiscreteParameter
+        from baybe.recommenders import BotorchRecommender
+        from baybe.searchspace import SearchSpace
+        from baybe.settings import Settings
+        from baybe.targets import NumericalTarget
+
+        names = [f"c{i}" for i in range(len(x))]
+        columns = [f"x{j}" for j in range(x.shape[1])]
+        table = pd.DataFrame(x, index=names, columns=columns)
+        space = SearchSpace.from_product([CustomDiscreteParameter("candidate", table)])
+        told = pd.DataFrame({"candidate": names[: len(y)], "y": y})
+        rule, goal = BotorchRecommender(), NumericalTarget("y").to_objective()
+        with Settings(random_seed=0):
+            _, fitting = clocked(lambda: rule.get_surrogate(space, goal, told))
+            # the same data: it does not fit again
+            batch, choosing = clocked(lambda: rule.recommend(20, space, goal, told))
+    assert len(set(batch["candidate"])) == 20
+    return fitting, choosing
 
 
 def test_batches_of_twenty(capsys):
@@ -70,11 +100,24 @@ def test_batches_of_twenty(capsys):
                 function, q=20, choices=choices, max_batch_size=256
             )
         )
-    ratio = theirs / SLICE / (costs[100_000, "LogImprovement"] / 100_000)
+    own = costs[100_000, "LogImprovement"] / 100_000
+    ratio = theirs / SLICE / own
     lines.append(
         f"{SLICE:>10,}  qLogEI, optimize_acqf_discrete {theirs:6.2f} {peak():6.2f}"
     )
     lines.append(f"per candidate BoTorch's Monte Carlo takes {ratio:.0f} times as long")
+    if importlib.util.find_spec("baybe") is None:
+        lines.append(WHY)
+    else:
+        rows = np.concatenate([x, pool[:SLICE].astype(float)])
+        fitting, choosing = baybe(rows, y)
+        lines.append(
+            f"{len(rows):>10,}  BayBE, BotorchRecommender {choosing:6.2f} {peak():6.2f}"
+            f", and {fitting:.1f} s for its fit"
+        )
+        times = choosing / len(rows) / own
+        lines.append(f"per candidate BayBE takes {times:.0f} times as long")
+        assert times > 1
     with capsys.disabled():
         print("\n" + "\n".join(lines))
     assert ratio > 1

@@ -10,7 +10,6 @@ to Ax than moving proposals from the box to the nearest candidate.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -58,7 +57,6 @@ class AxPeer:
     """
 
     def __init__(self, x: np.ndarray) -> None:
-        logging.getLogger("ax").setLevel(logging.ERROR)
         self.x = x
         self.free = np.arange(len(x))
         self.names = [f"x{j}" for j in range(x.shape[1])]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -109,7 +110,12 @@ class Alike:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Leave out what the peers' own dependencies warn about."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+    """Leave out what the peers and their dependencies tell while they work."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)
