@@ -13,6 +13,10 @@ from campaigns.replay.learner_recipes import AnyLearner, Cokriging
 from campaigns.replay.peers.recipes import PeerRecipe
 from matdisco.recipe import Recipe
 
+IGNORED = ("cost_exponent", "feasibility", "per_formula")
+"""Options of campaigns that a replay has nothing for: every answer costs the same, none
+fails, and tables need not have formulas."""
+
 
 class Strategy(Recipe):
     """One way of choosing, under its own name."""
@@ -50,6 +54,11 @@ def misfit(strategy: Strategy, wanted: str, *, fidelities: bool) -> str | None:
             f"acquisition: expected with learner {kind}, for example "
             "{kind: upper_confidence_bound}"
         )
+    for option in IGNORED:
+        if getattr(rule, option, None):
+            return f"{option}: has no meaning in a replay; expected none"
+    if getattr(rule, "scorer", "") == "monte_carlo":
+        return "scorer: replays choose by the exact scorer; expected exact or auto"
     several = isinstance(strategy.learner, Cokriging)
     if several and not fidelities:
         return "learner cokriging needs fidelities: {cheaper: [...]}"

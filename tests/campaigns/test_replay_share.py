@@ -1,4 +1,4 @@
-"""Replays: the share of every batch that is drawn at random."""
+"""Replays: the share of every batch that is drawn at random, and what is refused."""
 
 import numpy as np
 import pandas as pd
@@ -10,6 +10,7 @@ from campaigns.replay.recipes import ReplayConfig
 from campaigns.replay.runner import run
 from matdisco.data.dataset import Dataset
 from matdisco.data.shipped import resolve
+from matdisco.errors import ConfigError
 
 GP = {"kind": "gaussian_process", "features": ["columns"]}
 FRONT = {
@@ -116,3 +117,16 @@ def test_a_share_over_fidelities_is_refused(replayed, tmp_path, capsys):
         main(["replay", str(config), "--to", str(tmp_path / "x")])
     assert stopped.value.code == 2
     assert "random_share: expected 0 with learner cokriging" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "option",
+    [{"per_formula": 2}, {"cost_exponent": 1.0}, {"feasibility": True},
+     {"scorer": "monte_carlo"}],
+)  # fmt: skip
+def test_options_without_effect_are_refused(replayed, option):
+    rule = {"kind": "log_expected_improvement"}
+    with pytest.raises(ConfigError, match=f"strategies.s0.0: {next(iter(option))}: "):
+        ReplayConfig.load(replayed((0.0,), {**rule, **option}))
+    plain = {"per_formula": None, "cost_exponent": 0.0, "feasibility": False}
+    ReplayConfig.load(replayed((0.0,), {**rule, **plain, "scorer": "exact"}))
