@@ -11,10 +11,12 @@ from scipy.spatial.distance import pdist
 
 from campaigns.cli import main
 from campaigns.replay.card import judge, text
+from campaigns.replay.metrics import resamples
 from campaigns.replay.peers import base
 from campaigns.replay.peers.base import descriptors, seeded
 from campaigns.replay.peers.play import Alike, _rounds
 from campaigns.replay.peers.recipes import Ax, BayBE
+from campaigns.replay.peers.verdicts import verdicts
 from campaigns.replay.pools import load
 from campaigns.replay.recipes import ReplayConfig
 from campaigns.replay.runner import run
@@ -186,6 +188,29 @@ def test_seeds_are_put_back_also_after_an_error():
         np.random.random()
         raise ZeroDivisionError
     assert np.array_equal(np.random.get_state()[1], before)
+
+
+def test_own_strategies_are_compared_with_peers_paired_by_seed():
+    own = Strategy(learner={"kind": "nothing"}, acquisition={"kind": "random"})
+    strategies = {"own": own, "peer": Strategy(learner=Ax(features=("columns",)))}
+    spent = np.array([10, 20, 30])
+    luck = np.array([[0, 0.1, 0.2], [0, 0.3, 0.5], [0, 0.5, 0.8]])
+    gain = np.array([0, 0.1, 0.1])
+    curves = {"own": luck + gain, "peer": luck}
+    draws = resamples(3, 200)
+    found = verdicts(curves, strategies, spent, draws, 100)
+    assert list(found) == ["own"] and list(found["own"]) == ["peer"]
+    gap = found["own"]["peer"]["difference"]
+    # the mean height: half of the first interval, all of the second
+    assert gap["value"] == pytest.approx(0.075) == gap["low"]
+    assert "(+0.075 to +0.075, more at 95 %)" in found["own"]["peer"]["words"]
+    turned = {"own": luck - gain, "peer": luck}
+    less = verdicts(turned, strategies, spent, draws, 100)
+    assert "less at 95 %" in less["own"]["peer"]["words"]
+    one = {n: c[:1] for n, c in curves.items()}
+    alone = verdicts(one, strategies, spent, resamples(1, 200), 100)
+    assert "of one seed, which tells nothing" in alone["own"]["peer"]["words"]
+    assert verdicts({"own": luck}, strategies, spent, draws, 100) == {}
 
 
 @pytest.mark.parametrize("kind", ["baybe", "ax"])

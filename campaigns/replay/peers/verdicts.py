@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from campaigns.replay.metrics import Measure, difference
+from campaigns.replay.metrics import Estimate, Measure, difference
 from campaigns.replay.peers.recipes import PeerRecipe
 from campaigns.replay.strategies import Strategy
 
@@ -52,21 +52,19 @@ def verdicts(
                     )
                     if v is not None
                 },
-                "words": _words(mine, other, gap.value, gap.low, gap.high),
+                "words": _words(mine, other, gap, len(areas[mine])),
             }  # fmt: skip
     return found
 
 
-def _words(
-    mine: str, other: str, value: float | None, low: float | None, high: float | None
-) -> str:
-    assert value is not None and low is not None and high is not None
-    verb = "is level with"
-    if low > 0:
-        verb = "beats"
-    elif high < 0:
-        verb = "is worse than"
-    return (
-        f"{mine} {verb} the peer {other} at 95 % (area under the discovery curve "
-        f"{value:+.3f}, {low:+.3f} to {high:+.3f})"
-    )
+def _words(mine: str, other: str, gap: Estimate, seeds: int) -> str:
+    area = f"area under the discovery curve {gap.value:+.3f}"
+    found = f"{mine} beside the peer {other}: {area}"
+    if seeds == 1 or gap.low is None or gap.high is None:
+        return f"{found}, of one seed, which tells nothing about others"
+    verb = "level"
+    if gap.low > 0:
+        verb = "more"
+    elif gap.high < 0:
+        verb = "less"
+    return f"{found} ({gap.low:+.3f} to {gap.high:+.3f}, {verb} at 95 %)"
