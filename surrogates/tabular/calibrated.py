@@ -69,6 +69,11 @@ class Calibrated(ABC, Generic[R]):
         """
         return None
 
+    @property
+    def averaging(self) -> float:
+        """Size of a new error over that of a record left out, which fewer predict."""
+        return 1.0
+
     def held_out(self) -> tuple[np.ndarray, np.ndarray, Prediction]:
         """Return (rows, labels, calibrated predictions) of records left out.
 
@@ -155,7 +160,7 @@ class Calibrated(ABC, Generic[R]):
 
     def _finished(self, learnt: Prediction, crystals: Sequence[Crystal]) -> Prediction:
         """Return a raw answer in the unit of the target, calibrated."""
-        known = self._for_seen(self._back(learnt), crystals)
+        known = self._for_seen(self._back(learnt), crystals).scaled(self.averaging)
         if self.unseen is None:
             return known
         return known.scaled(self.unseen.factors(crystals))

@@ -2,7 +2,9 @@
 
 Snoek et al., ICML 2015 (arXiv:1502.05700). One network per fold learns the other folds;
 its last hidden layer feeds an exact Bayesian linear regression. Means and covariances
-of the networks are averaged; the records that each missed calibrate them.
+of the networks are averaged; the records that each missed calibrate them. An average
+errs less than one network: by how much, one more network tells, which misses records of
+every fold (ambiguity decomposition; Krogh and Vedelsby, NIPS 7, 231 (1995)).
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ from surrogates.gp.linear import BayesianLinear
 from surrogates.tabular.base import Tabular
 from surrogates.tabular.calibrated import Held
 from surrogates.tabular.recipes import LastLayerRecipe
+
+_LIKE = 10  # records that are taken to err alike before any was seen
 
 
 class Perceptrons(nn.Module):
@@ -64,6 +68,7 @@ class LastLayer(Tabular[LastLayerRecipe]):
     _networks: Perceptrons
     _heads: list[BayesianLinear]
     _noise: float  # root mean square error of records left out, learnt unit
+    _gain: float  # error of the average over that of one network
 
     @override
     def _learn(self, x: np.ndarray, y: np.ndarray, progress: Progress | None) -> Held:
@@ -72,14 +77,19 @@ class LastLayer(Tabular[LastLayerRecipe]):
             self._train(progress)
             phi = self._last_hidden(x)  # (k, n, width)
             self._fit_heads(phi)
-        fold = self._folds()
         mean, std = np.zeros(len(y)), np.zeros(len(y))
-        for k, head in enumerate(self._heads):
-            rows = np.flatnonzero(fold == k)
+        for k, rows in enumerate(self._missed()[:-1]):
+            head = self._heads[k]
             mean[rows] = head.mean(phi[k, rows])
             shared = (self._factors(head, phi[k, rows]) ** 2).sum(axis=0)
             std[rows] = np.sqrt(shared + self._noise**2)
         return Held(np.arange(len(y)), Prediction(mean, np.zeros((0, len(y))), std))
+
+    @property
+    @override
+    def averaging(self) -> float:
+        """Error of the average of all networks over that of one."""
+        return self._gain
 
     @override
     def _answer(self, x: np.ndarray) -> Prediction:
@@ -112,33 +122,35 @@ class LastLayer(Tabular[LastLayerRecipe]):
     def _words(self) -> dict[str, str]:
         recipe = self.recipe
         return {
-            "surrogate": f"{self._n_folds()} networks "
+            "surrogate": f"{self._n_networks()} networks "
             f"({recipe.depth} x {recipe.width}) with Bayesian last layers "
             f"on {recipe.features} features"
         }
 
-    def _n_folds(self) -> int:
-        return min(self.recipe.folds, max(len(self._y), 2))
+    def _n_networks(self) -> int:
+        return min(self.recipe.folds, max(len(self._y), 2)) + 1
 
-    def _folds(self) -> np.ndarray:
-        """Return the fold of each training record, shape (n,)."""
+    def _missed(self) -> list[np.ndarray]:
+        """Return the rows that each network does not learn: the folds, and a draw."""
+        n, folds = len(self._y), self._n_networks() - 1
         draw = np.random.default_rng(np.random.SeedSequence([self.seed, 1]))
-        fold: np.ndarray = draw.permutation(len(self._y)) % self._n_folds()
-        return fold
+        fold = draw.permutation(n) % folds
+        extra = np.sort(draw.choice(n, max(n // folds, 1), replace=False))
+        return [*(np.flatnonzero(fold == k) for k in range(folds)), extra]
 
     def _begin(self) -> None:
         self._standard = Standardizer.of(self._raw)
         widths = [self._raw.shape[1], *[self.recipe.width] * self.recipe.depth]
         generator = torch.Generator().manual_seed(self.seed)
-        self._networks = Perceptrons(self._n_folds(), widths, generator)
+        self._networks = Perceptrons(self._n_networks(), widths, generator)
 
     def _train(self, progress: Progress | None) -> None:
         """Train all networks at once, each on batches of its own records."""
-        recipe, fold = self.recipe, self._folds()
+        recipe, every = self.recipe, np.arange(len(self._y))
         x = torch.from_numpy(self._standard(self._raw)).float()
         spread = float(self._y.std()) or 1.0
         z = torch.from_numpy((self._y - self._y.mean()) / spread).float()
-        mine = [np.flatnonzero(fold != k) for k in range(self._n_folds())]
+        mine = [np.setdiff1d(every, missed) for missed in self._missed()]
         draw = np.random.default_rng(np.random.SeedSequence([self.seed, 2]))
         optimiser = torch.optim.AdamW(
             self._networks.parameters(), lr=recipe.learning_rate,
@@ -163,27 +175,48 @@ class LastLayer(Tabular[LastLayerRecipe]):
     def _last_hidden(self, x: np.ndarray) -> np.ndarray:
         rows = torch.from_numpy(self._standard(x)).float()
         with torch.no_grad():
-            phi = self._networks.hidden(rows.expand(self._n_folds(), *rows.shape))
+            phi = self._networks.hidden(rows.expand(self._n_networks(), *rows.shape))
         found: np.ndarray = phi.double().numpy()
         return found
 
     def _fit_heads(self, phi: np.ndarray) -> None:
-        fold = self._folds()
-        self._heads = [
-            BayesianLinear.fit(phi[k, fold != k], self._y[fold != k])
-            for k in range(self._n_folds())
-        ]
+        every, missed = np.arange(len(self._y)), self._missed()
+        self._heads = []
+        for own, rows in zip(phi, missed, strict=True):
+            learn = np.setdiff1d(every, rows)
+            self._heads.append(BayesianLinear.fit(own[learn], self._y[learn]))
         # A network that fits its own records leaves no noise in them, so the evidence
         # of the last layer would be sure of everything; its left-out fold knows better.
-        errors = [
-            self._y[fold == k] - head.mean(phi[k, fold == k])
-            for k, head in enumerate(self._heads)
-        ]
+        errors = np.zeros(len(self._y))
+        for k, rows in enumerate(missed[:-1]):
+            errors[rows] = self._y[rows] - self._heads[k].mean(phi[k, rows])
         floor = 1e-6 * (float(self._y.std()) or 1.0)
-        squared = np.concatenate(errors) ** 2
-        self._noise = max(math.sqrt(float(squared.mean())), floor)
+        self._noise = max(math.sqrt(float((errors**2).mean())), floor)
+        rows = missed[-1]
+        other = self._y[rows] - self._heads[-1].mean(phi[-1, rows])
+        self._gain = gain(errors[rows], other, len(self._heads))
 
     def _factors(self, head: BayesianLinear, phi: np.ndarray) -> np.ndarray:
         """Return the root of a last layer's covariance under the honest noise."""
         scaled: np.ndarray = head.factors(phi) * (self._noise / max(head.noise, 1e-12))
         return scaled
+
+
+def gain(a: np.ndarray, b: np.ndarray, members: int) -> float:
+    """Return the root mean square error of an average over that of one member.
+
+    The mean of K errors of equal size e² and correlation c has (1 + (K - 1) c) / K of
+    their square. Few records say little of c, so it counts ten as fully correlated.
+
+    Args:
+        a: errors of records that two members missed, by the one, shape (n,).
+        b: the same by the other.
+        members: K.
+
+    >>> gain(np.array([1.0] * 90), np.array([1.0] * 90), 5)
+    1.0
+    """
+    square = float((a**2 + b**2).mean()) / 2
+    shared = 1.0 - float(((a - b) ** 2).mean()) / 2 / square if square > 0 else 1.0
+    c = (len(a) * float(np.clip(shared, 0.0, 1.0)) + _LIKE) / (len(a) + _LIKE)
+    return math.sqrt((1.0 + (members - 1) * c) / members)
