@@ -126,6 +126,9 @@ dataset: $(STAMP)
 truth: $(STAMP)
 	$(BIN)/matdisco label configs/datasets/al-ni-ti.yaml \
 		--to matdisco/data/sets/al-ni-ti.parquet --work runs/.al-ni-ti
+	$(BIN)/matdisco label configs/datasets/al-ni-ti-sevennet.yaml \
+		--to matdisco/data/sets/al-ni-ti-sevennet.parquet \
+		--work runs/.al-ni-ti-sevennet
 
 clean:
 	rm -rf runs mlflow.db mlartifacts bench-results .pytest_cache .mypy_cache .ruff_cache

@@ -9,6 +9,7 @@ from importlib.metadata import packages_distributions
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -36,6 +37,7 @@ def test_the_wheel_holds_the_three_packages_and_their_data(tmp_path):
         "matdisco/candidates/prototype_index.json",
         "matdisco/data/sets/intermetallics.parquet",
         "matdisco/data/sets/al-ni-ti.parquet",
+        "matdisco/data/sets/al-ni-ti-sevennet.parquet",
         "campaigns/report/report.html.j2",
         "matdisco/data/catalog/sets.yaml",
         "campaigns/report/report.js",
@@ -43,7 +45,7 @@ def test_the_wheel_holds_the_three_packages_and_their_data(tmp_path):
         "campaigns/py.typed",
     ):
         assert needed in names
-    assert sum(n.endswith(".parquet") for n in names) == 2
+    assert sum(n.endswith(".parquet") for n in names) == 3
     assert (ROOT / "matdisco/data/sets/intermetallics.parquet").stat().st_size < 2e6
 
 
@@ -77,6 +79,23 @@ def test_the_full_answer_covers_the_quickstart_pool():
     assert len(failed) <= 5
 
 
+def test_the_second_opinion_is_about_the_same_candidates():
+    from matdisco import Dataset
+    from matdisco.data.shipped import resolve
+
+    first = Dataset.open(resolve("shipped:al-ni-ti"))
+    second = Dataset.open(resolve("shipped:al-ni-ti-sevennet"))
+    assert second.ids == first.ids
+    assert [c.structure_hash for c in second] == [c.structure_hash for c in first]
+    answered = np.isfinite(second.values("energy_per_atom"))
+    failed = np.array(["failure" in c.source for c in second])
+    assert (answered != failed).all()
+    assert failed.sum() == sum(second.card["failed"].values()) == 6
+    both = answered & np.isfinite(first.values("formation_energy_per_atom"))
+    a, b = (d.values("formation_energy_per_atom")[both] for d in (first, second))
+    assert 0.01 < np.median(np.abs(a - b)) < 0.1  # two potentials, eV/atom
+
+
 def test_importing_costs_nothing_heavy():
     code = (
         "import sys, matdisco, surrogates, campaigns, campaigns.config\n"
@@ -97,7 +116,8 @@ def test_shipped_answers_can_be_computed_again(tmp_path):
     from matdisco import Dataset
     from matdisco.data.shipped import resolve
 
-    for name in ("al-ni-ti", "intermetallics"):
+    pytest.importorskip("sevenn")
+    for name in ("al-ni-ti", "al-ni-ti-sevennet", "intermetallics"):
         recipe = LabellingConfig.load(ROOT / "configs" / "datasets" / f"{name}.yaml")
         shipped = Dataset.open(resolve(f"shipped:{name}"))
         evaluator = recipe.evaluator.build()

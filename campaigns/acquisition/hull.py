@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from scipy.spatial import ConvexHull
+from scipy.special import log_ndtr
 
 from campaigns.acquisition.interleave import interleaved
 from campaigns.acquisition.pool import Pick
@@ -180,7 +181,8 @@ def choose_stable(
     """Return a batch of ``q`` rows by probability of being on the hull, or by volume.
 
     Candidates of equal value (often 0) follow in the order of their depth below the
-    hull in units of sigma.
+    hull in units of sigma; with ``weight`` in that of their probability of lying
+    :data:`MARGIN` below it, times the weight.
 
     Args:
         belief: depth below the known hull, eV/atom, positive is below.
@@ -191,9 +193,12 @@ def choose_stable(
         q: size of the batch.
         weight: by which the worth of each is multiplied, shape (n,).
     """
+    factors, sigma = rule.sigma_factors, np.maximum(belief.std, 1e-12)
+    hope = belief.mean / sigma
+    if weight is not None:
+        with np.errstate(divide="ignore"):
+            hope = log_ndtr((belief.mean - MARGIN) / sigma) + np.log(weight)
     weight = np.ones(len(belief)) if weight is None else weight
-    factors = rule.sigma_factors
-    hope = belief.mean / np.maximum(belief.std, 1e-12)
     if isinstance(rule, HullVolume | NewPhases):
         if isinstance(rule, HullVolume):
             depths = np.array(
@@ -225,8 +230,8 @@ def choose_stable(
         value = weight * chance
         order = np.lexsort((np.arange(len(value)), -hope, -value))
         ranked = {int(i): float(value[i]) for i in order}
-    if rule.bound_share:
-        return interleaved(belief, ranked, rule.bound_share, q)
+    if rule.bound_share or rule.bound_below:
+        return interleaved(belief, ranked, rule.bound_share, q, least=rule.bound_below)
     return [
         Pick(i, v, float(belief.mean[i]), float(belief.std[i]))
         for i, v in list(ranked.items())[:q]

@@ -13,7 +13,12 @@ from surrogates.base import Prediction
 
 
 def interleaved(
-    belief: Prediction, ranked: Mapping[int, float], share: float, q: int
+    belief: Prediction,
+    ranked: Mapping[int, float],
+    share: float,
+    q: int,
+    *,
+    least: float = 0.0,
 ) -> list[Pick]:
     """Return a batch of which a share is chosen by confidence bound, in between.
 
@@ -25,16 +30,17 @@ def interleaved(
         ranked: all rows, best first, and their worth.
         share: of picks by bound, from 0 to 1.
         q: size.
+        least: a pick worth less than this is chosen by bound, too.
     """
     now = Conditioned.on(FactorBelief(belief))
-    queue, picks = iter(ranked), list[Pick]()
+    queue, picks = list(ranked), list[Pick]()
     open_ = np.ones(len(belief), dtype=bool)
     for i in range(min(q, len(belief))):
         std = np.sqrt(now.variance)
-        if math.floor((i + 1) * share) > math.floor(i * share):
+        row = next(r for r in queue if open_[r])
+        turn = math.floor((i + 1) * share) > math.floor(i * share)
+        if turn or ranked[row] < least:
             row = int(np.where(open_, now.mean + std, -np.inf).argmax())
-        else:
-            row = next(r for r in queue if open_[r])
         open_[row] = False
         picks.append(Pick(row, ranked[row], float(now.mean[row]), float(std[row])))
         now = now.given(row)

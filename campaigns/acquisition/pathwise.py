@@ -14,7 +14,7 @@ from scipy.linalg import solve_triangular
 
 from campaigns.acquisition.beliefs import CHUNK
 from campaigns.acquisition.process import PoolProcess
-from surrogates.gp.kernels import Term
+from surrogates.gp.kernels import EQUAL, Term
 
 FEATURES = 1024
 """Random features per term and draw: the prior covariance is off by about 3 %."""
@@ -37,7 +37,10 @@ class Paths:
         width = process.x.shape[1]
         whole = (Term(0, width),)
         self.terms = whole if process.terms is None else process.terms.terms
-        self.parts = [_Features.of(t, draws, rng) for t in self.terms]
+        self.parts = [
+            _Groups(t, draws, rng) if t.kind == "same" else _Features.of(t, draws, rng)
+            for t in self.terms
+        ]
         noise = np.sqrt(process.noise) * rng.standard_normal((len(process.x), draws))
         seen = self._prior(process.x) + noise  # (records, draws)
         drawn = solve_triangular(process.lower, seen, lower=True, check_finite=False)
@@ -91,3 +94,28 @@ class _Features:
         waves = np.cos(part @ self.slopes.T + self.phases)
         wavy: np.ndarray = np.sqrt(2.0 / FEATURES) * waves @ self.weights
         return wavy
+
+
+class _Groups:
+    """Prior draws of a term of sameness: a normal number per group and draw."""
+
+    def __init__(self, term: Term, draws: int, rng: np.random.Generator) -> None:
+        self.term, self.rng = term, rng
+        self.known = np.zeros((0, term.stop - term.start))
+        self.drawn = np.zeros((0, draws))
+
+    def __call__(self, scaled: np.ndarray) -> np.ndarray:
+        part = scaled[:, self.term.start : self.term.stop]
+        rows, where = np.unique(part, axis=0, return_inverse=True)
+        at = np.empty(len(rows), dtype=int)
+        for i, row in enumerate(rows):
+            near = np.flatnonzero((np.abs(self.known - row) < EQUAL).all(axis=1))
+            if len(near):
+                at[i] = near[0]
+                continue
+            at[i] = len(self.known)
+            self.known = np.vstack([self.known, row])
+            fresh = self.rng.standard_normal((1, self.drawn.shape[1]))
+            self.drawn = np.vstack([self.drawn, fresh])
+        values: np.ndarray = self.drawn[at][where.ravel()]
+        return values

@@ -176,11 +176,16 @@ class HullRule(AcquisitionRecipe, _Weighed):
     sigma, given that the picks before it are evaluated. Draws find what the belief
     thinks likely; the last phases are those that it thinks unlikely."""
 
+    bound_below: float = Field(0.0, ge=0, lt=1)
+    """A pick whose worth (stable phases expected of it, or the volume it is expected to
+    add) is below this is chosen by that bound instead; 0 never does so."""
+
     @model_validator(mode="after")
     def _bound_is_not_weighed(self) -> Self:
-        if self.bound_share and (self.cost_exponent or self.feasibility):
+        bound = self.bound_share or self.bound_below
+        if bound and (self.cost_exponent or self.feasibility):
             raise ValueError(
-                "bound_share: a bound cannot be weighed; expected without "
+                "bound_share, bound_below: a bound cannot be weighed; expected without "
                 "cost_exponent and feasibility"
             )
         return self

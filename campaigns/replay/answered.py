@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from campaigns.replay.features import fractions
@@ -9,6 +11,50 @@ from campaigns.replay.learner_recipes import Exact
 from campaigns.replay.pools import Pool
 from matdisco.errors import ConfigError
 from matdisco.thermo import Hull, compressed
+
+if TYPE_CHECKING:
+    from matdisco.data.dataset import Dataset
+
+
+SAME_ENERGY = 0.002
+"""eV/atom within which two answers may be one relaxed structure: relaxations end within
+1 meV/atom of their minimum."""
+SAME_VOLUME = 0.3
+"""Å³/atom, likewise; a twentieth of the smallest atom."""
+
+
+def relaxed_alike(pool: Pool, recipe: Exact) -> np.ndarray:
+    """Return which candidates the other evaluator relaxed into one structure, (n,).
+
+    Numbers of groups: one composition, energies and volumes (where the dataset has
+    them) that are equal within what a relaxation leaves open, neighbours being chained.
+    Candidates without an answer are groups of their own.
+    """
+    data = _data(recipe)
+    energy, volume = (
+        _found(pool, data, key) if key in data.properties else np.zeros(len(pool))
+        for key in (str(recipe.answers_label), "volume_per_atom")
+    )
+    formulas = [c.composition.reduced_formula for c in pool.crystals]
+    formulas = formulas or list(pool.formulas) or [""] * len(pool)
+    order = sorted(range(len(pool)), key=lambda i: (formulas[i], energy[i]))
+    group, number = np.zeros(len(pool), dtype=int), -1
+    last: dict[int, tuple[str, float, float]] = {}
+    for i in order:
+        here = (formulas[i], float(energy[i]), float(volume[i]))
+        met = [
+            g
+            for g, (formula, e, v) in last.items()
+            if formula == here[0]
+            and abs(e - here[1]) < SAME_ENERGY
+            and abs(v - here[2]) < SAME_VOLUME
+        ]
+        if not met:
+            number += 1
+            met = [number]
+        group[i] = met[-1]
+        last[met[-1]] = here
+    return group
 
 
 def answered(pool: Pool, recipe: Exact) -> np.ndarray:
@@ -22,21 +68,7 @@ def answered(pool: Pool, recipe: Exact) -> np.ndarray:
     Raises:
         ConfigError: no such dataset or label, or it is about other candidates.
     """
-    from matdisco.data.dataset import Dataset
-    from matdisco.data.shipped import resolve
-
-    assert recipe.answers is not None and recipe.answers_label is not None
-    path = resolve(recipe.answers)
-    if not path.exists():
-        raise ConfigError(f"learner.answers: no such file: {recipe.answers}")
-    data = Dataset.open(path)
-    if recipe.answers_label not in data.properties:
-        raise ConfigError(
-            f"learner.answers_label: {recipe.answers} has no label "
-            f"{recipe.answers_label!r}; it has: {', '.join(data.properties)}"
-        )
-    by_id = dict(zip(data.ids, data.values(recipe.answers_label), strict=True))
-    found = np.array([by_id.get(i, np.nan) for i in pool.ids])
+    found = _found(pool, _data(recipe), str(recipe.answers_label))
     known = np.isfinite(found)
     if known.sum() < len(pool) / 2:
         raise ConfigError(
@@ -55,3 +87,26 @@ def answered(pool: Pool, recipe: Exact) -> np.ndarray:
     if pool.truth is None and (pool.has_structures or pool.formulas):
         columns.append(fractions(pool))
     return np.column_stack(columns).astype(float)
+
+
+def _data(recipe: Exact) -> Dataset:
+    from matdisco.data.dataset import Dataset
+    from matdisco.data.shipped import resolve
+
+    assert recipe.answers is not None
+    path = resolve(recipe.answers)
+    if not path.exists():
+        raise ConfigError(f"learner.answers: no such file: {recipe.answers}")
+    data = Dataset.open(path)
+    if recipe.answers_label not in data.properties:
+        raise ConfigError(
+            f"learner.answers_label: {recipe.answers} has no label "
+            f"{recipe.answers_label!r}; it has: {', '.join(data.properties)}"
+        )
+    return data
+
+
+def _found(pool: Pool, data: Dataset, key: str) -> np.ndarray:
+    """Return a label of each candidate, NaN where there is none, shape (n,)."""
+    by_id = dict(zip(data.ids, data.values(key), strict=True))
+    return np.array([by_id.get(i, np.nan) for i in pool.ids])

@@ -32,6 +32,9 @@ class Exact(Recipe):
     records are found by id, and some may be missing."""
     answers_label: str | None = None
     """Their label; for stable phases an energy per atom."""
+    alike: bool = False
+    """With ``prior: answers``: candidates that the other evaluator relaxed into one
+    structure share a part of their value with each other alone."""
     relevance: bool = False
     """A length scale for every column of one table, with priors that suit few labels,
     instead of one for all; for tables of a few dozen columns at most."""
@@ -43,6 +46,11 @@ class Exact(Recipe):
 
     @model_validator(mode="after")
     def _one_table(self) -> Self:
+        if self.alike and (self.prior != "answers" or self.relevance):
+            raise ValueError(
+                "alike: expected with prior: answers and without relevance, got prior: "
+                f"{self.prior} and relevance: {self.relevance}"
+            )
         if self.relevance and len(self.features) > 1:
             raise ValueError(
                 "relevance: expected with one feature table, got "

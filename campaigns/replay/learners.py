@@ -16,7 +16,7 @@ from typing_extensions import override
 from campaigns.acquisition.beliefs import Belief, FactorBelief, ProcessBelief
 from campaigns.acquisition.beliefs import Process as PoolProcessLike
 from campaigns.acquisition.process import PoolProcess
-from campaigns.replay.answered import answered
+from campaigns.replay.answered import answered, relaxed_alike
 from campaigns.replay.features import fractions, site_elements, table, zero_shot
 from campaigns.replay.learner_recipes import (
     Additive,
@@ -59,6 +59,11 @@ class Fitted(Protocol):
 
 class Learner(Protocol):
     """Fits rows of one pool, again and again."""
+
+    @property
+    def alike(self) -> np.ndarray | None:
+        """Groups of candidates that are probably one structure, (n,), if known."""
+        ...
 
     def fit(self, rows: np.ndarray, y: np.ndarray) -> Fitted:
         """Learn merits ``y`` (n,) of the pool rows ``rows`` (n,)."""
@@ -110,10 +115,15 @@ class _Exact:
 
     def __init__(self, recipe: Exact, pool: Pool) -> None:
         self.recipe = recipe
+        self.alike: np.ndarray | None = None
         parts = [table(pool, (name,)) for name in recipe.features]
         self.x = np.column_stack(parts)
         ends = np.cumsum([0, *(p.shape[1] for p in parts)]).tolist()
         self.terms = [Term(a, b) for a, b in pairwise(ends)]
+        if recipe.alike:
+            self.alike = relaxed_alike(pool, recipe)
+            self.x = np.column_stack([self.x, self.alike])
+            self.terms.append(Term(ends[-1], ends[-1] + 1, kind="same"))
         self.prior = _Prior.of(recipe.prior, pool, recipe)
         self.hyper: Hyper | None = None
         self.standard: Standardizer | None = None
@@ -155,6 +165,8 @@ class _Exact:
 class _Sites:
     """The process over occupations of sites."""
 
+    alike = None
+
     def __init__(self, recipe: Additive, pool: Pool) -> None:
         self.recipe = recipe
         self.process = SiteProcess(site_space(pool, recipe))
@@ -180,6 +192,8 @@ class _SiteFit(_Process):
 
 class _Forest:
     """Random forest; its spread is recalibrated on out-of-bag errors."""
+
+    alike = None
 
     def __init__(self, recipe: Forest, pool: Pool, seed: int) -> None:
         self.recipe, self.seed = recipe, seed
@@ -221,6 +235,8 @@ def _left_out(n: int, tree: object) -> np.ndarray:
 
 class _ZeroShot:
     """Energy of a pretrained potential, elemental references fitted to labels."""
+
+    alike = None
 
     def __init__(self, pool: Pool) -> None:
         self.prior = _Prior.of("zero_shot", pool)

@@ -1,8 +1,9 @@
-"""Kernels on standardised features: sums of Matérn and linear terms over columns.
+"""Kernels on standardised features: sums of terms over columns.
 
 A sum of one Matérn term per block of features (latents of a potential, composition)
 lets each block have its own length scale and weight; Duvenaud et al., NeurIPS 2011
-(arXiv:1112.4394), on additive kernels. A linear term is Bayesian linear regression.
+(arXiv:1112.4394), on additive kernels. A linear term is Bayesian linear regression; a
+term of sameness lets rows of one group share what is common to no others.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+EQUAL = 1e-5
+"""Standardised values nearer than this are one group: rounding in single precision is
+1e-6, and thousands of groups are 1e-3 apart."""
 _AT_ONCE = 2**24
 """Entries of a matrix that are computed at once, 128 MiB each of some five passing
 arrays; larger matrices are filled in blocks of rows or columns."""
@@ -26,10 +30,11 @@ class Term:
     """First column."""
     stop: int
     """One after the last column."""
-    kind: Literal["matern52", "linear"] = "matern52"
-    """Matérn-5/2 of the distance, or the scalar product per column."""
+    kind: Literal["matern52", "linear", "same"] = "matern52"
+    """Matérn-5/2 of the distance; the scalar product per column; or 1 where the columns
+    are equal and 0 elsewhere, for group numbers."""
     length: float = 1.0
-    """Length scale, standardised feature distance; 1 for a linear term."""
+    """Length scale, standardised feature distance; 1 for other terms."""
     weight: float = 1.0
     """Share of the prior variance; the weights of a kernel add up to 1."""
 
@@ -71,8 +76,8 @@ class Kernel:
 
     def _block(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return sum(
-            (t.weight * _correlation(t, a, b) for t in self.terms[1:]),
-            start=self.terms[0].weight * _correlation(self.terms[0], a, b),
+            (t.weight * correlation(t, a, b) for t in self.terms[1:]),
+            start=self.terms[0].weight * correlation(self.terms[0], a, b),
         )
 
     def diagonal(self, a: np.ndarray) -> np.ndarray:
@@ -131,11 +136,17 @@ def distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return value
 
 
-def _correlation(term: Term, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def correlation(term: Term, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return one term's matrix, its weight left out, shape (len(a), len(b))."""
     same = a is b
     a = a[:, term.start : term.stop]
     b = a if same else b[:, term.start : term.stop]
     if term.kind == "linear":
         product: np.ndarray = a @ b.T / a.shape[1]
         return product
+    if term.kind == "same":
+        equal: np.ndarray = (
+            (np.abs(a[:, None] - b[None]) < EQUAL).all(axis=2).astype(a.dtype)
+        )
+        return equal
     return matern52(distances(a, b) / term.length)

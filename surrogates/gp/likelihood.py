@@ -14,7 +14,14 @@ import numpy as np
 from scipy.linalg import cho_solve, cholesky, eigh
 from scipy.optimize import minimize
 
-from surrogates.gp.kernels import Kernel, Term, distances, matern52, matern52_slope
+from surrogates.gp.kernels import (
+    Kernel,
+    Term,
+    correlation,
+    distances,
+    matern52,
+    matern52_slope,
+)
 
 FLOOR = 1e-12
 """Least variance in standardised labels: constant labels stay solvable."""
@@ -126,12 +133,8 @@ def _climbed(
     noise = min([s.ratio for s in starts], default=0.1) if known is None else 0.0
     gaps = [distances(b, b) for t in smooth for b in [x[:, t.start : t.stop]]]
     middle = np.log([_typical(g) for g in gaps])
-    grams = [
-        b @ b.T / b.shape[1]
-        for t in terms
-        if t.kind == "linear"
-        for b in [x[:, t.start : t.stop]]
-    ]
+    # these have nothing to climb but their weight
+    grams = [correlation(t, x, x) for t in terms if t.kind != "matern52"]
     fixed = 1e-8 * np.ones(len(z)) if known is None else np.maximum(known, 1e-10)
     n_terms, n_smooth = len(terms), len(smooth)
     start = np.concatenate(
@@ -189,7 +192,7 @@ def _as_hyper(theta: np.ndarray, terms: Sequence[Term], free: bool) -> Hyper:
     values = np.exp(theta)
     signal = float(values[:n_terms].sum())
     smooth = [t for t in terms if t.kind == "matern52"]
-    ordered = [*smooth, *(t for t in terms if t.kind == "linear")]
+    ordered = [*smooth, *(t for t in terms if t.kind != "matern52")]
     lengths = [*values[n_terms : n_terms + len(smooth)], *[1.0] * n_terms]
     made = tuple(
         replace(t, weight=float(v / signal), length=float(length))

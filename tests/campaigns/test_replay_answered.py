@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import yaml
 
-from campaigns.replay.answered import answered
+from campaigns.replay.answered import answered, relaxed_alike
 from campaigns.replay.learner_recipes import Exact
 from campaigns.replay.pools import load
 from campaigns.replay.recipes import ReplayConfig
@@ -109,6 +109,39 @@ def test_a_replay_finds_more_with_such_a_prior(pool_file, tmp_path):
         assert trace.order[:14] == tuple(start(asked, pool, 0))
         found.append((pool.phases[list(trace.order[14:])] >= 0).sum())
     assert found[0] > 2 * found[1], (found, pool.count)
+
+
+def test_what_relaxed_into_one_structure_is_one_group(pool_file, tmp_path):
+    """Against the plain definition, pair by pair, on the second potential's answers."""
+    given = recipe("shipped:al-ni-ti-sevennet", alike=True)
+    pool = load(config(pool_file, tmp_path, given))
+    group = relaxed_alike(pool, Exact(**given))
+    second = {c.id: c for c in Dataset.open(resolve("shipped:al-ni-ti-sevennet"))}
+    energy, volume = (
+        np.array([second[i].labels[k].value if k in second[i].labels else np.nan
+                  for i in pool.ids])
+        for k in ("energy_per_atom", "volume_per_atom")
+    )  # fmt: skip
+    formula = np.array([c.composition.reduced_formula for c in pool.crystals])
+    near = (
+        (formula[:, None] == formula)
+        & (np.abs(energy[:, None] - energy) < 0.002)
+        & (np.abs(volume[:, None] - volume) < 0.3)
+    )
+    same = group[:, None] == group
+    off = ~np.eye(len(pool), dtype=bool)
+    assert (same & off).any()
+    assert (formula[:, None] == formula)[same].all()
+    linked = [
+        (near[i] & same[i] & off[i]).any() for i in np.flatnonzero((same & off).any(1))
+    ]
+    assert all(linked)
+    assert (near & ~same).sum() <= 0.02 * near.sum()  # chained past each other
+    with_group = config(pool_file, tmp_path, given)
+    (trace,) = run(with_group, tmp_path / "alike", workers=1)
+    assert len(set(trace.order)) == 14 + 12
+    with pytest.raises(ValueError, match="alike: expected with prior: answers"):
+        Exact(features=("composition",), alike=True)
 
 
 def test_what_cannot_be_a_prior_is_said(pool_file, tmp_path):

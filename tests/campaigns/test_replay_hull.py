@@ -11,7 +11,15 @@ from campaigns.comparison import TOLERANCE
 from campaigns.gate import pooled_scale
 from campaigns.replay import metrics, until
 from campaigns.replay.card import judge, text
-from campaigns.replay.hulls import REACH, HullStep, Trust, hull_truth, within_reach
+from campaigns.replay.hulls import (
+    REACH,
+    REMEMBERED,
+    Claims,
+    HullStep,
+    Trust,
+    hull_truth,
+    within_reach,
+)
 from campaigns.replay.page import page
 from campaigns.replay.pools import load
 from campaigns.replay.recipes import ReplayConfig
@@ -149,12 +157,36 @@ def test_sigmas_follow_the_errors_of_ones_own_choices():
     assert trust.scale == pytest.approx(pooled_scale(raw))
 
 
+def test_claims_are_corrected_by_what_came_of_them():
+    """Copies that find nothing lose their weight; others keep theirs; both recover."""
+    claims = Claims(np.array([0, 0, 0, 0, 1, 2, 3]))
+    assert claims.weight(np.array([6]), np.array([0, 4])).tolist() == [1.0, 1.0]
+    # row 1 is like row 0, which is known; row 4 is like nothing that is
+    for _ in range(3):
+        weight = claims.weight(np.array([0]), np.array([1, 4]))
+        claims.learn(
+            np.array([0]), np.array([1, 4]), 0.5 * weight, np.array([False, True])
+        )
+    copies, others = claims.weight(np.array([0]), np.array([1, 4]))
+    claimed = 0.5 * (1 + REMEMBERED + REMEMBERED**2)
+    assert copies == pytest.approx(1 / (1 + claimed))
+    assert others == pytest.approx((1 + 2 * claimed) / (1 + claimed))
+    for _ in range(40):
+        nothing = np.array([], dtype=int)
+        claims.learn(np.array([0]), nothing, nothing.astype(float), nothing > 0)
+    assert claims.ratio == pytest.approx([1.0, 1.0], abs=1e-3)
+    unknown = Claims(None)
+    assert unknown.weight(np.array([0]), np.array([1])) is None
+
+
 def test_the_depth_is_below_the_hull_of_what_is_known(config):
     """A belief that is right, and sure, makes the batch the deepest candidates."""
     pool = load(config)
     truth = pool.truth
 
     class Oracle:
+        alike = None
+
         def fit(self, rows, y):
             from matdisco.thermo import compressed
 

@@ -228,5 +228,39 @@ def test_a_rule_with_a_share_by_bound_takes_what_is_least_known():
         for rule in (plain, mixed)
     ]
     assert rows[0] == {0, 1} and 2 in rows[1]
-    with pytest.raises(ValueError, match="a bound cannot be weighed"):
-        NewPhases(bound_share=0.5, cost_exponent=1.0)
+    for share in ({"bound_share": 0.5}, {"bound_below": 0.1}):
+        with pytest.raises(ValueError, match="a bound cannot be weighed"):
+            NewPhases(**share, cost_exponent=1.0)
+
+
+def test_what_is_worth_too_little_is_chosen_by_bound():
+    x = at("Al3Ni", "AlNi3", elements=("Al", "Ni"))
+    x = np.vstack([x, at("Al2Ni", "AlNi2", elements=("Al", "Ni"))])
+    # a sure phase, one a little above the hull, and two nearly unknown far above it
+    belief = Prediction(
+        np.array([0.05, -0.002, -0.5, -0.4]), np.zeros((0, 4)),
+        np.array([1e-4, 1e-4, 0.2, 0.2]),
+    )  # fmt: skip
+    rule = NewPhases(draws=64, sigma_factors=(0.25,))
+    lower = NewPhases(draws=64, sigma_factors=(0.25,), bound_below=0.1)
+    plain, bound = (
+        [p.row for p in choose_stable(belief, x, BINARY, r, rng(), 3)]
+        for r in (rule, lower)
+    )
+    assert plain[0] == 0
+    assert bound[:2] == [0, 1]  # mean + sigma: -0.002 against -0.2
+    assert bound[2] == 3
+
+
+def test_weights_order_what_no_draw_finds():
+    """A candidate a copy of which is known comes after one that is no copy."""
+    x = at("Al3Ni", "AlNi3", elements=("Al", "Ni"))
+    belief = Prediction(
+        np.array([-0.001, -0.05]), np.zeros((0, 2)), np.array([0.001, 0.02])
+    )
+    rule = NewPhases(draws=16, sigma_factors=(0.01,))
+    rows = [
+        choose_stable(belief, x, BINARY, rule, rng(), 2, weight=w)[0].row
+        for w in (None, np.array([1e-6, 1.0]))
+    ]
+    assert rows == [0, 1]
