@@ -19,7 +19,7 @@ import numpy as np
 from scipy.special import erfcx, log_ndtr, ndtr, ndtri
 from typing_extensions import override
 
-_LEAST = 1e-12
+LEAST = 1e-12
 """Standard deviations below this count as this: a value that is known."""
 
 
@@ -132,7 +132,7 @@ class LogImprovement(Monotone):
 
     @override
     def value(self, mean: np.ndarray, std: np.ndarray) -> np.ndarray:
-        sigma = np.maximum(std, _LEAST)
+        sigma = np.maximum(std, LEAST)
         result: np.ndarray = np.log(sigma) + log_h((mean - self.best) / sigma)
         return result
 
@@ -154,7 +154,7 @@ class LogProbability(Monotone):
 
     @override
     def value(self, mean: np.ndarray, std: np.ndarray) -> np.ndarray:
-        result: np.ndarray = log_ndtr((mean - self.best) / np.maximum(std, _LEAST))
+        result: np.ndarray = log_ndtr((mean - self.best) / np.maximum(std, LEAST))
         return result
 
     @override
@@ -181,7 +181,7 @@ class LogWindow(Monotone):
 
     @override
     def value(self, mean: np.ndarray, std: np.ndarray) -> np.ndarray:
-        sigma = np.maximum(std, _LEAST)
+        sigma = np.maximum(std, LEAST)
         # the mirror image keeps both ends in the accurate lower tail
         a, b = (self.low - mean) / sigma, (self.high - mean) / sigma
         flip = a + b > 0
@@ -195,7 +195,7 @@ class LogWindow(Monotone):
     @override
     def bound(self, mean: np.ndarray, std: np.ndarray) -> np.ndarray:
         outside = np.maximum(np.maximum(self.low - mean, mean - self.high), 0.0)
-        beyond: np.ndarray = log_ndtr(-outside / np.maximum(std, _LEAST))
+        beyond: np.ndarray = log_ndtr(-outside / np.maximum(std, LEAST))
         return np.where(outside > 0, np.maximum(beyond, _FLOOR), 0.0)
 
 

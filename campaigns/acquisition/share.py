@@ -14,12 +14,10 @@ from collections import Counter
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import log_ndtr, ndtr
+from scipy.special import ndtr
 
 from campaigns.acquisition.pool import Pick
-
-_LEAST = 1e-12
-"""Standard deviations below this count as this: a value that is known."""
+from campaigns.acquisition.scores import LEAST, LogProbability
 
 
 def bar(mean: np.ndarray, std: np.ndarray, answered: np.ndarray, count: float) -> float:
@@ -34,7 +32,7 @@ def bar(mean: np.ndarray, std: np.ndarray, answered: np.ndarray, count: float) -
     >>> bar(np.zeros(2), np.ones(2), np.array([-9.0]), 1.0)
     0.0
     """
-    sigma = np.maximum(std, _LEAST)
+    sigma = np.maximum(std, LEAST)
     reach = 9.0 * float(sigma.max())  # beyond, no candidate has any probability
     ends = np.concatenate([mean, answered])
 
@@ -71,7 +69,7 @@ def most_probable(
         groups: integer labels, shape (n,), with ``per_group``.
         per_group: at most this many of one group in the batch.
     """
-    score = log_ndtr((mean - value) / np.maximum(std, _LEAST))
+    score = LogProbability(value).value(mean, std)
     score = score if offset is None else score + offset
     rows = np.flatnonzero(free)
     order = rows[np.lexsort((rows, -mean[rows], -score[rows]))]

@@ -125,10 +125,12 @@ class HullStep:
         truth = self.truth
         known = truth.known(rows)
         # against today's references, as a campaign learns them
-        merit = -compressed(truth.energies - truth.x @ known.references)
+        formation = truth.energies - truth.x @ known.references
+        merit = -compressed(formation)
         fitted: Fitted = timed("fit", lambda: self.learner.fit(rows, merit[rows]))
         belief = timed("predict", lambda: fitted.belief(needs_std=True))
-        depth = Shifted(belief, known.height(truth.x), self.trust.scale)
+        height = known.height(truth.x)
+        depth = Shifted(belief, height, self.trust.scale)
 
         def pick() -> list[int]:
             if isinstance(self.rule, HullRule):
@@ -138,11 +140,9 @@ class HullStep:
                     weight=self.claims.weight(rows, free),
                 )  # fmt: skip
                 batch = free[[p.row for p in picks]]
-                height = known.height(truth.x[batch])
-                formation = truth.energies[batch] - truth.x[batch] @ known.references
                 self.claims.learn(
                     rows, batch, np.array([p.value for p in picks]),
-                    height - formation > MARGIN,
+                    height[batch] - formation[batch] > MARGIN,
                 )  # fmt: skip
                 return [int(i) for i in batch]
             aim = Aim(0.0)
