@@ -145,7 +145,8 @@ def restored(checkpoint: Checkpoint, place: str) -> Surrogate:
     """Return the fitted surrogate of a checkpoint that was read from ``place``.
 
     Raises:
-        SurrogateError: its recipe is unknown.
+        SurrogateError: its recipe is unknown, or its arrays are not what this version
+            makes of that recipe.
     """
     adapter: TypeAdapter[Any] = TypeAdapter(AnySurrogate)
     try:
@@ -154,6 +155,18 @@ def restored(checkpoint: Checkpoint, place: str) -> Surrogate:
         raise SurrogateError(
             f"{place}: its recipe is not one this version knows ({error})"
         ) from error
+    try:
+        return _rebuilt(recipe, checkpoint)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        # the file is whole, so another version wrote other arrays under this recipe
+        raise SurrogateError(
+            f"{place}: written by a version of matdisco whose {recipe.kind} has other "
+            f"arrays ({' '.join(str(error).split())[:200]}); fit it again, or load it "
+            "with the version that wrote it"
+        ) from error
+
+
+def _rebuilt(recipe: Any, checkpoint: Checkpoint) -> Surrogate:
     if isinstance(recipe, NetworkEnsembleRecipe):
         from surrogates.ensemble import NetworkEnsemble
 

@@ -2,9 +2,10 @@
 
 Run by hand in an environment that has the peers (they are no dependencies):
 ``python tests/benchmarks/peers.py DATA_FOLDER``. Every network learns the same 1,000
-perovskites with the absolute error and its own package's usual loop, one thread each,
-and is judged on the same 1,000 others; CPU seconds leave out the graphs. Peers learn at
-two peak rates of the one-cycle schedule: the one of ALIGNN's configuration and a fifth.
+perovskites with the absolute error, one thread each, and is judged on the same 1,000
+others; CPU seconds leave out the graphs. Peers learn in a plain loop of ours (AdamW,
+one cycle) at two peak rates, the one of ALIGNN's configuration and a fifth of it, not
+in their packages' own loops, which do more between steps.
 """
 
 from __future__ import annotations

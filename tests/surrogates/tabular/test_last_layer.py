@@ -1,11 +1,15 @@
 """The last layer: what averaging gains, and sigmas of new crystals."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from matdisco.data.dataset import Dataset
+from matdisco.errors import SurrogateError
 from surrogates import metrics
 from surrogates.calibration import z_scores
+from surrogates.checkpoint import Checkpoint, load, read, write
 from surrogates.tabular.last_layer import LastLayer, gain
 from surrogates.tabular.recipes import LastLayerRecipe
 from surrogates.testing import toy_crystals
@@ -47,3 +51,16 @@ def test_sigma_fits_the_average_not_one_network() -> None:
     raw = surrogate._answer(surrogate._features(new.crystals))
     ratio = found.std / (surrogate.scale.k * raw.std)
     np.testing.assert_allclose(ratio, surrogate.averaging)
+
+
+def test_a_checkpoint_with_fewer_networks_is_a_sentence(tmp_path: Path) -> None:
+    data = Dataset("toy", tuple(toy_crystals(40)))
+    surrogate = LastLayer(LastLayerRecipe(width=16, steps=20, threads=1), 1)
+    surrogate.fit(data, "toy")
+    surrogate.save(tmp_path / "now")
+    whole = read(tmp_path / "now")
+    # as versions before the extra network wrote it
+    fewer = {k: a[:-1] if k.startswith("own_") else a for k, a in whole.arrays.items()}
+    write(tmp_path / "before", Checkpoint(whole.recipe, whole.state, fewer))
+    with pytest.raises(SurrogateError, match=r"before: written by .* fit it again"):
+        load(tmp_path / "before")
