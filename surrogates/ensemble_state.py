@@ -18,6 +18,9 @@ from surrogates.graphs import PackedGraphs
 from surrogates.metrics import evaluate as score
 from surrogates.networks.recipes import NetworkEnsembleRecipe
 
+LIKE = 3
+"""Degrees of freedom that the typical spread counts for against a crystal's own."""
+
 
 @dataclass(frozen=True, eq=False)
 class State:
@@ -43,10 +46,12 @@ class State:
     """On records that the judging members did not see."""
     base: str = ""
     """Fingerprint of the base the fit started from; empty without pretraining."""
-    others: Mapping[str, tuple[float, float, float, float]] = field(
-        default_factory=dict
-    )
-    """Auxiliary label → its centre and spread, and k and n of its calibration."""
+    others: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """Auxiliary label → its centre and spread, k and n of its calibration, and its
+    typical spread."""
+    typical: float = 0.0
+    """Mean square by which members disagreed on the records that judged, unit of the
+    target squared; 0 in checkpoints from before it counted."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -77,14 +82,32 @@ class State:
         self, means: np.ndarray, logs: np.ndarray, name: str | None = None
     ) -> Prediction:
         """Return :meth:`joint` with sigma matched to errors left out."""
-        other = name is not None and name != self.target
-        k = self.others[str(name)][2] if other else self.scale.k
-        return self.joint(means, logs, name).scaled(k)
+        k, typical = self.scale.k, self.typical
+        if name is not None and name != self.target:
+            _, _, k, _, *rest = self.others[name]
+            typical = rest[0] if rest else 0.0
+        return moderated(self.joint(means, logs, name), typical).scaled(k)
 
-    def judged(self, raw: Prediction, labels: np.ndarray, prior: Scale) -> Self:
-        """Return a copy calibrated and scored on records that ``raw`` did not see."""
-        scale = prior.updated(z_scores(labels, raw))
-        return replace(self, scale=scale, metrics=score(labels, raw.scaled(scale.k)))
+    def judged(
+        self,
+        raw: Prediction,
+        labels: np.ndarray,
+        prior: Scale,
+        typical: float | None = None,
+    ) -> Self:
+        """Return a copy calibrated and scored on records that ``raw`` did not see.
+
+        Args:
+            raw: uncalibrated, of n records.
+            labels: their labels, shape (n,).
+            prior: the scale before them.
+            typical: the spread before them, as heavy as ``prior``; None is unknown.
+        """
+        typical = typical_spread(raw, typical, prior.n)
+        even = moderated(raw, typical)
+        scale = prior.updated(z_scores(labels, even))
+        metrics = score(labels, even.scaled(scale.k))
+        return replace(self, scale=scale, metrics=metrics, typical=typical)
 
     def require_known(self, graphs: PackedGraphs, crystals: Sequence[Crystal]) -> None:
         """Refuse elements that no fitted record holds.
@@ -125,3 +148,41 @@ class State:
         others = data.get("others", {})
         data["others"] = {k: tuple(v) for k, v in others.items()}
         return cls(**data, weights=dict(checkpoint.arrays))
+
+
+def typical_spread(
+    raw: Prediction, before: float | None = None, weight: float = 0.0
+) -> float:
+    """Return the mean square by which members disagree, unit of the target squared.
+
+    Args:
+        raw: uncalibrated, a column of factors per member.
+        before: an earlier value, None where there is none.
+        weight: records that it counts for.
+    """
+    own = (raw.factors**2).sum(axis=0)
+    if before is None:
+        return float(own.mean())
+    return float((weight * before + own.sum()) / max(weight + len(own), 1e-12))
+
+
+def moderated(raw: Prediction, typical: float) -> Prediction:
+    """Draw each crystal's spread of the members towards the typical one.
+
+    A variance of S networks has S - 1 degrees of freedom: where few happen to agree,
+    that is mostly chance, and the errors there are hardly smaller. The posterior mean
+    under a conjugate prior mixes both by their degrees of freedom (G. K. Smyth, Stat.
+    Appl. Genet. Mol. Biol. 3, 3 (2004), who shares variances of genes likewise).
+    Correlations between crystals stay as they are.
+
+    Args:
+        raw: S rows of factors, one per member.
+        typical: mean variance over many crystals; 0 changes nothing.
+    """
+    own_weight = len(raw.factors) - 1
+    if typical <= 0 or own_weight < 1:
+        return raw
+    own = (raw.factors**2).sum(axis=0)
+    mixed = (LIKE * typical + own_weight * own) / (LIKE + own_weight)
+    ratio = np.sqrt(mixed / np.maximum(own, 1e-12 * typical))
+    return Prediction(raw.mean, raw.factors * ratio, raw.residual)

@@ -6,10 +6,6 @@ a fidelity only when it is answered at all cheaper ones: who goes up is promoted
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from typing import TypeVar
-
 import numpy as np
 
 from campaigns.acquisition.batch import Aim, choose
@@ -17,10 +13,10 @@ from campaigns.acquisition.fidelities import Ask, FidelityBelief, ask_batch
 from campaigns.acquisition.recipes import FidelityRule
 from campaigns.replay.cokriging import CokrigingLearner
 from campaigns.replay.learner_recipes import Cokriging
+from campaigns.replay.phases import Phases
 from campaigns.replay.pools import Pool
 from campaigns.replay.recipes import Fidelities, ReplayConfig, Strategy
 
-_T = TypeVar("_T")
 _TINY = 1e-9
 """Rounding of sums of costs, in evaluations of the target."""
 
@@ -61,7 +57,7 @@ class Climb:
         """Candidates answered at each fidelity, in order."""
         self.paid: list[float] = []
         """What was spent when each target answer came, it included."""
-        self.seconds = {"fit": 0.0, "predict": 0.0, "choose": 0.0}
+        self.phases = Phases()
         self._begin(first, seed)
 
     @property
@@ -82,8 +78,8 @@ class Climb:
             return None
         rows = [np.array(list(a)) for a in self.asked]
         answers = [self.values[r, level] for level, r in enumerate(rows)]
-        belief = self._timed("fit", lambda: self.learner.fit(rows, answers))
-        asks = self._timed("choose", lambda: self._choose(belief, answers[-1]))
+        belief = self.phases.timed("fit", lambda: self.learner.fit(rows, answers))
+        asks = self.phases.timed("choose", lambda: self._choose(belief, answers[-1]))
         before = self.spent
         for candidate, level in asks:
             self._ask(candidate, level)
@@ -123,9 +119,3 @@ class Climb:
             self.asked[k][candidate] = None
         if level == len(self.costs) - 1:
             self.paid.append(self.spent)
-
-    def _timed(self, phase: str, action: Callable[[], _T]) -> _T:
-        clock = time.process_time()
-        result = action()
-        self.seconds[phase] += time.process_time() - clock
-        return result

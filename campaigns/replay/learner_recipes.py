@@ -35,6 +35,9 @@ class Exact(Recipe):
     alike: bool = False
     """With ``prior: answers``: candidates that the other evaluator relaxed into one
     structure share a part of their value with each other alone."""
+    labels: Literal["values", "ranks"] = "values"
+    """What is learnt: the labels, or where each stands among those known so far, as a
+    normal deviate; for labels over decades, or with a few that decide the scale."""
     relevance: bool = False
     """A length scale for every column of one table, with priors that suit few labels,
     instead of one for all; for tables of a few dozen columns at most."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -21,14 +20,14 @@ from campaigns.replay.climbing import Climb
 from campaigns.replay.hulls import HullStep
 from campaigns.replay.learner_recipes import Cokriging
 from campaigns.replay.learners import Learner, learner
+from campaigns.replay.normal_scores import normal_scores
 from campaigns.replay.peers.play import play
 from campaigns.replay.peers.recipes import PeerRecipe
+from campaigns.replay.phases import Phases
 from campaigns.replay.pools import Pool
 from campaigns.replay.recipes import ReplayConfig, Strategy
 from surrogates.base import Prediction
 from surrogates.metrics import evaluate
-
-_T = TypeVar("_T")
 
 DIRECTIONS = 5
 """Random directions per round where there are several targets."""
@@ -126,7 +125,7 @@ def simulate(
         picked, judged = chooser.batch(np.array(order), q)
         order += picked
         calibration.append(judged)
-    return Trace(name, seed, tuple(order), chooser.spent, tuple(calibration))
+    return Trace(name, seed, tuple(order), chooser.phases.seconds, tuple(calibration))
 
 
 def _climbed(climb: Climb, name: str, seed: int) -> Trace:
@@ -144,7 +143,7 @@ def _climbed(climb: Climb, name: str, seed: int) -> Trace:
     names = [c.name for c in climb.fidelities.cheaper]
     asked = dict(zip(names, map(len, climb.asked), strict=False))
     return Trace(
-        name, seed, tuple(climb.asked[-1]), climb.seconds, tuple(calibration),
+        name, seed, tuple(climb.asked[-1]), climb.phases.seconds, tuple(calibration),
         tuple(climb.paid), asked,
     )  # fmt: skip
 
@@ -157,7 +156,8 @@ class _Chooser:
     ) -> None:
         assert strategy.acquisition is not None
         self.pool, self.recipe, self.rng = pool, strategy.acquisition, rng
-        self.seed, self.spent = seed, {"fit": 0.0, "predict": 0.0, "choose": 0.0}
+        self.seed, self.phases = seed, Phases()
+        self.ranks = getattr(strategy.learner, "labels", "values") == "ranks"
         self.learners: list[Learner] = []
         self.step: HullStep | None = None
         if not isinstance(self.recipe, RandomChoice):
@@ -194,7 +194,7 @@ class _Chooser:
         if self.pool.truth is not None:
             if self.step is None:
                 self.step = HullStep(self.pool.truth, self.recipe, self.learners[0])
-            batch, fit, y = self.step.batch(rows, q, self.rng, self._timed)
+            batch, fit, y = self.step.batch(rows, q, self.rng, self.phases.timed)
             return batch, _judged(fit.predict, y, free, self.seed)
         if isinstance(self.recipe, HypervolumeImprovement):
             return self._front(self.recipe, rows, q, free)
@@ -205,13 +205,13 @@ class _Chooser:
             if len(share) == 0:
                 continue
             y = self._merit(rows)
-            fitted = self._timed("fit", lambda: learn.fit(rows, y[rows]))  # noqa: B023
-            belief = self._timed(
+            fitted = self.phases.timed("fit", lambda: learn.fit(rows, y[rows]))  # noqa: B023
+            belief = self.phases.timed(
                 "predict",
                 lambda: fitted.belief(needs_std=not isinstance(self.recipe, Greedy)),  # noqa: B023
             )
             aim = Aim(float(y[rows].max()), answered=y[rows])
-            picks = self._timed(
+            picks = self.phases.timed(
                 "choose",
                 lambda: choose(
                     belief, self.recipe, aim, self.rng, len(share),  # noqa: B023
@@ -234,10 +234,10 @@ class _Chooser:
         scaled = (merit - centre) / unit
         fits, beliefs = [], []
         for learn, y in zip(self.learners, scaled.T, strict=False):
-            fitted = self._timed("fit", lambda: learn.fit(rows, y[rows]))  # noqa: B023
+            fitted = self.phases.timed("fit", lambda: learn.fit(rows, y[rows]))  # noqa: B023
             fits.append(fitted)
             beliefs.append(
-                self._timed("predict", lambda: fitted.belief(needs_std=True))  # noqa: B023
+                self.phases.timed("predict", lambda: fitted.belief(needs_std=True))  # noqa: B023
             )
         weights = self.rng.dirichlet(np.ones(len(beliefs)), size=64)
         hope = [b.mean + np.sqrt(np.maximum(b.variance, 0)) for b in beliefs]
@@ -259,15 +259,19 @@ class _Chooser:
             )  # fmt: skip
             return [int(at[p.row]) for p in picks]
 
-        chosen = self._timed("choose", pick)
+        chosen = self.phases.timed("choose", pick)
         return chosen, _judged(fits[0].predict, scaled[:, 0], free, self.seed)
 
     def _merit(self, rows: np.ndarray) -> np.ndarray:
-        """Return what is learned; for several targets in a random direction.
+        """Return what is learned, (n,); for several targets in a random direction.
 
         Augmented Chebyshev scalarisation of the targets scaled by the labels so far
         (ParEGO: J. Knowles, IEEE Trans. Evol. Comput. 10, 50 (2006)).
         """
+        total = self._total(rows)
+        return normal_scores(total, total[rows]) if self.ranks else total
+
+    def _total(self, rows: np.ndarray) -> np.ndarray:
         merit = self.pool.merit
         if merit.shape[1] == 1:
             return merit[:, 0]
@@ -277,12 +281,6 @@ class _Chooser:
         weighed = weights * scaled
         total: np.ndarray = weighed.min(axis=1) + AUGMENTED * weighed.sum(axis=1)
         return total
-
-    def _timed(self, phase: str, action: Callable[[], _T]) -> _T:
-        clock = time.process_time()
-        result = action()
-        self.spent[phase] += time.process_time() - clock
-        return result
 
 
 def _judged(

@@ -7,6 +7,7 @@ from campaigns.acquisition.recipes import (
     FidelityRule,
     HullRule,
     HypervolumeImprovement,
+    LevelSet,
     TopShare,
 )
 from campaigns.replay.learner_recipes import AnyLearner, Cokriging
@@ -59,6 +60,8 @@ def misfit(strategy: Strategy, wanted: str, *, fidelities: bool) -> str | None:
             return f"{option}: has no meaning in a replay; expected none"
     if getattr(rule, "scorer", "") == "monte_carlo":
         return "scorer: replays choose by the exact scorer; expected exact or auto"
+    if said := _ranks_misfit(strategy, wanted):
+        return said
     several = isinstance(strategy.learner, Cokriging)
     if several and not fidelities:
         return "learner cokriging needs fidelities: {cheaper: [...]}"
@@ -75,4 +78,21 @@ def misfit(strategy: Strategy, wanted: str, *, fidelities: bool) -> str | None:
         return f"acquisition {rule.kind} is about one value, not about stable phases"
     if isinstance(rule, HullRule) and wanted != "stable":
         return f"acquisition {rule.kind} needs wanted: {{kind: stable}}"
+    return None
+
+
+def _ranks_misfit(strategy: Strategy, wanted: str) -> str | None:
+    """Return why a strategy cannot learn ranks; None where it can, or does not."""
+    rule, learner = strategy.acquisition, strategy.learner
+    inner = learner.process if isinstance(learner, Cokriging) else learner
+    if getattr(inner, "labels", "values") == "values":
+        return None
+    if isinstance(learner, Cokriging):
+        return "labels: fidelities are compared by value; expected values, got ranks"
+    if wanted == "stable":
+        return "labels: a hull is built of energies; expected values, got ranks"
+    if isinstance(rule, HypervolumeImprovement):
+        return "labels: a hypervolume is one of values; expected values, got ranks"
+    if isinstance(rule, LevelSet) or getattr(rule, "margin", 0):
+        return "labels: level and margin are values; expected values, got ranks"
     return None

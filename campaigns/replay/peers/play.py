@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import logging
-import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 
 from campaigns.replay.peers.base import Peer, descriptors, peer, seeded
 from campaigns.replay.peers.recipes import AnyPeer
+from campaigns.replay.phases import Phases
 from campaigns.replay.pools import Pool
-
-_T = TypeVar("_T")
 
 
 def play(
@@ -62,14 +59,7 @@ def _rounds(
     seed: int,
 ) -> tuple[list[int], dict[str, float]]:
     order = [int(i) for i in first]
-    seconds = {"fit": 0.0, "predict": 0.0, "choose": 0.0}
-
-    def timed(phase: str, action: Callable[[], _T]) -> _T:
-        clock = time.process_time()
-        result = action()
-        seconds[phase] += time.process_time() - clock
-        return result
-
+    phases = Phases()
     draws = np.random.default_rng(np.random.SeedSequence([seed, 1]))
     new = np.array(first)
     for _ in range(rounds):
@@ -80,8 +70,8 @@ def _rounds(
         left = np.unique(alike.label[free])
         n = min(size, len(left))
         with seeded(int(draws.integers(2**31))), _quiet():
-            timed("fit", lambda: chooser.learn(alike.label[new], merit[new]))  # noqa: B023
-            labels = timed("choose", lambda: chooser.choose(n, left))  # noqa: B023
+            phases.timed("fit", lambda: chooser.learn(alike.label[new], merit[new]))  # noqa: B023
+            labels = phases.timed("choose", lambda: chooser.choose(n, left))  # noqa: B023
         if len(set(labels)) != n or not set(labels) <= set(left.tolist()):
             raise RuntimeError(
                 f"{type(chooser).__name__} was asked for {n} different candidates that "
@@ -90,7 +80,7 @@ def _rounds(
         batch = alike.rows(labels, free, size)
         order += batch
         new = np.array(batch)
-    return order, seconds
+    return order, phases.seconds
 
 
 @dataclass(frozen=True, eq=False)
