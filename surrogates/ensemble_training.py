@@ -12,7 +12,7 @@ from matdisco.errors import SurrogateError
 from surrogates.base import HistoryRow, Prediction, Progress
 from surrogates.calibration import Scale, z_scores
 from surrogates.compute import device_of
-from surrogates.ensemble_state import State, moderated, typical_spread
+from surrogates.ensemble_state import State, moderated, useful_spread
 from surrogates.graph_store import GraphStore, shared_store
 from surrogates.graphs import PackedGraphs
 from surrogates.networks.base import CrystalNetwork
@@ -92,7 +92,7 @@ def from_scratch(
     for t, name in enumerate(names[1:], start=1):
         known = np.flatnonzero(np.isfinite(labels[judge, t]))
         raw = state.joint(*outputs, name).take(known)
-        typical = typical_spread(raw)
+        typical = useful_spread(raw, labels[judge[known], t])
         even = moderated(raw, typical)
         scale = _BASE_PRIOR.updated(z_scores(labels[judge[known], t], even))
         others[name] = (*others[name][:2], scale.k, scale.n, typical)
@@ -173,7 +173,7 @@ def fine_tuned(
     raw = state.joint(means, logs)
     raw = Prediction(state.centre + state.spread * judging, raw.factors, raw.residual)
     prior = base.scale.capped(recipe.calibration_prior)
-    return state.judged(raw, labels, prior, base.typical or None), history
+    return state.judged(raw, labels, prior, base.typical), history
 
 
 def store_of(recipe: NetworkEnsembleRecipe) -> GraphStore:

@@ -93,6 +93,7 @@ def _ranks_misfit(strategy: Strategy, wanted: str) -> str | None:
         return "labels: a hull is built of energies; expected values, got ranks"
     if isinstance(rule, HypervolumeImprovement):
         return "labels: a hypervolume is one of values; expected values, got ranks"
-    if isinstance(rule, LevelSet) or getattr(rule, "margin", 0):
+    margin: float = getattr(rule, "margin", 0.0)
+    if isinstance(rule, LevelSet) or margin > 0:
         return "labels: level and margin are values; expected values, got ranks"
     return None

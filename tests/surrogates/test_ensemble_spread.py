@@ -8,7 +8,13 @@ import pytest
 from surrogates import metrics
 from surrogates.base import Prediction
 from surrogates.checkpoint import Checkpoint, load, read, write
-from surrogates.ensemble_state import LIKE, State, moderated, typical_spread
+from surrogates.ensemble_state import (
+    LIKE,
+    State,
+    moderated,
+    typical_spread,
+    useful_spread,
+)
 from surrogates.testing import toy_crystals
 from tests.surrogates.test_ensemble import NEW, fitted, shelf
 
@@ -71,9 +77,25 @@ def test_the_typical_spread_of_the_base_counts_as_long_as_there_are_few_records(
     assert np.isfinite(moderated(agreed, 1.0).std).all()
 
 
+def test_records_decide_whether_a_typical_spread_says_more() -> None:
+    draw = np.random.default_rng(3)
+    alike, y = simulated(600, 4, draw)
+    assert useful_spread(alike, y) == typical_spread(alike)
+    # sigmas over two decades: eight members know which crystals are hard
+    sigma = np.exp(1.5 * draw.normal(size=600))
+    outputs = sigma * draw.normal(size=(8, 600))
+    mean = outputs.mean(axis=0)
+    apart = Prediction(mean, (outputs - mean) / np.sqrt(7), np.full(600, 1e-3))
+    assert useful_spread(apart, sigma * draw.normal(size=600)) == 0
+    assert useful_spread(apart.take([]), y[:0]) == 0
+
+
 def test_it_is_kept_and_checkpoints_from_before_predict_as_before(
-    shelf: Path, tmp_path: Path
+    shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(
+        "surrogates.ensemble_state.useful_spread", lambda raw, labels: 0.5
+    )
     ensemble = fitted(shelf, None, NEW)
     state = ensemble.state
     assert state is not None and state.typical > 0
