@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
@@ -13,7 +12,7 @@ from matdisco.crystal import Crystal
 from matdisco.elements import SYMBOLS
 from matdisco.errors import SurrogateError
 from surrogates.base import Prediction
-from surrogates.calibration import Scale, z_scores
+from surrogates.calibration import Scale, nats, z_scores
 from surrogates.checkpoint import Checkpoint
 from surrogates.graphs import PackedGraphs
 from surrogates.metrics import evaluate as score
@@ -102,16 +101,10 @@ class State:
             raw: uncalibrated, of n records.
             labels: their labels, shape (n,).
             prior: the scale before them.
-            typical: the spread before them, as heavy as ``prior``, or 0 to go without;
-                None lets the records decide.
+            typical: see :func:`matched`.
         """
-        if typical is None:
-            typical = useful_spread(raw, labels)
-        elif typical > 0:
-            typical = typical_spread(raw, typical, prior.n)
-        even = moderated(raw, typical)
-        scale = prior.updated(z_scores(labels, even))
-        metrics = score(labels, even.scaled(scale.k))
+        scale, typical = matched(raw, labels, prior, typical)
+        metrics = score(labels, moderated(raw, typical).scaled(scale.k))
         return replace(self, scale=scale, metrics=metrics, typical=typical)
 
     def require_known(self, graphs: PackedGraphs, crystals: Sequence[Crystal]) -> None:
@@ -155,6 +148,25 @@ class State:
         return cls(**data, weights=dict(checkpoint.arrays))
 
 
+def matched(
+    raw: Prediction, labels: np.ndarray, prior: Scale, typical: float | None = None
+) -> tuple[Scale, float]:
+    """Return the scale and the typical spread that records left out ask for.
+
+    Args:
+        raw: uncalibrated, of n records that its members did not learn.
+        labels: their labels, shape (n,).
+        prior: the scale before them.
+        typical: the spread before them, as heavy as ``prior``, or 0 to go without;
+            None lets the records decide.
+    """
+    if typical is None:
+        typical = useful_spread(raw, labels)
+    elif typical > 0:
+        typical = typical_spread(raw, typical, prior.n)
+    return prior.updated(z_scores(labels, moderated(raw, typical))), typical
+
+
 def typical_spread(
     raw: Prediction, before: float | None = None, weight: float = 0.0
 ) -> float:
@@ -184,13 +196,10 @@ def useful_spread(raw: Prediction, labels: np.ndarray) -> float:
     """
     if not len(labels):
         return 0.0
-    typical = typical_spread(raw)
-
-    def nats(found: Prediction) -> float:
-        square = float((z_scores(labels, found) ** 2).mean())
-        return 0.5 * math.log(max(square, 1e-12)) + float(np.log(found.std).mean())
-
-    return typical if nats(moderated(raw, typical)) < nats(raw) else 0.0
+    typical, squares = typical_spread(raw), z_scores(labels, raw) ** 2
+    factor = moderated(raw, typical).std / raw.std
+    squares = np.maximum(squares, 1e-12)  # labels that are met exactly have a logarithm
+    return typical if nats(squares, factor) < nats(squares, 1.0) else 0.0
 
 
 def moderated(raw: Prediction, typical: float) -> Prediction:

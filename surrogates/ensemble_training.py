@@ -10,9 +10,9 @@ import torch
 from matdisco.data.dataset import Dataset
 from matdisco.errors import SurrogateError
 from surrogates.base import HistoryRow, Prediction, Progress
-from surrogates.calibration import Scale, z_scores
+from surrogates.calibration import Scale
 from surrogates.compute import device_of
-from surrogates.ensemble_state import State, moderated, useful_spread
+from surrogates.ensemble_state import State, matched
 from surrogates.graph_store import GraphStore, shared_store
 from surrogates.graphs import PackedGraphs
 from surrogates.networks.base import CrystalNetwork
@@ -92,9 +92,7 @@ def from_scratch(
     for t, name in enumerate(names[1:], start=1):
         known = np.flatnonzero(np.isfinite(labels[judge, t]))
         raw = state.joint(*outputs, name).take(known)
-        typical = useful_spread(raw, labels[judge[known], t])
-        even = moderated(raw, typical)
-        scale = _BASE_PRIOR.updated(z_scores(labels[judge[known], t], even))
+        scale, typical = matched(raw, labels[judge[known], t], _BASE_PRIOR)
         others[name] = (*others[name][:2], scale.k, scale.n, typical)
     raw = state.joint(*outputs)
     return state.judged(raw, labels[judge, 0], _BASE_PRIOR), len(judge), history

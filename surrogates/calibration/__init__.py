@@ -11,7 +11,7 @@ from surrogates.calibration.conformal import (
     ConformalInterval,
     MondrianConformal,
 )
-from surrogates.calibration.errors import ErrorModel, chemistry_table
+from surrogates.calibration.errors import ErrorModel, chemistry_table, nats
 from surrogates.calibration.isotonic import IsotonicScale
 from surrogates.calibration.scale import Scale, z_scores
 from surrogates.calibration.unseen import UnseenChemistry
@@ -26,5 +26,6 @@ __all__ = [
     "UnseenChemistry",
     "chemistry",
     "chemistry_table",
+    "nats",
     "z_scores",
 ]

@@ -89,7 +89,7 @@ class ErrorModel:
             return None
         squares = z_scores(y, raw) ** 2
         made = cls(_rows(chemistry, raw), squares, seed)
-        return made if _nats(squares, made.left_out) < _nats(squares, 1.0) else None
+        return made if nats(squares, made.left_out) < nats(squares, 1.0) else None
 
     def factors(self, chemistry: np.ndarray, raw: Prediction) -> np.ndarray:
         """Return the factor on each standard deviation, shape (m,).
@@ -113,7 +113,7 @@ def _factor(squares: np.ndarray) -> np.ndarray:
     return factor
 
 
-def _nats(squares: np.ndarray, factor: np.ndarray | float) -> float:
+def nats(squares: np.ndarray, factor: np.ndarray | float) -> float:
     """Return the Gaussian log loss per record with the best common scale on top."""
     scaled = squares / np.square(factor)
     return float(0.5 * np.log(scaled.mean()) + np.mean(np.log(factor)))
