@@ -17,12 +17,11 @@ from typing_extensions import override
 
 from campaigns.acquisition.beliefs import Belief, Conditioned, joint
 from campaigns.acquisition.pool import Pick
-from campaigns.acquisition.scores import Monotone
+from campaigns.acquisition.scores import LEAST, Monotone
 
 JOINT = 2000
 """Candidates of joint draws and of a knowledge gradient; from larger pools those with
 the highest mean + 3 sigma. Their cost grows with the cube and the square of this."""
-_LEAST = 1e-12
 _LOWEST = -8.0  # of g; below it phi / Phi only grows
 
 
@@ -40,7 +39,7 @@ class MaxValueEntropy(Monotone):
 
     @override
     def value(self, mean: np.ndarray, std: np.ndarray) -> np.ndarray:
-        sigma = np.maximum(std, _LEAST)
+        sigma = np.maximum(std, LEAST)
         total = np.zeros(len(mean))
         for best in self.maxima:
             # only a row that is not free can lie above a drawn best

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,21 +40,20 @@ def relaxed_alike(pool: Pool, recipe: Exact) -> np.ndarray:
     formulas = formulas or list(pool.formulas) or [""] * len(pool)
     order = sorted(range(len(pool)), key=lambda i: (formulas[i], energy[i]))
     group, number = np.zeros(len(pool), dtype=int), -1
-    last: dict[int, tuple[str, float, float]] = {}
-    for i in order:
-        here = (formulas[i], float(energy[i]), float(volume[i]))
-        met = [
-            g
-            for g, (formula, e, v) in last.items()
-            if formula == here[0]
-            and abs(e - here[1]) < SAME_ENERGY
-            and abs(v - here[2]) < SAME_VOLUME
-        ]
-        if not met:
-            number += 1
-            met = [number]
-        group[i] = met[-1]
-        last[met[-1]] = here
+    for _, members in groupby(order, key=lambda i: formulas[i]):
+        last: dict[int, tuple[float, float]] = {}
+        for i in members:
+            here = (float(energy[i]), float(volume[i]))
+            met = [
+                g
+                for g, (e, v) in last.items()
+                if abs(e - here[0]) < SAME_ENERGY and abs(v - here[1]) < SAME_VOLUME
+            ]
+            if not met:
+                number += 1
+                met = [number]
+            group[i] = met[-1]
+            last[met[-1]] = here
     return group
 
 
