@@ -5,5 +5,6 @@ from __future__ import annotations
 from typing import Literal
 
 Features = Literal[
-    "columns", "composition", "environments", "sites", "chgnet", "sevennet", "zero_shot"
-]
+    "columns", "composition", "environments", "sites", "chgnet", "chgnet_layers",
+    "sevennet", "zero_shot",
+]  # fmt: skip

@@ -11,8 +11,6 @@ from campaigns.replay.pools import Pool
 from matdisco.errors import ConfigError
 from surrogates.featurizers.elements import raw_table
 
-_BY_CRYSTAL = ("chgnet", "sevennet")
-
 
 def table(pool: Pool, names: Sequence[Features]) -> np.ndarray:
     """Return the named tables side by side, shape (n, d).

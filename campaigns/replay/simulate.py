@@ -20,7 +20,6 @@ from campaigns.replay.climbing import Climb
 from campaigns.replay.hulls import HullStep
 from campaigns.replay.learner_recipes import Cokriging
 from campaigns.replay.learners import Learner, learner
-from campaigns.replay.normal_scores import normal_scores
 from campaigns.replay.peers.play import play
 from campaigns.replay.peers.recipes import PeerRecipe
 from campaigns.replay.phases import Phases
@@ -28,6 +27,7 @@ from campaigns.replay.pools import Pool
 from campaigns.replay.recipes import ReplayConfig, Strategy
 from surrogates.base import Prediction
 from surrogates.metrics import evaluate
+from surrogates.tabular.transforms import NormalScores
 
 DIRECTIONS = 5
 """Random directions per round where there are several targets."""
@@ -269,7 +269,7 @@ class _Chooser:
         (ParEGO: J. Knowles, IEEE Trans. Evol. Comput. 10, 50 (2006)).
         """
         total = self._total(rows)
-        return normal_scores(total, total[rows]) if self.ranks else total
+        return NormalScores.of(total[rows]).learnt(total) if self.ranks else total
 
     def _total(self, rows: np.ndarray) -> np.ndarray:
         merit = self.pool.merit

@@ -24,6 +24,7 @@ from surrogates.checkpoint import Checkpoint, write
 from surrogates.displays import ShowsItself
 from surrogates.featurizers.table import features
 from surrogates.tabular.calibrated import Calibrated, Held, R
+from surrogates.tabular.transforms import NormalScores, transform
 
 _LEAST = 3
 
@@ -110,6 +111,7 @@ class Tabular(ShowsItself, Calibrated[R], ABC):
             "dataset": self.dataset_hash,
             "scale": [self.scale.k, self.scale.n],
             "metrics": dict(self.metrics),
+            "calibrated": "learnt",  # the unit in which sigmas were matched to errors
             "own": own_state,
         }
         if self.unseen is not None:
@@ -124,6 +126,9 @@ class Tabular(ShowsItself, Calibrated[R], ABC):
         if self.errors is not None:
             arrays["errors_table"] = self.errors.table
             arrays["errors_squares"] = self.errors.squares
+        if isinstance(self.transform, NormalScores):
+            arrays["ranks_values"] = self.transform.values
+            arrays["ranks_scores"] = self.transform.scores
         arrays |= {f"own_{k}": v for k, v in own_arrays.items()}
         write(
             Path(folder), Checkpoint(self.recipe.model_dump(mode="json"), state, arrays)
@@ -133,10 +138,21 @@ class Tabular(ShowsItself, Calibrated[R], ABC):
     def restored(cls, recipe: R, checkpoint: Checkpoint) -> Self:
         """Rebuild from a checkpoint (:func:`surrogates.checkpoint.load`)."""
         state, arrays = checkpoint.state, checkpoint.arrays
+        if recipe.transform != "none" and state.get("calibrated") != "learnt":
+            raise ValueError(
+                f"sigmas under transform {recipe.transform} were matched in the unit "
+                "of the target, not of what is learnt"
+            )
         made = cls(recipe, int(state["seed"]))
         made.target, made.dataset_hash = state["target"], state["dataset"]
         made.scale, made.metrics = Scale(*state["scale"]), state["metrics"]
         made._raw, made._y = arrays["features"], arrays["labels"]
+        if "ranks_values" in arrays:
+            made.transform = NormalScores(
+                arrays["ranks_values"], arrays["ranks_scores"]
+            )
+        else:
+            made.transform = transform(recipe.transform, made._y)
         if "curve" in arrays:
             made.curve = IsotonicScale(*arrays["curve"])
         if "errors_table" in arrays:

@@ -1,8 +1,9 @@
 """What surrogates on fixed features do with labels, and with errors left out.
 
-The steps from a raw answer in the learnt unit to a calibrated one in the unit of the
-target: back from logarithms, a factor by chemistry, one scale or curve, and a factor
-for chemistry that the training set lacks.
+The steps from a raw answer to a calibrated one, all in the unit that is learnt: a
+factor by chemistry, one scale or curve, and a factor for chemistry that the training
+set lacks. Only then the unit of the target: where logarithms or ranks are learnt,
+errors in that unit would let the few largest labels decide every sigma.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from surrogates.calibration import (
 )
 from surrogates.metrics import evaluate as score
 from surrogates.tabular.recipes import OnFeatures
+from surrogates.tabular.transforms import Plain, Transform, transform
 
 R = TypeVar("R", bound=OnFeatures)
 _CURVE = 30  # records below which an isotonic curve is not fitted
@@ -54,6 +56,7 @@ class Calibrated(ABC, Generic[R]):
     def __init__(self, recipe: R, seed: int = 0) -> None:
         self.recipe, self.seed = recipe, seed
         self.scale = Scale()
+        self.transform: Transform = Plain()
         self.curve: IsotonicScale | None = None
         self.errors: ErrorModel | None = None
         self.unseen: UnseenChemistry | None = None
@@ -85,85 +88,72 @@ class Calibrated(ABC, Generic[R]):
         self._require_fit()
         assert self.held is not None
         rows = self.held.rows
-        prediction = self._calibrated(self._held_raw(self.held))
-        return rows, self._original(self._y[rows]), prediction
+        learnt = self._calibrated(self._held_raw(self.held))
+        labels = self.transform.original(self._y[rows])
+        return rows, labels, self.transform.back(learnt)
 
     def _require_fit(self) -> None:
         if not self._ready:
             raise SurrogateError("this surrogate was not fitted yet; call fit() first")
 
     def _transformed(self, labels: np.ndarray, records: Dataset) -> np.ndarray:
-        if self.recipe.transform == "none":
-            return labels
-        if (labels <= 0).any():
+        """Choose the transform and return what is to be learnt, shape (n,)."""
+        if self.recipe.transform == "log" and (labels <= 0).any():
             at = int(np.flatnonzero(labels <= 0)[0])
             raise SurrogateError(
                 f"crystal {records[at].id}: label {labels[at]:g}, but transform log "
-                "needs positive labels; use transform: none"
+                "needs positive labels; use transform: none or ranks"
             )
-        logs: np.ndarray = np.log(labels)
-        return logs
-
-    def _original(self, y: np.ndarray) -> np.ndarray:
-        return y if self.recipe.transform == "none" else np.exp(y)
-
-    def _back(self, learnt: Prediction) -> Prediction:
-        """Return to the unit of the target: for logs the median and first order."""
-        if self.recipe.transform == "none":
-            return learnt
-        median = np.exp(learnt.mean)
-        return Prediction(median, learnt.factors * median, learnt.residual * median)
+        self.transform = transform(self.recipe.transform, labels)
+        return self.transform.learnt(labels)
 
     def _held_raw(self, held: Held) -> Prediction:
-        """Return ``held`` in the unit of the target, by trees that missed each row."""
-        raw = self._back(held.prediction)
+        """Return ``held`` by chemistry, each row as trees that missed it say."""
+        raw = held.prediction
         return raw if self.errors is None else raw.scaled(self.errors.left_out)
 
     def _calibrate(self, labels: np.ndarray, records: Dataset) -> None:
+        """Match sigma to the records left out; labels in the unit of the target."""
         assert self.held is not None
         rows = self.held.rows
+        y = self._y[rows]
         self.scale, self.metrics = Scale(1.0, self.recipe.calibration_prior), {}
         self.curve = self.errors = self.unseen = None
         if not len(rows):
             return
         if self.recipe.calibration == "errors":
-            self.errors = ErrorModel.fit(
-                chemistry_table([records[int(i)] for i in rows]),
-                labels[rows],
-                self._back(self.held.prediction),
-                self.seed,
-            )
+            table = chemistry_table([records[int(i)] for i in rows])
+            self.errors = ErrorModel.fit(table, y, self.held.prediction, self.seed)
         raw = self._held_raw(self.held)
-        z = z_scores(labels[rows], raw)
+        z = z_scores(y, raw)
         interval = self.recipe.calibration == "interval"
         self.scale = self.scale.covering(z) if interval else self.scale.updated(z)
         if self.recipe.calibration == "isotonic" and len(rows) >= _CURVE:
-            self.curve = IsotonicScale.fit(labels[rows], raw)
-        self.metrics = score(labels[rows], self._calibrated(raw))
+            self.curve = IsotonicScale.fit(y, raw)
+        found = self.transform.back(self._calibrated(raw))
+        self.metrics = score(labels[rows], found)
         if self.recipe.calibration == "errors":
-            self.unseen = self._leave_chemistry_out(labels, records)
+            self.unseen = self._leave_chemistry_out(records)
 
-    def _leave_chemistry_out(
-        self, labels: np.ndarray, records: Dataset
-    ) -> UnseenChemistry | None:
+    def _leave_chemistry_out(self, records: Dataset) -> UnseenChemistry | None:
         def without(groups: Sequence[np.ndarray]) -> Prediction | None:
             left = self._without(groups)
             if left is None:
                 return None
             rows = np.concatenate(groups)
-            return self._for_seen(self._back(left), [records[int(i)] for i in rows])
+            return self._for_seen(left, [records[int(i)] for i in rows])
 
-        return UnseenChemistry.fit(records.crystals, labels, without)
+        return UnseenChemistry.fit(records.crystals, self._y, without)
 
     def _calibrated(self, raw: Prediction) -> Prediction:
         return raw.scaled(self.scale.k) if self.curve is None else self.curve.apply(raw)
 
     def _finished(self, learnt: Prediction, crystals: Sequence[Crystal]) -> Prediction:
         """Return a raw answer in the unit of the target, calibrated."""
-        known = self._for_seen(self._back(learnt), crystals).scaled(self.averaging)
-        if self.unseen is None:
-            return known
-        return known.scaled(self.unseen.factors(crystals))
+        found = self._for_seen(learnt, crystals).scaled(self.averaging)
+        if self.unseen is not None:
+            found = found.scaled(self.unseen.factors(crystals))
+        return self.transform.back(found)
 
     def _for_seen(self, raw: Prediction, crystals: Sequence[Crystal]) -> Prediction:
         """Calibrate as chemistry that the training set holds."""

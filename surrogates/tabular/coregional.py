@@ -79,7 +79,7 @@ class Coregional(Tabular[CoregionalRecipe]):
             held = self._left_out(t)
             z = (self._y[held.rows] - held.prediction.mean) / held.prediction.std
             scale = Scale(1.0, self.recipe.calibration_prior).updated(z)
-            out[name] = self._back(self._of_output(x, t)).scaled(scale.k)
+            out[name] = self.transform.back(self._of_output(x, t).scaled(scale.k))
         return out
 
     @property

@@ -10,12 +10,11 @@ every fold (ambiguity decomposition; Krogh and Vedelsby, NIPS 7, 231 (1995)).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 from typing_extensions import override
 
 from surrogates.base import Prediction, Progress
@@ -24,41 +23,11 @@ from surrogates.featurizers.table import Standardizer
 from surrogates.gp.linear import BayesianLinear
 from surrogates.tabular.base import Tabular
 from surrogates.tabular.calibrated import Held
+from surrogates.tabular.perceptrons import Perceptrons, train
 from surrogates.tabular.recipes import LastLayerRecipe
 
 _LIKE = 10  # records that are taken to err alike before any was seen
-
-
-class Perceptrons(nn.Module):
-    """k multilayer perceptrons with their own weights, run as one.
-
-    Args:
-        members: k.
-        widths: units of the input, of each hidden layer.
-        generator: of the first weights.
-    """
-
-    def __init__(
-        self, members: int, widths: list[int], generator: torch.Generator
-    ) -> None:
-        super().__init__()
-        self.weights = nn.ParameterList()
-        self.biases = nn.ParameterList()
-        for fan_in, fan_out in zip(widths, [*widths[1:], 1], strict=True):
-            weight = torch.randn(members, fan_in, fan_out, generator=generator)
-            self.weights.append(nn.Parameter(weight * math.sqrt(2.0 / fan_in)))
-            self.biases.append(nn.Parameter(torch.zeros(members, 1, fan_out)))
-
-    def hidden(self, x: Tensor) -> Tensor:
-        """Return the last hidden layer, k x n x width, for x of k x n x d."""
-        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
-            x = nn.functional.silu(torch.baddbmm(bias, x, weight))
-        return x
-
-    @override
-    def forward(self, x: Tensor) -> Tensor:
-        """Return one value each, k x n."""
-        return torch.baddbmm(self.biases[-1], self.hidden(x), self.weights[-1])[..., 0]
+_NONE = np.zeros(0)
 
 
 class LastLayer(Tabular[LastLayerRecipe]):
@@ -74,15 +43,12 @@ class LastLayer(Tabular[LastLayerRecipe]):
     def _learn(self, x: np.ndarray, y: np.ndarray, progress: Progress | None) -> Held:
         with threads(self.recipe.threads):
             self._begin()
-            self._train(progress)
-            phi = self._last_hidden(x)  # (k, n, width)
+            self._train(self._networks, self._missed(), progress)
+            phi = self._last_hidden(self._networks, x)  # (k, n, width)
             self._fit_heads(phi)
         mean, std = np.zeros(len(y)), np.zeros(len(y))
         for k, rows in enumerate(self._missed()[:-1]):
-            head = self._heads[k]
-            mean[rows] = head.mean(phi[k, rows])
-            shared = (self._factors(head, phi[k, rows]) ** 2).sum(axis=0)
-            std[rows] = np.sqrt(shared + self._noise**2)
+            mean[rows], std[rows] = self._missing(self._heads[k], phi[k, rows])
         return Held(np.arange(len(y)), Prediction(mean, np.zeros((0, len(y))), std))
 
     @property
@@ -92,9 +58,32 @@ class LastLayer(Tabular[LastLayerRecipe]):
         return self._gain
 
     @override
+    def _without(self, groups: Sequence[np.ndarray]) -> Prediction:
+        """Predict each group by a network that missed it and some of the others.
+
+        So many networks that each learns about half of the records: one for each group
+        would take ten times as long, and what a network misses besides makes its errors
+        larger, not smaller.
+        """
+        sizes = [len(rows) for rows in groups]
+        shares = _shared_out(sizes, math.ceil(2 * sum(sizes) / len(self._y)))
+        missed = [np.unique(np.concatenate([groups[g] for g in s])) for s in shares]
+        found: list[tuple[np.ndarray, np.ndarray]] = [(_NONE, _NONE)] * len(groups)
+        with threads(self.recipe.threads):
+            networks = self._fresh(len(shares))
+            self._train(networks, missed)
+            phi = self._last_hidden(networks, self._raw)
+        for own, share, rows in zip(phi, shares, missed, strict=True):
+            head = self._head(own, rows)
+            for g in share:
+                found[g] = self._missing(head, own[groups[g]])
+        mean, std = (np.concatenate(part) for part in zip(*found, strict=True))
+        return Prediction(mean, np.zeros((0, len(mean))), std)
+
+    @override
     def _answer(self, x: np.ndarray) -> Prediction:
         with threads(self.recipe.threads):
-            phi = self._last_hidden(x)
+            phi = self._last_hidden(self._networks, x)
         k = len(self._heads)
         means = np.stack([h.mean(p) for h, p in zip(self._heads, phi, strict=True)])
         mean = means.mean(axis=0)
@@ -116,7 +105,7 @@ class LastLayer(Tabular[LastLayerRecipe]):
             self._networks.load_state_dict(
                 {name: torch.from_numpy(np.array(a)) for name, a in arrays.items()}
             )
-            self._fit_heads(self._last_hidden(self._raw))
+            self._fit_heads(self._last_hidden(self._networks, self._raw))
 
     @override
     def _words(self) -> dict[str, str]:
@@ -140,51 +129,42 @@ class LastLayer(Tabular[LastLayerRecipe]):
 
     def _begin(self) -> None:
         self._standard = Standardizer.of(self._raw)
+        self._networks = self._fresh(self._n_networks())
+
+    def _fresh(self, n: int) -> Perceptrons:
+        """Return n networks that have learnt nothing."""
         widths = [self._raw.shape[1], *[self.recipe.width] * self.recipe.depth]
-        generator = torch.Generator().manual_seed(self.seed)
-        self._networks = Perceptrons(self._n_networks(), widths, generator)
+        return Perceptrons(n, widths, torch.Generator().manual_seed(self.seed))
 
-    def _train(self, progress: Progress | None) -> None:
-        """Train all networks at once, each on batches of its own records."""
-        recipe, every = self.recipe, np.arange(len(self._y))
-        x = torch.from_numpy(self._standard(self._raw)).float()
+    def _train(
+        self,
+        networks: Perceptrons,
+        missed: Sequence[np.ndarray],
+        progress: Progress | None = None,
+    ) -> None:
+        """Train networks at once, each without the rows that it misses."""
+        every = np.arange(len(self._y))
         spread = float(self._y.std()) or 1.0
-        z = torch.from_numpy((self._y - self._y.mean()) / spread).float()
-        mine = [np.setdiff1d(every, missed) for missed in self._missed()]
-        draw = np.random.default_rng(np.random.SeedSequence([self.seed, 2]))
-        optimiser = torch.optim.AdamW(
-            self._networks.parameters(), lr=recipe.learning_rate,
-            weight_decay=recipe.weight_decay,
-        )  # fmt: skip
-        cycle = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser, recipe.learning_rate, total_steps=recipe.steps
+        train(
+            networks,
+            self._standard(self._raw),
+            (self._y - self._y.mean()) / spread,
+            [np.setdiff1d(every, rows) for rows in missed],
+            self.recipe,
+            np.random.default_rng(np.random.SeedSequence([self.seed, 2])),
+            progress,
         )
-        size = min(recipe.batch_size, min(len(m) for m in mine))
-        for step in range(recipe.steps):
-            rows = torch.from_numpy(np.stack([draw.choice(m, size) for m in mine]))
-            loss = ((self._networks(x[rows]) - z[rows]) ** 2).mean(dim=1).sum()
-            optimiser.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(self._networks.parameters(), 1.0)
-            optimiser.step()
-            cycle.step()
-            if progress is not None and step % 100 == 0:
-                mean_loss = loss.item() / len(mine)
-                progress({"stage": "fit", "epoch": step, "loss": mean_loss})
 
-    def _last_hidden(self, x: np.ndarray) -> np.ndarray:
+    def _last_hidden(self, networks: Perceptrons, x: np.ndarray) -> np.ndarray:
         rows = torch.from_numpy(self._standard(x)).float()
         with torch.no_grad():
-            phi = self._networks.hidden(rows.expand(self._n_networks(), *rows.shape))
+            phi = networks.hidden(rows.expand(networks.members, *rows.shape))
         found: np.ndarray = phi.double().numpy()
         return found
 
     def _fit_heads(self, phi: np.ndarray) -> None:
-        every, missed = np.arange(len(self._y)), self._missed()
-        self._heads = []
-        for own, rows in zip(phi, missed, strict=True):
-            learn = np.setdiff1d(every, rows)
-            self._heads.append(BayesianLinear.fit(own[learn], self._y[learn]))
+        missed = self._missed()
+        self._heads = [self._head(p, rows) for p, rows in zip(phi, missed, strict=True)]
         # A network that fits its own records leaves no noise in them, so the evidence
         # of the last layer would be sure of everything; its left-out fold knows better.
         errors = np.zeros(len(self._y))
@@ -196,10 +176,30 @@ class LastLayer(Tabular[LastLayerRecipe]):
         other = self._y[rows] - self._heads[-1].mean(phi[-1, rows])
         self._gain = gain(errors[rows], other, len(self._heads))
 
+    def _head(self, phi: np.ndarray, missed: np.ndarray) -> BayesianLinear:
+        """Fit the last layer of one network, phi of n x width, without some rows."""
+        learn = np.setdiff1d(np.arange(len(self._y)), missed)
+        return BayesianLinear.fit(phi[learn], self._y[learn])
+
+    def _missing(
+        self, head: BayesianLinear, phi: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return mean and sigma of rows that one network missed."""
+        shared = (self._factors(head, phi) ** 2).sum(axis=0)
+        return head.mean(phi), np.sqrt(shared + self._noise**2)
+
     def _factors(self, head: BayesianLinear, phi: np.ndarray) -> np.ndarray:
         """Return the root of a last layer's covariance under the honest noise."""
         scaled: np.ndarray = head.factors(phi) * (self._noise / max(head.noise, 1e-12))
         return scaled
+
+
+def _shared_out(sizes: Sequence[int], shares: int) -> list[list[int]]:
+    """Deal out groups, the largest first, each to who has fewest records so far."""
+    dealt: list[list[int]] = [[] for _ in range(min(shares, len(sizes)))]
+    for g in sorted(range(len(sizes)), key=lambda g: -sizes[g]):
+        min(dealt, key=lambda own: sum(sizes[k] for k in own)).append(g)
+    return dealt
 
 
 def gain(a: np.ndarray, b: np.ndarray, members: int) -> float:

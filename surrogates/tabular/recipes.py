@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from typing_extensions import override
 
 from matdisco.recipe import Recipe, nearest
@@ -42,8 +42,10 @@ class OnFeatures(Recipe):
     name); ``chgnet_layers`` is all of CHGNet's layers, more accurate with few labels.
     They leak if that potential is also the simulator. ``package.module:name``: your
     own :class:`~surrogates.featurizers.table.Embedding`."""
-    transform: Literal["none", "log"] = "none"
-    """``log`` learns the logarithm of positive labels, for values over decades."""
+    transform: Literal["none", "log", "ranks"] = "none"
+    """What is learnt. ``log``: the logarithm of positive labels, for values over
+    decades. ``ranks``: where each label stands among all, as a normal deviate, where a
+    few far from the others would decide the scale. Answers come back in the unit."""
     calibration: Literal["errors", "scale", "interval", "isotonic"] = "errors"
     """How sigma is matched to errors on records that were left out. ``errors``: a
     factor that depends on the chemistry, learnt from 100 records on and kept only where
@@ -120,6 +122,15 @@ class CoregionalRecipe(OnFeatures):
     that have only some of the labels count too."""
     max_records: int = Field(4000, ge=2, le=20_000)
     """More labels in total than this are refused: cost grows with the cube."""
+
+    @model_validator(mode="after")
+    def _one_scale(self) -> Self:
+        if self.transform == "ranks":
+            raise ValueError(
+                "transform: labels that help each other are compared by value; "
+                "expected none or log, got ranks"
+            )
+        return self
 
     def build(self, seed: int, folder: Path | None = None) -> Surrogate:
         """Return an unfitted surrogate; it has no randomness and keeps no files."""

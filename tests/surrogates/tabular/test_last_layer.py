@@ -35,7 +35,7 @@ def test_sigma_fits_the_average_not_one_network() -> None:
     surrogate = LastLayer(recipe, 1)
     surrogate.fit(train, "toy")
     found, y = surrogate.predict(new.crystals), new.values("toy")
-    phi = surrogate._last_hidden(surrogate._features(new.crystals))
+    phi = surrogate._last_hidden(surrogate._networks, surrogate._features(new.crystals))
     alone = [
         metrics.rmse(y, head.mean(own))
         for head, own in zip(surrogate._heads, phi, strict=True)
