@@ -23,7 +23,7 @@ from matdisco.thermo import Hull, fractions
 
 if TYPE_CHECKING:
     from campaigns.campaign import Campaign
-    from campaigns.config import KnownPhase
+    from campaigns.config_blocks import KnownPhase
     from campaigns.state import State
 
 TOLERANCE = 0.002

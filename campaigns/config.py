@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import yaml
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 from typing_extensions import override
 
 from campaigns.acquisition.fits import check as check_acquisition
 from campaigns.acquisition.recipes import AnyAcquisition, LogExpectedImprovement
 from campaigns.assessment import AssessmentRecipe, check_card
+from campaigns.config_blocks import (
+    BudgetRecipe,
+    PeopleRecipe,
+    ReviewRecipe,
+    StartRecipe,
+    TrackingRecipe,
+)
 from campaigns.gate import GateRecipe
 from campaigns.ladder.check import check_ladder, check_money, settled
 from campaigns.ladder.recipe import RungRecipe
@@ -26,86 +32,10 @@ from matdisco.candidates.recipes import AnyCandidates
 from matdisco.errors import ConfigError, MatdiscoError
 from matdisco.evaluators.execution_recipe import ExecutionRecipe
 from matdisco.evaluators.recipes import AnyEvaluator
-from matdisco.recipe import Path as KeyPath
-from matdisco.recipe import Recipe, explain
+from matdisco.recipe import Recipe
+from matdisco.recipe_file import load, parse
 from matdisco.screening.recipe import ScreeningRecipe
 from surrogates.recipes import AnySurrogate
-
-
-class StartRecipe(Recipe):
-    """What is evaluated before there is anything to learn from."""
-
-    per_element: int = Field(3, ge=0)
-    """Densest-packed candidates of every pure element: the hull's corners. For
-    metals these are fcc, hcp and bcc."""
-    random: int = Field(8, ge=0)
-    """Random candidates besides."""
-    include: tuple[str, ...] = ()
-    """Candidates by id that must be among the first."""
-
-
-class BudgetRecipe(Recipe):
-    """When to stop."""
-
-    evaluations: int = Field(ge=1)
-    """Evaluations in all, the first ones and the failed ones included."""
-    rounds: int | None = Field(None, ge=1)
-    """Rounds after the first; no limit when not given."""
-    patience: int | None = Field(None, ge=1)
-    """Stop after this many rounds without a new best or a new stable phase."""
-    core_hours: float | None = Field(None, gt=0)
-    """Core-hours of all evaluations, as measured; nothing is begun that could exceed
-    them. No limit when not given."""
-    money: float | None = Field(None, gt=0)
-    """The same in money: core-hours times ``execution.price_per_core_hour``."""
-    currency: str = Field("EUR", min_length=1, max_length=10)
-    """What money and prices are counted in."""
-
-    @property
-    def limited(self) -> bool:
-        """Whether core-hours or money are limited."""
-        return self.core_hours is not None or self.money is not None
-
-
-class PeopleRecipe(Recipe):
-    """What waits for a person."""
-
-    approval: bool = False
-    """Evaluate a round only after ``matdisco proposals RUN --approve``."""
-
-
-class TrackingRecipe(Recipe):
-    """Where MLflow keeps the campaign."""
-
-    uri: str | None = None
-    """MLflow tracking URI; ``mlflow.db`` beside the folder of runs when not given."""
-    experiment: str = Field("matdisco", min_length=1)
-    """MLflow experiment."""
-    tags: Mapping[str, str] = Field(default_factory=dict)
-    """Extra tags of the campaign's run."""
-    enabled: bool = True
-    """Whether to write to MLflow at all."""
-
-
-class KnownPhase(Recipe):
-    """A phase known from experiment, to see whether the campaign rediscovers it."""
-
-    formula: str
-    """Reduced formula, elements in any order."""
-    prototypes: tuple[str, ...]
-    """AFLOW labels under which the pool may hold it."""
-    name: str = ""
-    """What people call it."""
-
-
-class ReviewRecipe(Recipe):
-    """What the report compares the campaign with."""
-
-    truth: str | None = None
-    """Dataset with every candidate's answer (path or ``shipped:NAME``); read only
-    for the report, never by the campaign."""
-    known_phases: tuple[KnownPhase, ...] = ()
-    """Phases known from experiment."""
 
 
 class CampaignConfig(Recipe):
@@ -191,32 +121,12 @@ class CampaignConfig(Recipe):
         Raises:
             ConfigError: one line per mistake, each with file, line and key.
         """
-        path = Path(path)
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path}: cannot be read: {error}") from error
-        return cls.parse(text, source=str(path))
+        return load(cls, path)
 
     @classmethod
     def parse(cls, text: str, *, source: str) -> Self:
         """Validate the text of a YAML file; see :meth:`load`."""
-        try:
-            data = yaml.load(text, Loader=_Strict)
-            tree = yaml.compose(text, Loader=yaml.SafeLoader)
-        except yaml.YAMLError as error:
-            raise ConfigError(f"{source}: not valid YAML: {_yaml(error)}") from None
-        if not isinstance(data, dict):
-            raise ConfigError(f"{source}: expected keys such as 'name:', got {data!r}")
-        try:
-            return cls.model_validate(data)
-        except ValidationError as error:
-            raise ConfigError(
-                "\n".join(
-                    f"{source}:{_line(tree, where)}: {sentence}"
-                    for where, sentence in explain(error, cls)
-                )
-            ) from None
+        return parse(cls, text, source=source)
 
     def dump(self) -> str:
         """Write the resolved configuration as YAML; :meth:`parse` reads it back."""
@@ -359,45 +269,6 @@ class CampaignConfig(Recipe):
             raise ConfigError(
                 text if text.startswith(block) else f"{block}: {text}"
             ) from error
-
-
-class _Strict(yaml.SafeLoader):
-    """SafeLoader that refuses a key given twice."""
-
-    @override
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key {key!r} is given twice", key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-def _yaml(error: yaml.YAMLError) -> str:
-    mark = getattr(error, "problem_mark", None)
-    where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-    return where + str(getattr(error, "problem", None) or error)
-
-
-def _line(tree: Any, where: KeyPath) -> int:
-    """Return the 1-based line of a key, or of the deepest parent that exists."""
-    node, line = tree, 1
-    for part in where:
-        if isinstance(node, yaml.MappingNode):
-            found = [(k, v) for k, v in node.value if k.value == str(part)]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
-            found = [(v, v) for v in node.value[part : part + 1]]
-        else:
-            found = []
-        if not found:
-            break
-        key, node = found[0]
-        line = key.start_mark.line + 1
-    return line
 
 
 def json_schema() -> dict[str, Any]:

@@ -13,19 +13,19 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import yaml
 from pydantic import Field
 from tqdm import tqdm
 
 from matdisco.candidates.recipes import AnyCandidates
 from matdisco.crystal import Crystal, Label
 from matdisco.data.dataset import Dataset
-from matdisco.errors import CampaignError, ConfigError
+from matdisco.errors import CampaignError
 from matdisco.evaluators.base import Evaluation, evaluation_key
 from matdisco.evaluators.execution import open_workers
 from matdisco.evaluators.execution_recipe import ExecutionRecipe
 from matdisco.evaluators.recipes import AnyEvaluator
 from matdisco.recipe import Recipe
+from matdisco.recipe_file import load
 from matdisco.thermo import (
     compressed,
     formation_energies,
@@ -65,13 +65,7 @@ class LabellingConfig(Recipe):
         Raises:
             ConfigError: one line per mistake.
         """
-        try:
-            data = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise ConfigError(f"{path}: cannot be read: {error}") from error
-        if not isinstance(data, dict):
-            raise ConfigError(f"{path}: expected keys such as 'name:', got {data!r}")
-        return cls.from_mapping(data, source=str(path))
+        return load(cls, path)
 
 
 def compute(config: LabellingConfig, folder: Path, *, quiet: bool = False) -> Dataset:

@@ -23,6 +23,7 @@ from matdisco.data.splits import SplitRecipe
 from matdisco.errors import ConfigError, MissingExtra, SurrogateError
 from matdisco.properties import get
 from matdisco.recipe import Recipe
+from matdisco.recipe_file import load
 from surrogates.base import FitReport, HistoryRow, Prediction, Progress, Surrogate
 from surrogates.recipes import AnySurrogate
 
@@ -73,13 +74,7 @@ class TrainingConfig(Recipe):
         """
         from importlib.util import find_spec
 
-        try:
-            data = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise ConfigError(f"{path}: cannot be read: {error}") from error
-        if not isinstance(data, dict):
-            raise ConfigError(f"{path}: expected keys such as 'name:', got {data!r}")
-        made = cls.from_mapping(data, source=str(path))
+        made = load(cls, path)
         if not resolve(made.dataset).exists():
             raise ConfigError(f"{path}: dataset: no such file: {made.dataset}")
         if "test" not in made.split.parts or made.split.folds:

@@ -136,7 +136,10 @@ class Recipe(BaseModel):
 
 def explain(error: ValidationError, model: type[BaseModel]) -> list[tuple[Path, str]]:
     """Turn pydantic's report into (key path, sentence) pairs, in file order."""
-    details = error.errors(include_url=False)
+    every = error.errors(include_url=False)
+    # a list whose items are wrong is told to be empty as well
+    inside = {d["loc"][:k] for d in every for k in range(len(d["loc"]))}
+    details = [d for d in every if d["type"] != "too_short" or d["loc"] not in inside]
     out = []
     for detail in details:
         where, known = _resolve(model, detail["loc"])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from campaigns.cli.grow import grow
-from campaigns.cli.rules import RulesPath, Workers, mapping, rules_of
+from campaigns.cli.rules import RulesPath, Workers, rules_of
 
 if TYPE_CHECKING:
     from matdisco.data.dataset import Dataset
@@ -64,6 +64,7 @@ def curate(
     from matdisco.data.curation.files import curate_files
     from matdisco.data.publish import FILES
     from matdisco.data.workers import cores
+    from matdisco.recipe_file import mapping
 
     print(f"writes {to}/ with:")
     for name, meaning in FILES.items():

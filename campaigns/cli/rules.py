@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,28 +21,8 @@ Workers = Annotated[
 def rules_of(path: Path | None) -> CurationRecipe:
     """Return the rules of a file, or all with their defaults."""
     from matdisco.data.curation import CurationRecipe
+    from matdisco.recipe_file import load
 
     if path is None:
         return CurationRecipe()
-    return CurationRecipe.from_mapping(mapping(path), source=str(path))
-
-
-def mapping(path: Path) -> dict[str, Any]:
-    """Read a YAML file that holds keys and values.
-
-    Raises:
-        ConfigError: it does not.
-    """
-    import yaml
-
-    from matdisco.errors import ConfigError
-
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: cannot be read as YAML: {error}") from error
-    if not isinstance(data, dict):
-        raise ConfigError(
-            f"{path}: expected keys and values, found {type(data).__name__}"
-        )
-    return data
+    return load(CurationRecipe, path)

@@ -11,8 +11,8 @@ from pydantic import Field, model_validator
 
 from campaigns.replay.strategies import Strategy as Strategy
 from campaigns.replay.strategies import misfit
-from matdisco.errors import ConfigError
 from matdisco.recipe import Recipe
+from matdisco.recipe_file import load
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 
@@ -243,12 +243,4 @@ class ReplayConfig(Recipe):
         Raises:
             ConfigError: one line per mistake.
         """
-        import yaml
-
-        try:
-            data = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise ConfigError(f"{path}: cannot be read: {error}") from error
-        if not isinstance(data, dict):
-            raise ConfigError(f"{path}: expected keys such as 'name:', got {data!r}")
-        return cls.from_mapping(data, source=str(path))
+        return load(cls, path)

@@ -11,11 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, Self
 
-import yaml
 from pydantic import Field, field_validator, model_validator
 
-from matdisco.errors import ConfigError
 from matdisco.recipe import Recipe, nearest
+from matdisco.recipe_file import load
 
 Verdict = Literal["pass", "warn", "fail", "info", "n/a"]
 """``info``: measured, but without a threshold; ``n/a``: not applicable to this kind."""
@@ -282,10 +281,4 @@ class SuiteRecipe(Recipe):
         """
         if path is None:
             return cls.standard()
-        try:
-            data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise ConfigError(f"{path}: cannot be read: {error}") from error
-        if not isinstance(data, dict):
-            raise ConfigError(f"{path}: expected keys such as 'name:', got {data!r}")
-        return cls.from_mapping(data, source=str(path))
+        return load(cls, path)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import Field
 
-from matdisco.errors import ConfigError
 from matdisco.recipe import Recipe
+from matdisco.recipe_file import load
 
 
 class LabelColumn(Recipe):
@@ -77,12 +76,4 @@ class ColumnMap(Recipe):
         Raises:
             ConfigError: no such file, bad YAML, or unknown keys.
         """
-        import yaml
-
-        try:
-            data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise ConfigError(f"{path}: cannot be read as YAML: {error}") from error
-        if not isinstance(data, Mapping):
-            raise ConfigError(f"{path}: expected keys such as id, structure, labels")
-        return cls.from_mapping(data, source=str(path))
+        return load(cls, path)
