@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any, Self
 from typing_extensions import override
 
 from campaigns.config import CampaignConfig
-from campaigns.ledger import VOLATILE, Event, Ledger, explained
+from campaigns.folder import CONFIG, POOL, SCREENING, refuse_foreign, refuse_other
+from campaigns.ledger import VOLATILE, Event, Ledger
+from campaigns.ledger_file import explained
 from campaigns.state import State
 from matdisco.data.dataset import Dataset
-from matdisco.errors import CampaignError, ConfigError, LedgerDamaged
+from matdisco.errors import CampaignError, LedgerDamaged
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,10 +28,6 @@ if TYPE_CHECKING:
 
     from campaigns.displays import Proposal
     from campaigns.progress import Display
-
-CONFIG = "config.yaml"
-POOL = "pool.parquet"
-SCREENING = "screening.csv"
 
 
 class Campaign:
@@ -67,12 +65,12 @@ class Campaign:
             LedgerDamaged: its record does not verify.
         """
         folder = Path(folder)
-        _refuse_foreign(folder)
+        refuse_foreign(folder)
         fresh = not (folder / "ledger.sqlite").exists()
         if fresh:
             config.check()
         else:
-            _refuse_other(config, CampaignConfig.load(folder / CONFIG), folder)
+            refuse_other(config, CampaignConfig.load(folder / CONFIG), folder)
         ledger = Ledger.writing(folder)
         try:
             campaign = cls(folder, config, ledger)
@@ -179,33 +177,9 @@ class Campaign:
 
     def proposals(self) -> pd.DataFrame:
         """Return every proposal: what was expected, why chosen, what came of it."""
-        import pandas as pd
+        from campaigns.tables import proposals
 
-        state = self.state
-        answers = state.to_frame().set_index("candidate")
-        target, headline = state.objective.target, state.objective.headline
-        rows: list[dict[str, Any]] = []
-        for event in self.ledger.events("proposed"):
-            for proposal in event.payload["proposals"]:
-                row = {"round": event.round, **proposal}
-                near = row.pop("neighbours", None) or []
-                row["neighbours"] = ", ".join(
-                    f"{n['candidate']} ({n['distance']:.2f})" for n in near
-                )
-                name = proposal["candidate"]
-                if name in answers.index:
-                    row["status"] = "answered"
-                    row[target] = answers.loc[name, target]
-                    row[headline] = answers.loc[name, headline]
-                elif name in state.vetoed:
-                    row["status"] = "vetoed"
-                elif name in state.evaluations:
-                    failure = state.evaluations[name].failure
-                    row["status"] = str(failure.kind) if failure else "failed"
-                else:
-                    row["status"] = "waiting"
-                rows.append(row)
-        return pd.DataFrame(rows)
+        return proposals(self)
 
     def warnings(self) -> list[str]:
         """Say before which rounds the gate found the surrogate overconfident."""
@@ -227,30 +201,15 @@ class Campaign:
 
     def screening(self) -> pd.DataFrame:
         """Return every finding of the screening, of the pool and of later rounds."""
-        import pandas as pd
+        from campaigns.tables import screening
 
-        from matdisco.screening.screen import COLUMNS
-
-        path = self.folder / SCREENING
-        frames = [pd.read_csv(path).assign(round=0)] if path.exists() else []
-        for event in self.ledger.events("grown"):
-            rows = pd.DataFrame(event.payload["findings"], columns=list(COLUMNS))
-            frames.append(rows.assign(round=event.round))
-        if not frames:
-            return pd.DataFrame(columns=["round", *COLUMNS])
-        return pd.concat(frames, ignore_index=True)[["round", *COLUMNS]]
+        return screening(self)
 
     def screened(self) -> list[str]:
         """Say in a line each what screening did to the pool and to later rounds."""
-        from matdisco.screening.screen import describe
+        from campaigns.tables import screened
 
-        lines = []
-        for event in self.ledger.events("pool", "grown"):
-            summary = event.payload.get("screening")
-            if summary is not None:
-                where = "pool" if event.kind == "pool" else f"round {event.round}"
-                lines.append(f"{where}: {describe(summary)}")
-        return lines
+        return screened(self)
 
     def evaluations(self) -> pd.DataFrame:
         """Return every answered candidate, best first."""
@@ -258,16 +217,9 @@ class Campaign:
 
     def failures(self) -> pd.DataFrame:
         """Return every failed evaluation, with kind and message."""
-        import pandas as pd
+        from campaigns.tables import failures
 
-        own = self.state.failures_frame()
-        if not self.config.ladder:
-            return own
-        frames = [own.assign(fidelity="screening")]
-        for rung in self.config.ladder:
-            frame = self.rung(rung.name).failures_frame()
-            frames.append(frame.assign(fidelity=rung.name))
-        return pd.concat([f for f in frames if len(f)] or frames[:1])
+        return failures(self)
 
     def confirmations(self) -> pd.DataFrame:
         """Return what the rungs of the ladder say beside the fidelity below."""
@@ -293,52 +245,15 @@ class Campaign:
 
     def rounds(self) -> pd.DataFrame:
         """Return one row per closed round: counts, best, errors, seconds."""
-        import pandas as pd
+        from campaigns.tables import rounds
 
-        rows = []
-        proposed = {e.round: e for e in self.ledger.events("proposed")}
-        for event in self.ledger.events("closed"):
-            begun = proposed[event.round]
-            surrogate = begun.payload.get("surrogate") or {}
-            rows.append(
-                {
-                    "round": event.round,
-                    "evaluated": event.payload["evaluated"],
-                    "failed": event.payload["failed"],
-                    "best": event.payload["best"],
-                    "found": len(event.payload["found"]),
-                    "sigma_scale": surrogate.get("scale"),
-                    **(event.payload["error"] or {}),
-                    **{
-                        f"{k}_seconds": v
-                        for k, v in (
-                            begun.payload[VOLATILE]["seconds"]
-                            | event.payload[VOLATILE]["seconds"]
-                        ).items()
-                    },
-                }
-            )
-        return pd.DataFrame(rows)
+        return rounds(self)
 
     def found(self) -> Dataset:
         """Return the stable compounds (or the best candidate) as relaxed crystals."""
-        from matdisco.crystal import Label
-        from matdisco.properties import get
+        from campaigns.tables import found
 
-        state = self.state
-        value = dict(zip((int(i) for i in state.answered), state.headline, strict=True))
-        key = state.objective.headline
-        crystals = []
-        for row in state.found:
-            crystal = state.pool[int(row)]
-            evaluation = state.evaluations[crystal.id]
-            final = evaluation.relaxed or crystal
-            labels = {
-                **evaluation.labels,
-                key: Label(float(value[int(row)]), get(key).unit, "this campaign"),
-            }
-            crystals.append(final.with_labels(labels))
-        return Dataset(f"{self.config.name}-found", tuple(crystals))
+        return found(self)
 
     def ranking(self) -> pd.DataFrame:
         """Return the final ranking of the candidates nobody evaluated."""
@@ -465,34 +380,3 @@ class Campaign:
         except Exception as error:
             # The record is complete without it: `matdisco report RUN` writes it anew.
             display.say(f"report not written: {type(error).__name__}: {error}")
-
-
-def _refuse_foreign(folder: Path) -> None:
-    """Refuse a folder that is in use for something else."""
-    if not folder.exists():
-        return
-    if not folder.is_dir():
-        raise ConfigError(f"{folder}: expected a folder for the run, found a file")
-    ours = {
-        CONFIG, POOL, SCREENING, "ledger.sqlite", "writer.lock", "evaluations",
-        "surrogates", "logs", "report.html", "inbox", "laboratory",
-    }  # fmt: skip
-    names = {p.name for p in folder.iterdir() if not p.name.startswith(".")}
-    if names and not names & {"ledger.sqlite", "writer.lock", CONFIG} and names - ours:
-        raise ConfigError(
-            f"{folder} is not empty and holds no campaign ({sorted(names)[0]} ...); "
-            "choose another folder with --to"
-        )
-
-
-def _refuse_other(new: CampaignConfig, old: CampaignConfig, folder: Path) -> None:
-    """Refuse to continue a campaign under another configuration."""
-    if new.digest() == old.digest():
-        return
-    before, after = old.model_dump(mode="json"), new.model_dump(mode="json")
-    changed = [k for k in after if after[k] != before.get(k)]
-    raise ConfigError(
-        f"{folder} holds a campaign whose configuration differs in: "
-        f"{', '.join(changed)}. Give a new folder with --to, or continue the old one "
-        f"with: matdisco run {folder}"
-    )

@@ -9,11 +9,8 @@ and ``confirmations`` are SQL views of it, for people with a SQLite browser.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
-import os
-import platform
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,58 +20,24 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-from matdisco.errors import LedgerDamaged, LedgerError, LedgerLocked
+from campaigns.ledger_file import (
+    FILE,
+    SCHEMA,
+    explained,
+    has_events,
+    locked,
+    reader,
+    sync_folder,
+)
+from matdisco.errors import LedgerDamaged, LedgerError
 from matdisco.recipe import canonical_json, digest
 
-FILE = "ledger.sqlite"
-LOCK = "writer.lock"
 GENESIS = "0" * 64
 VOLATILE = "volatile"
 """Key under which a payload keeps what may differ between two runs of the same
 campaign: times, durations, hosts, process ids, versions."""
 JOURNAL = frozenset({"continued", "interrupted"})
 """Events that tell about the running, not about the campaign."""
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS events (
-    seq      INTEGER PRIMARY KEY,
-    time     TEXT NOT NULL,
-    kind     TEXT NOT NULL,
-    round    INTEGER NOT NULL,
-    payload  TEXT NOT NULL,
-    previous TEXT NOT NULL,
-    hash     TEXT NOT NULL UNIQUE
-) STRICT;
-CREATE TRIGGER IF NOT EXISTS no_update BEFORE UPDATE ON events
-BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
-CREATE TRIGGER IF NOT EXISTS no_delete BEFORE DELETE ON events
-BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
-CREATE VIEW IF NOT EXISTS proposals AS
-SELECT e.round, json_extract(p.value, '$.rank') AS rank,
-       json_extract(p.value, '$.candidate') AS candidate,
-       json_extract(p.value, '$.key') AS key,
-       json_extract(p.value, '$.reason') AS reason,
-       json_extract(p.value, '$.mean') AS mean,
-       json_extract(p.value, '$.std') AS std,
-       json_extract(p.value, '$.acquisition') AS acquisition
-FROM events e, json_each(e.payload, '$.proposals') p WHERE e.kind = 'proposed';
-CREATE VIEW IF NOT EXISTS evaluations AS
-SELECT round, json_extract(payload, '$.rank') AS rank,
-       json_extract(payload, '$.evaluation.crystal_id') AS candidate,
-       json_extract(payload, '$.evaluation.key') AS key,
-       json_extract(payload, '$.evaluation.failure.kind') AS failure,
-       json_extract(payload, '$.evaluation.labels') AS labels,
-       json_extract(payload, '$.volatile.seconds') AS seconds
-FROM events WHERE kind = 'evaluated';
-CREATE VIEW IF NOT EXISTS confirmations AS
-SELECT round, json_extract(payload, '$.fidelity') AS fidelity,
-       json_extract(payload, '$.evaluation.crystal_id') AS candidate,
-       json_extract(payload, '$.evaluation.key') AS key,
-       json_extract(payload, '$.evaluation.failure.kind') AS failure,
-       json_extract(payload, '$.evaluation.labels') AS labels,
-       json_extract(payload, '$.volatile.spent') AS core_seconds
-FROM events WHERE kind = 'confirmed';
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,15 +94,15 @@ class Ledger:
         ledger = cls(folder)
         with explained(ledger.path):
             ledger.folder.mkdir(parents=True, exist_ok=True)
-            ledger._take_lock()
+            ledger._lock = locked(ledger.folder)
             try:
                 new = not ledger.path.exists()
                 connection = ledger._connect()
                 connection.execute("PRAGMA journal_mode=WAL")
                 connection.execute("PRAGMA synchronous=FULL")
-                if new or not _has_events(connection):
-                    connection.executescript(_SCHEMA)
-                    _sync_folder(ledger.folder)
+                if new or not has_events(connection):
+                    connection.executescript(SCHEMA)
+                    sync_folder(ledger.folder)
             except BaseException:
                 ledger.close()
                 raise
@@ -291,84 +254,12 @@ class Ledger:
     def _connect(self) -> sqlite3.Connection:
         if self._db is None:
             if self._lock is None:
-                self._db = _reader(self.path)
+                self._db = reader(self.path)
             else:
                 self._db = sqlite3.connect(
                     self.path, timeout=10, check_same_thread=False
                 )
         return self._db
-
-    def _take_lock(self) -> None:
-        path = self.folder / LOCK
-        lock = path.open("a+", encoding="utf-8")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            lock.seek(0)
-            holder = lock.read().strip() or "another process"
-            lock.close()
-            raise LedgerLocked(
-                f"{self.folder} is being run by {holder}; wait for it, or stop it "
-                "(Ctrl-C there) and run the same command again"
-            ) from None
-        lock.seek(0)
-        lock.truncate()
-        since = datetime.now(UTC).isoformat(timespec="seconds")
-        lock.write(f"process {os.getpid()} on {platform.node()} since {since}")
-        lock.flush()
-        self._lock = lock
-
-
-@contextmanager
-def explained(path: Path) -> Iterator[None]:
-    """Turn errors of the file system and of SQLite into sentences.
-
-    Raises:
-        LedgerError: the disk is full, read-only or otherwise refuses.
-        LedgerDamaged: the file is not, or no longer, a ledger.
-    """
-    try:
-        yield
-    except sqlite3.DatabaseError as error:
-        text = str(error)
-        if isinstance(error, sqlite3.OperationalError):
-            raise LedgerError(
-                f"{path}: {text}. Nothing recorded so far is lost; make room or give "
-                "write permission, and run the same command again"
-            ) from error
-        raise LedgerDamaged(
-            f"{path}: not a readable ledger ({text}). Restore it from a copy; the "
-            "evaluations/ folder still holds every result"
-        ) from error
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise LedgerDamaged(f"{path}: an event is unreadable ({error})") from error
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise LedgerError(
-            f"{error.filename or path}: {reason}. Nothing recorded so far is lost; "
-            "mend that and run the same command again"
-        ) from error
-
-
-def _reader(path: Path) -> sqlite3.Connection:
-    """Connect for reading; readers of a WAL file are never blocked by its writer."""
-
-    def connect(options: str) -> sqlite3.Connection:
-        uri = f"file:{_quoted(path)}?{options}"
-        return sqlite3.connect(uri, uri=True, timeout=10, check_same_thread=False)
-
-    db = connect("mode=ro")
-    try:
-        db.execute("SELECT 1 FROM sqlite_master").fetchone()
-    except sqlite3.OperationalError:
-        db.close()
-        wal = path.with_name(path.name + "-wal")
-        if os.access(path.parent, os.W_OK) or (wal.exists() and wal.stat().st_size):
-            raise
-        # A WAL file in a folder that cannot be written, with nothing in its log:
-        # no writer can exist, so reading without locks is safe.
-        db = connect("immutable=1")
-    return db
 
 
 def _link(previous: str, seq: int, time: str, kind: str, number: int, text: str) -> str:
@@ -382,23 +273,3 @@ def _stable(value: Any) -> Any:
     if isinstance(value, list):
         return [_stable(v) for v in value]
     return value
-
-
-def _has_events(db: sqlite3.Connection) -> bool:
-    return bool(
-        db.execute("SELECT 1 FROM sqlite_master WHERE name = 'evaluations'").fetchone()
-    )
-
-
-def _quoted(path: Path) -> str:
-    from urllib.parse import quote
-
-    return quote(str(path.resolve()))
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

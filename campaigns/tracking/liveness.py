@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from campaigns.ledger import LOCK
+from campaigns.ledger_file import LOCK
 from matdisco.errors import CampaignError
 
 SYNC_LOCK = ".tracking.lock"
