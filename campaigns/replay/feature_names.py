@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 Features = Literal[
     "columns", "composition", "environments", "sites", "chgnet", "chgnet_layers",
-    "sevennet", "zero_shot",
+    "chgnet_formation", "sevennet", "sevennet_formation",
 ]  # fmt: skip
+Potential = Literal["chgnet", "sevennet"]
+FORMATION: Mapping[Potential, Features] = {
+    "chgnet": "chgnet_formation",
+    "sevennet": "sevennet_formation",
+}
+"""Potential → table of its energies over its own elements."""

@@ -67,19 +67,10 @@ def _one(pool: Pool, name: Features) -> np.ndarray:
         return site_table(pool)
     if name == "composition" and not pool.has_structures:
         return formula_table(pool.formulas)
-    if name == "zero_shot":
-        from surrogates.featurizers.pretrained import chgnet_features
-
-        return chgnet_features(pool.crystals, n_threads=1)[:, -1:]
     from surrogates.featurizers.table import features
 
     made: np.ndarray = features(name, pool.crystals, n_threads=1)
     return made
-
-
-def zero_shot(pool: Pool) -> np.ndarray:
-    """Return CHGNet's energy of the unrelaxed candidates, eV/atom, shape (n,)."""
-    return table(pool, ("zero_shot",))[:, 0]
 
 
 def fractions(pool: Pool) -> np.ndarray:

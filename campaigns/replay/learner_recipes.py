@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from campaigns.replay.feature_names import Features as Features
+from campaigns.replay.feature_names import Potential
 from campaigns.replay.peers.recipes import Ax, BayBE
 from matdisco.recipe import Recipe
 
@@ -22,6 +23,10 @@ class Exact(Recipe):
     elemental references fitted to the labels; what a process on the same features
     learnt from another dataset; or what another evaluator answered about these very
     candidates, which is a cheaper fidelity that was asked about all of them first."""
+    trend: Potential | None = None
+    """Linear trend under the process: this potential's formation energies, over its own
+    close-packed elements, of the candidates as they are. With few labels the most that
+    a potential can say of an energy."""
     transfer: str | None = None
     """That dataset (path or ``shipped:NAME``), with ``prior: transfer``."""
     transfer_target: str | None = None
@@ -54,10 +59,10 @@ class Exact(Recipe):
                 "alike: expected with prior: answers and without relevance, got prior: "
                 f"{self.prior} and relevance: {self.relevance}"
             )
-        if self.relevance and len(self.features) > 1:
+        if self.relevance and (len(self.features) > 1 or self.trend is not None):
             raise ValueError(
-                "relevance: expected with one feature table, got "
-                f"{', '.join(self.features)}"
+                "relevance: expected with one feature table and no trend, got "
+                f"{', '.join(self.features)} and trend: {self.trend}"
             )
         return self
 

@@ -17,7 +17,8 @@ from campaigns.acquisition.beliefs import Belief, FactorBelief, ProcessBelief
 from campaigns.acquisition.beliefs import Process as PoolProcessLike
 from campaigns.acquisition.process import PoolProcess
 from campaigns.replay.answered import answered, relaxed_alike
-from campaigns.replay.features import fractions, site_elements, table, zero_shot
+from campaigns.replay.feature_names import FORMATION
+from campaigns.replay.features import fractions, site_elements, table
 from campaigns.replay.learner_recipes import (
     Additive,
     AnyLearner,
@@ -120,6 +121,11 @@ class _Exact:
         self.x = np.column_stack(parts)
         ends = np.cumsum([0, *(p.shape[1] for p in parts)]).tolist()
         self.terms = [Term(a, b) for a, b in pairwise(ends)]
+        if recipe.trend is not None:
+            energies = table(pool, (FORMATION[recipe.trend],))
+            self.x = np.column_stack([self.x, energies])
+            self.terms.append(Term(ends[-1], ends[-1] + 1, kind="linear"))
+            ends.append(ends[-1] + 1)
         if recipe.alike:
             self.alike = relaxed_alike(pool, recipe)
             self.x = np.column_stack([self.x, self.alike])
@@ -272,7 +278,8 @@ class _Prior:
     @classmethod
     def of(cls, kind: str, pool: Pool, recipe: Exact | None = None) -> _Prior:
         if kind == "zero_shot":
-            return cls(np.column_stack([zero_shot(pool), fractions(pool)]))
+            energies = table(pool, ("chgnet_formation",))
+            return cls(np.column_stack([energies, fractions(pool)]))
         if kind == "transfer" and recipe is not None:
             return cls(transferred(pool, recipe)[:, None])
         if kind == "answers" and recipe is not None:

@@ -147,7 +147,7 @@ def load(config: ReplayConfig, cache: Path | None = None) -> Pool:
 
 def _cheaper(fidelities: Fidelities, rows: Rows, pool: Pool) -> np.ndarray:
     """Return the answers of all cheaper fidelities, (n, fidelities), as merits."""
-    from campaigns.replay.features import zero_shot
+    from campaigns.replay.features import table
 
     columns, given = [], 0
     for recipe in fidelities.cheaper:
@@ -161,7 +161,7 @@ def _cheaper(fidelities: Fidelities, rows: Rows, pool: Pool) -> np.ndarray:
                 "energies of a potential; give the column that holds the answers"
             )
         else:
-            columns.append(zero_shot(pool))
+            columns.append(table(pool, ("chgnet",))[:, -1])  # the energy
     sign = -1.0 if pool.low_wanted else 1.0
     return sign * np.column_stack(columns)
 

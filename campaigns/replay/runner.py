@@ -21,6 +21,7 @@ from typing import Any
 from tqdm import tqdm
 
 from campaigns.replay.baselines import baselines
+from campaigns.replay.feature_names import FORMATION
 from campaigns.replay.features import table
 from campaigns.replay.learner_recipes import AnyLearner, Cokriging, ZeroShot
 from campaigns.replay.learners import learner
@@ -153,7 +154,9 @@ def _featurise(pool: Pool, recipes: Sequence[AnyLearner]) -> None:
     for recipe in learners:
         prior = getattr(recipe, "prior", "")
         if isinstance(recipe, ZeroShot) or prior == "zero_shot":
-            table(pool, ("zero_shot",))
+            table(pool, ("chgnet_formation",))
+        if trend := getattr(recipe, "trend", None):
+            table(pool, (FORMATION[trend],))
         if prior == "transfer":
             learner(recipe, pool, 0)
 

@@ -28,7 +28,7 @@ def transferred(pool: Pool, recipe: Exact) -> np.ndarray:
     from surrogates.featurizers.table import features
 
     assert recipe.transfer is not None and recipe.transfer_target is not None
-    own = {"columns", "sites", "zero_shot"} & set(recipe.features)
+    own = {"columns", "sites"} & set(recipe.features)
     if own or not pool.has_structures:
         raise ConfigError(
             f"learner.transfer: features {sorted(own) or list(recipe.features)} of "

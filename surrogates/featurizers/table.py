@@ -76,6 +76,15 @@ def _sevennet(crystals: Sequence[Crystal], n_threads: int) -> np.ndarray:
     return sevennet_features(crystals, n_threads=n_threads)
 
 
+def _formation(potential: str) -> Callable[[Sequence[Crystal], int], np.ndarray]:
+    def energies(crystals: Sequence[Crystal], n_threads: int) -> np.ndarray:
+        from surrogates.featurizers.formation import formation_energies
+
+        return formation_energies(potential, crystals, n_threads=n_threads)[:, None]
+
+    return energies
+
+
 KINDS: Mapping[str, Callable[[Sequence[Crystal], int], np.ndarray]] = {
     "composition": _composition,
     "fractions": _fractions,
@@ -83,7 +92,9 @@ KINDS: Mapping[str, Callable[[Sequence[Crystal], int], np.ndarray]] = {
     "environments": _environments,
     "chgnet": _chgnet,
     "chgnet_layers": _chgnet_layers,
+    "chgnet_formation": _formation("chgnet"),
     "sevennet": _sevennet,
+    "sevennet_formation": _formation("sevennet"),
 }
 """Name → featurizer; names joined by ``+`` put their columns side by side."""
 

@@ -23,7 +23,7 @@ from surrogates.gp.kernels import Kernel, Term
 from surrogates.gp.likelihood import Hyper
 from surrogates.tabular.base import Tabular
 from surrogates.tabular.calibrated import Held
-from surrogates.tabular.linear import zero_shot_columns
+from surrogates.tabular.linear import OVER, require_formation, zero_shot_blocks
 from surrogates.tabular.recipes import GaussianProcessRecipe
 
 JOINT_LIMIT = 4000
@@ -57,9 +57,8 @@ class GaussianProcess(Tabular[GaussianProcessRecipe]):
     def _features(self, crystals: Sequence[Crystal]) -> np.ndarray:
         parts = blocks(self.recipe.features, crystals, n_threads=self.recipe.threads)
         if self.recipe.trend is not None:
-            parts.append(
-                zero_shot_columns(self.recipe.trend, crystals, self.recipe.threads)
-            )
+            trend, threads = self.recipe.trend, self.recipe.threads
+            parts += zero_shot_blocks(trend, crystals, threads)
         self._widths = tuple(p.shape[1] for p in parts)
         return np.concatenate(parts, axis=1)
 
@@ -105,10 +104,13 @@ class GaussianProcess(Tabular[GaussianProcessRecipe]):
     @override
     def _state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         hyper = self._fitted().hyper
-        return {"kernel": hyper.kernel.to_list(), "ratio": hyper.ratio}, {}
+        state = {"kernel": hyper.kernel.to_list(), "ratio": hyper.ratio}
+        return state if self.recipe.trend is None else {**state, "over": OVER}, {}
 
     @override
     def _restore(self, state: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
+        if self.recipe.trend is not None:
+            require_formation(state)
         hyper = Hyper(Kernel.from_list(state["kernel"]), float(state["ratio"]))
         self.process = ExactGP.fit(self._raw, self._y, hyper=hyper)
 
@@ -131,7 +133,7 @@ class GaussianProcess(Tabular[GaussianProcessRecipe]):
 
     def _terms(self) -> list[Term]:
         edges = np.concatenate([[0], np.cumsum(self._widths)]).astype(int).tolist()
-        n_smooth = len(self._widths) - (self.recipe.trend is not None)
+        n_smooth = len(self._widths) - 2 * (self.recipe.trend is not None)
         spans = list(pairwise(edges))
         if self.recipe.kernel == "isotropic":
             terms = [Term(0, edges[n_smooth])]

@@ -1,7 +1,7 @@
-"""Zero-shot: a potential's energy plus fitted elemental references.
+"""Zero-shot: a potential's formation energy plus fitted elemental references.
 
-The least that any learning must beat: formation energy is the potential's energy per
-atom minus a sum over elements, with Bayesian coefficients for both.
+The least that any learning must beat: the potential's energy over its own close-packed
+elements, and what is to be added for each element, with Bayesian coefficients for both.
 """
 
 from __future__ import annotations
@@ -20,13 +20,26 @@ from surrogates.tabular.base import Tabular
 from surrogates.tabular.calibrated import Held
 from surrogates.tabular.recipes import ZeroShotRecipe
 
+OVER = "close-packed elements"
+"""What the energies of a checkpoint are over; earlier ones held total energies."""
 
-def zero_shot_columns(
+
+def zero_shot_blocks(
     potential: str, crystals: Sequence[Crystal], n_threads: int
-) -> np.ndarray:
-    """Return energy (eV/atom) and atomic fractions, shape (n, 1 + elements)."""
-    energy = features(potential, crystals, n_threads=n_threads)[:, -1:]
-    return np.concatenate([energy, features("fractions", crystals)], axis=1)
+) -> list[np.ndarray]:
+    """Return formation energy (eV/atom, n x 1) and atomic fractions (n x elements)."""
+    energies = features(f"{potential}_formation", crystals, n_threads=n_threads)
+    return [energies, features("fractions", crystals)]
+
+
+def require_formation(state: Mapping[str, Any]) -> None:
+    """Refuse the state of a checkpoint whose table holds other energies.
+
+    Raises:
+        ValueError: it does.
+    """
+    if state.get("over") != OVER:
+        raise ValueError("its table holds total energies, not formation energies")
 
 
 class ZeroShot(Tabular[ZeroShotRecipe]):
@@ -36,7 +49,8 @@ class ZeroShot(Tabular[ZeroShotRecipe]):
 
     @override
     def _features(self, crystals: Sequence[Crystal]) -> np.ndarray:
-        return zero_shot_columns(self.recipe.potential, crystals, self.recipe.threads)
+        parts = zero_shot_blocks(self.recipe.potential, crystals, self.recipe.threads)
+        return np.concatenate(parts, axis=1)
 
     @override
     def _learn(self, x: np.ndarray, y: np.ndarray, progress: Progress | None) -> Held:
@@ -63,10 +77,11 @@ class ZeroShot(Tabular[ZeroShotRecipe]):
 
     @override
     def _state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        return {}, {}
+        return {"over": OVER}, {}
 
     @override
     def _restore(self, state: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
+        require_formation(state)
         self._line = BayesianLinear.fit(self._raw, self._y, alike=1)
 
     @override

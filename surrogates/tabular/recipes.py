@@ -16,13 +16,15 @@ if TYPE_CHECKING:
 
 FEATURES = (
     "composition", "fractions", "sites", "environments", "chgnet", "chgnet_layers",
-    "sevennet",
+    "chgnet_formation", "sevennet", "sevennet_formation",
 )  # fmt: skip
 """Names that :func:`surrogates.featurizers.table.features` knows."""
 _EXTRAS = {
     "chgnet": ("chgnet", "chgnet"),
     "chgnet_layers": ("chgnet", "chgnet"),
+    "chgnet_formation": ("chgnet", "chgnet"),
     "sevennet": ("sevenn", "sevennet"),
+    "sevennet_formation": ("sevenn", "sevennet"),
 }
 """Potential → package to import and extra that brings it."""
 Potential = Literal["chgnet", "sevennet"]
@@ -40,6 +42,8 @@ class OnFeatures(Recipe):
     which element sits where (one prototype). ``environments``: bond lengths and what
     neighbours differ in. ``chgnet``, ``sevennet``: frozen latents (extras of the same
     name); ``chgnet_layers`` is all of CHGNet's layers, more accurate with few labels.
+    ``chgnet_formation``, ``sevennet_formation``: that potential's energy over its own
+    close-packed elements, one column.
     They leak if that potential is also the simulator. ``package.module:name``: your
     own :class:`~surrogates.featurizers.table.Embedding`."""
     transform: Literal["none", "log", "ranks"] = "none"
@@ -84,9 +88,10 @@ class GaussianProcessRecipe(OnFeatures):
     """One length scale for all columns, or a sum with a length scale and a weight for
     each name in ``features``."""
     trend: Potential | None = None
-    """Linear trend under the process: this potential's energy with elemental
-    references, so that the process learns what the potential gets wrong (delta
-    learning; Ramakrishnan et al., J. Chem. Theory Comput. 11, 2087 (2015))."""
+    """Linear trend under the process: this potential's energy over its own close-packed
+    elements, with what is to be added for each element, so that the process learns what
+    the potential gets wrong (delta learning; Ramakrishnan et al., J. Chem. Theory
+    Comput. 11, 2087 (2015))."""
     max_records: int = Field(4000, ge=2, le=40_000)
     """More labelled records than this are refused, not thinned: cost grows with the
     cube, memory with the square (16 bytes per pair: 16,000 records some 4 GB and
