@@ -46,7 +46,9 @@ class State:
     """On records that the judging members did not see."""
     base: str = ""
     """Fingerprint of the base the fit started from; empty without pretraining."""
-    others: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    others: Mapping[str, tuple[float, float, float, float, float]] = field(
+        default_factory=dict
+    )
     """Auxiliary label → its centre and spread, k and n of its calibration, and its
     typical spread."""
     typical: float = 0.0
@@ -84,8 +86,7 @@ class State:
         """Return :meth:`joint` with sigma matched to errors left out."""
         k, typical = self.scale.k, self.typical
         if name is not None and name != self.target:
-            _, _, k, _, *rest = self.others[name]
-            typical = rest[0] if rest else 0.0
+            _, _, k, _, typical = self.others[name]
         return moderated(self.joint(means, logs, name), typical).scaled(k)
 
     def judged(
@@ -142,9 +143,10 @@ class State:
         """Rebuild what :meth:`checkpoint` made."""
         data = {k: v for k, v in checkpoint.state.items() if k != "seed"}
         data |= {"scale": Scale(*data["scale"]), "elements": tuple(data["elements"])}
-        # absent in checkpoints from before there were auxiliary labels
+        # absent in checkpoints from before there were auxiliary labels, and without a
+        # typical spread in those from before it counted
         others = data.get("others", {})
-        data["others"] = {k: tuple(v) for k, v in others.items()}
+        data["others"] = {k: (*v, 0.0)[:5] for k, v in others.items()}
         return cls(**data, weights=dict(checkpoint.arrays))
 
 

@@ -80,8 +80,8 @@ def from_scratch(
         progress=progress,
         resume=resume,
     )
-    others: dict[str, tuple[float, ...]] = {
-        name: (float(centre[t]), float(spread[t]), 1.0, 0.0)
+    others: dict[str, tuple[float, float, float, float, float]] = {
+        name: (float(centre[t]), float(spread[t]), 1.0, 0.0, 0.0)
         for t, name in enumerate(names[1:], start=1)
     }
     state = State(

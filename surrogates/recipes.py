@@ -56,7 +56,8 @@ class AutoRecipe(Recipe):
     """Selects this surrogate."""
     candidates: tuple[OneSurrogate, ...] = ()
     """What to compare; empty compares processes and forests on composition,
-    environments and, where chgnet is installed, CHGNet's latents."""
+    environments and, where chgnet is installed, CHGNet's latents, with and without its
+    formation energies as a trend."""
     folds: int = Field(5, ge=2, le=20)
     """Parts of the records, chemical systems whole; each judges once."""
 
@@ -73,11 +74,12 @@ class AutoRecipe(Recipe):
         ]
         if find_spec("chgnet"):
             latents = "chgnet_layers"
+            made.append(GaussianProcessRecipe(features=latents))
             made += [
-                GaussianProcessRecipe(features=latents),
                 GaussianProcessRecipe(
-                    features=f"{latents}+composition", kernel="additive"
-                ),
+                    features=f"{latents}+composition", kernel="additive", trend=trend
+                )
+                for trend in (None, "chgnet")
             ]
         return tuple(made)
 
