@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg import svd
 
 from surrogates.featurizers.table import Standardizer
 
@@ -57,7 +58,7 @@ class BayesianLinear:
         centre = float(y.mean())
         residual = y - centre
         floor = _FLOOR * (float(residual.var()) or 1.0)
-        u, s, vt = np.linalg.svd(phi, full_matrices=False)
+        u, s, vt = _decomposed(phi)
         projected = u.T @ residual
         outside = max(float(residual @ residual - projected @ projected), 0.0)
         best, ratio, noise = -np.inf, 1.0, 1.0
@@ -93,3 +94,16 @@ class BayesianLinear:
         """Return R φ(x)ᵀ, shape (r, m): the root of the latent covariance."""
         value: np.ndarray = self.root @ self.standard(x).T
         return value
+
+
+def _decomposed(phi: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the singular value decomposition, also where the fast way gives up.
+
+    LAPACK's divide and conquer did not converge for one set of 428 perovskites; the
+    plain algorithm does.
+    """
+    try:
+        u, s, vt = np.linalg.svd(phi, full_matrices=False)
+    except np.linalg.LinAlgError:
+        u, s, vt = svd(phi, full_matrices=False, lapack_driver="gesvd")
+    return u, s, vt

@@ -23,7 +23,7 @@ from surrogates.gp.kernels import Kernel, Term
 from surrogates.gp.likelihood import Hyper
 from surrogates.tabular.base import Tabular
 from surrogates.tabular.calibrated import Held
-from surrogates.tabular.linear import OVER, require_formation, zero_shot_blocks
+from surrogates.tabular.linear import OVER, require_formation
 from surrogates.tabular.recipes import GaussianProcessRecipe
 
 JOINT_LIMIT = 4000
@@ -57,8 +57,8 @@ class GaussianProcess(Tabular[GaussianProcessRecipe]):
     def _features(self, crystals: Sequence[Crystal]) -> np.ndarray:
         parts = blocks(self.recipe.features, crystals, n_threads=self.recipe.threads)
         if self.recipe.trend is not None:
-            trend, threads = self.recipe.trend, self.recipe.threads
-            parts += zero_shot_blocks(trend, crystals, threads)
+            energies = f"{self.recipe.trend}_formation"
+            parts += blocks(energies, crystals, n_threads=self.recipe.threads)
         self._widths = tuple(p.shape[1] for p in parts)
         return np.concatenate(parts, axis=1)
 
@@ -133,7 +133,7 @@ class GaussianProcess(Tabular[GaussianProcessRecipe]):
 
     def _terms(self) -> list[Term]:
         edges = np.concatenate([[0], np.cumsum(self._widths)]).astype(int).tolist()
-        n_smooth = len(self._widths) - 2 * (self.recipe.trend is not None)
+        n_smooth = len(self._widths) - (self.recipe.trend is not None)
         spans = list(pairwise(edges))
         if self.recipe.kernel == "isotropic":
             terms = [Term(0, edges[n_smooth])]

@@ -24,14 +24,6 @@ OVER = "close-packed elements"
 """What the energies of a checkpoint are over; earlier ones held total energies."""
 
 
-def zero_shot_blocks(
-    potential: str, crystals: Sequence[Crystal], n_threads: int
-) -> list[np.ndarray]:
-    """Return formation energy (eV/atom, n x 1) and atomic fractions (n x elements)."""
-    energies = features(f"{potential}_formation", crystals, n_threads=n_threads)
-    return [energies, features("fractions", crystals)]
-
-
 def require_formation(state: Mapping[str, Any]) -> None:
     """Refuse the state of a checkpoint whose table holds other energies.
 
@@ -49,8 +41,8 @@ class ZeroShot(Tabular[ZeroShotRecipe]):
 
     @override
     def _features(self, crystals: Sequence[Crystal]) -> np.ndarray:
-        parts = zero_shot_blocks(self.recipe.potential, crystals, self.recipe.threads)
-        return np.concatenate(parts, axis=1)
+        columns = f"{self.recipe.potential}_formation+fractions"
+        return features(columns, crystals, n_threads=self.recipe.threads)
 
     @override
     def _learn(self, x: np.ndarray, y: np.ndarray, progress: Progress | None) -> Held:

@@ -89,9 +89,8 @@ class GaussianProcessRecipe(OnFeatures):
     each name in ``features``."""
     trend: Potential | None = None
     """Linear trend under the process: this potential's energy over its own close-packed
-    elements, with what is to be added for each element, so that the process learns what
-    the potential gets wrong (delta learning; Ramakrishnan et al., J. Chem. Theory
-    Comput. 11, 2087 (2015))."""
+    elements, so that the process learns what the potential gets wrong (delta learning;
+    Ramakrishnan et al., J. Chem. Theory Comput. 11, 2087 (2015))."""
     max_records: int = Field(4000, ge=2, le=40_000)
     """More labelled records than this are refused, not thinned: cost grows with the
     cube, memory with the square (16 bytes per pair: 16,000 records some 4 GB and
