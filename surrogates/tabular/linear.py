@@ -51,18 +51,6 @@ class ZeroShot(Tabular[ZeroShotRecipe]):
         return Held(np.arange(len(y)), held)
 
     @override
-    def _without(self, groups: Sequence[np.ndarray]) -> Prediction:
-        mean, std = [], []
-        for rows in groups:
-            learn = np.setdiff1d(np.arange(len(self._y)), rows)
-            line = BayesianLinear.fit(self._raw[learn], self._y[learn], alike=1)
-            shared = (line.factors(self._raw[rows]) ** 2).sum(axis=0)
-            mean.append(line.mean(self._raw[rows]))
-            std.append(np.sqrt(shared + line.noise**2))
-        n = sum(map(len, groups))
-        return Prediction(np.concatenate(mean), np.zeros((0, n)), np.concatenate(std))
-
-    @override
     def _answer(self, x: np.ndarray) -> Prediction:
         own = np.full(len(x), self._line.noise)
         return Prediction(self._line.mean(x), self._line.factors(x), own)
