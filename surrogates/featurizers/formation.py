@@ -2,13 +2,14 @@
 
 A potential's total energy says little of stability before elemental references are
 fitted to labels, and a few dozen labels fit the references of fifty elements badly. The
-potential knows them itself, roughly: the energy of each element close-packed. What
-structure elements really have hardly matters, as the references differ from the true
-ones by a constant for each element.
+potential knows them itself: the least energy of each element as a simple crystal, close
+packed, covalent, or of dimers. By CHGNet that is -4.89 eV/atom for oxygen, -8.35 for
+nitrogen and -9.06 for carbon (Materials Project: -4.95, -8.33, -9.23). What is left of
+each reference is a constant for the element.
 
 On 18,928 perovskites with 50 random labels (docs/surrogates.md) the mean over ten draws
 of the best 1 % among the first 100 that a process on latents predicts rises from 45 to
-58 with these energies as its linear trend; total energies leave it at 45.
+60 with these energies as its linear trend; total energies lead to 52.
 """
 
 from __future__ import annotations
@@ -24,19 +25,29 @@ from surrogates.featurizers.table import features
 CUTOFFS: Mapping[str, float] = {"chgnet": 6.0, "sevennet": 5.0}
 """Å beyond which each potential sees no neighbour, as its weights say."""
 _SPAN = (0.75, 1.4)
-"""Distances of neighbours that are tried, in covalent diameters: close-packed uranium
-is at 0.78, gold at 1.06, the alkali metals at 1.1."""
+"""Distances of neighbours that are tried in close packings, in covalent diameters:
+uranium is at 0.78, gold at 1.06, the alkali metals at 1.1."""
 _AT_LEAST = (2.0, 3.0)
-"""Å; what the span reaches at least. Nearer than 2 Å no element packs closely
+"""Å; what that span reaches at least. Nearer than 2 Å no element packs closely
 (beryllium is at 2.2), and potentials make up energies there: hydrogen at 0.5 Å has
 -1e20 eV in SevenNet-0."""
+_COVALENT = frozenset(
+    ["B", "C", "Si", "Ge", "Sn", "P", "As", "Sb", "Bi", "S", "Se", "Te"]
+)
+_OPEN = (0.9, 1.25)
+"""The same in simple cubic and diamond, for covalent elements: carbon is at 1.02."""
+_MOLECULAR = frozenset({"H", "N", "O", "F", "Cl", "Br", "I", "S", "Se"})
+_BOND = (0.75, 1.2)
+"""Bonds of dimers, in covalent diameters: nitrogen is at 0.78, hydrogen at 1.2."""
+_GAPS = (2.2, 2.6, 3.0, 3.4)
+"""Å between the ends of dimers; solid oxygen has 3.2 between nearest atoms of two."""
 _STEPS = 18
 
 
 def formation_energies(
     potential: str, crystals: Sequence[Crystal], *, n_threads: int = 2
 ) -> np.ndarray:
-    """Return energies over close-packed elements, eV/atom, shape (n,).
+    """Return energies over the elements, eV/atom, shape (n,).
 
     Args:
         potential: ``chgnet`` or ``sevennet``.
@@ -50,7 +61,7 @@ def formation_energies(
     total: np.ndarray = features(potential, crystals, n_threads=n_threads)[:, -1]
     elements = [
         sum(
-            share * close_packed(potential, symbol, n_threads)
+            share * elemental_energy(potential, symbol, n_threads)
             for symbol, share in c.composition.fractional_composition.as_dict().items()
         )
         for c in crystals
@@ -60,25 +71,52 @@ def formation_energies(
 
 
 @cache
-def close_packed(potential: str, symbol: str, n_threads: int = 2) -> float:
-    """Return the least energy of an element as fcc, bcc or hcp crystal, eV/atom."""
+def elemental_energy(potential: str, symbol: str, n_threads: int = 2) -> float:
+    """Return the least energy of an element among simple crystals, eV/atom."""
+    energies = features(
+        potential, _forms(symbol, CUTOFFS[potential]), n_threads=n_threads
+    )
+    return float(energies[:, -1].min())
+
+
+def _forms(symbol: str, cutoff: float) -> list[Crystal]:
+    """Return an element as crystals; no neighbour is beyond ``cutoff``, Å."""
     from ase.data import atomic_numbers, covalent_radii
 
     diameter = 2.0 * float(covalent_radii[atomic_numbers[symbol]])
     near, far = (max(k * diameter, d) for k, d in zip(_SPAN, _AT_LEAST, strict=True))
-    tried = np.linspace(min(far, 0.98 * CUTOFFS[potential]), near, _STEPS)
-    crystals = [_packed(symbol, kind, float(d)) for kind in _EDGES for d in tried]
-    return float(features(potential, crystals, n_threads=n_threads)[:, -1].min())
+    distances = np.linspace(near, min(far, 0.98 * cutoff), _STEPS)
+    made = [_lattice(symbol, k, d) for k in ("fcc", "bcc", "hcp") for d in distances]
+    if symbol in _COVALENT:
+        distances = np.linspace(*_OPEN, _STEPS) * diameter
+        made += [_lattice(symbol, k, d) for k in ("sc", "diamond") for d in distances]
+    if symbol in _MOLECULAR:
+        bonds = np.linspace(*_BOND, _STEPS) * diameter
+        made += [_dimers(symbol, b, gap, diameter) for b in bonds for gap in _GAPS]
+    return made
 
 
-_EDGES: Mapping[str, float] = {"fcc": 2**0.5, "bcc": 2 / 3**0.5, "hcp": 1.0}
-"""Cell edge of each packing for neighbours at 1 Å, Å."""
+_EDGES: Mapping[str, float] = {
+    "fcc": 2**0.5, "bcc": 2 / 3**0.5, "hcp": 1.0, "sc": 1.0, "diamond": 4 / 3**0.5,
+}  # fmt: skip
+"""Cell edge of each lattice for neighbours at 1 Å, Å."""
 
 
-def _packed(symbol: str, kind: str, distance: float) -> Crystal:
+def _lattice(symbol: str, kind: str, distance: float) -> Crystal:
     from ase.build import bulk
 
     edge = _EDGES[kind] * distance
     axial = {"c": edge * (8 / 3) ** 0.5} if kind == "hcp" else {}
     atoms = bulk(symbol, kind, a=edge, **axial)
     return Crystal.from_atoms(atoms, f"{symbol} {kind} {distance:.3f}")
+
+
+def _dimers(symbol: str, bond: float, gap: float, diameter: float) -> Crystal:
+    """Return parallel dimers, tetragonal, ``gap`` apart along their axis."""
+    side = gap + 0.3 * diameter  # side by side they touch further out than end to end
+    return Crystal.from_arrays(
+        f"{symbol}2 {bond:.3f} {gap:.1f}",
+        np.diag([side, side, bond + gap]),
+        [symbol, symbol],
+        np.array([[0.0, 0.0, 0.0], [0.0, 0.0, bond / (bond + gap)]]),
+    )

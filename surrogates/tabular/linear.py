@@ -20,7 +20,7 @@ from surrogates.tabular.base import Tabular
 from surrogates.tabular.calibrated import Held
 from surrogates.tabular.recipes import ZeroShotRecipe
 
-OVER = "close-packed elements"
+OVER = "elements as simple crystals"
 """What the energies of a checkpoint are over; earlier ones held total energies."""
 
 
