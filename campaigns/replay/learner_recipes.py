@@ -25,8 +25,7 @@ class Exact(Recipe):
     candidates, which is a cheaper fidelity that was asked about all of them first."""
     trend: Potential | None = None
     """Linear trend under the process: this potential's formation energies, over its own
-    close-packed elements, of the candidates as they are. With few labels the most that
-    a potential can say of an energy."""
+    elements, of the candidates as they are."""
     transfer: str | None = None
     """That dataset (path or ``shipped:NAME``), with ``prior: transfer``."""
     transfer_target: str | None = None

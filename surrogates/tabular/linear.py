@@ -1,7 +1,7 @@
 """Zero-shot: a potential's formation energy plus fitted elemental references.
 
-The least that any learning must beat: the potential's energy over its own close-packed
-elements, and what is to be added for each element, with Bayesian coefficients for both.
+The least that any learning must beat: the potential's energy over its own elements, and
+what is to be added for each element, with Bayesian coefficients for both.
 """
 
 from __future__ import annotations

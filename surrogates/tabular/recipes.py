@@ -43,7 +43,7 @@ class OnFeatures(Recipe):
     neighbours differ in. ``chgnet``, ``sevennet``: frozen latents (extras of the same
     name); ``chgnet_layers`` is all of CHGNet's layers, more accurate with few labels.
     ``chgnet_formation``, ``sevennet_formation``: that potential's energy over its own
-    close-packed elements, one column.
+    elements, one column.
     They leak if that potential is also the simulator. ``package.module:name``: your
     own :class:`~surrogates.featurizers.table.Embedding`."""
     transform: Literal["none", "log", "ranks"] = "none"
@@ -88,9 +88,9 @@ class GaussianProcessRecipe(OnFeatures):
     """One length scale for all columns, or a sum with a length scale and a weight for
     each name in ``features``."""
     trend: Potential | None = None
-    """Linear trend under the process: this potential's energy over its own close-packed
-    elements, so that the process learns what the potential gets wrong (delta learning;
-    Ramakrishnan et al., J. Chem. Theory Comput. 11, 2087 (2015))."""
+    """Linear trend under the process: this potential's energy over its own elements, so
+    that the process learns what the potential gets wrong (delta learning; Ramakrishnan
+    et al., J. Chem. Theory Comput. 11, 2087 (2015))."""
     max_records: int = Field(4000, ge=2, le=40_000)
     """More labelled records than this are refused, not thinned: cost grows with the
     cube, memory with the square (16 bytes per pair: 16,000 records some 4 GB and
