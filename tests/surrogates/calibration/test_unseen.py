@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from matdisco.crystal import Crystal, Label
 from matdisco.data.dataset import Dataset
@@ -12,7 +14,8 @@ from surrogates import load
 from surrogates.base import Prediction
 from surrogates.calibration import UnseenChemistry
 from surrogates.tabular.gaussian_process import GaussianProcess
-from surrogates.tabular.recipes import GaussianProcessRecipe
+from surrogates.tabular.last_layer import LastLayer, _shared_out
+from surrogates.tabular.recipes import GaussianProcessRecipe, LastLayerRecipe
 from tests.matdisco.data.builders import rocksalt
 
 METALS = (
@@ -109,3 +112,34 @@ def test_honest_intervals_are_not_widened() -> None:
     found = UnseenChemistry.fit(things, y, without)
     assert found is not None and found.groups == 16
     assert found.factor == pytest.approx(1.25, abs=0.25)  # 20 records each: noise
+
+
+def test_the_last_layer_is_told_by_networks_that_missed_chemistry(
+    tmp_path: Path,
+) -> None:
+    """Each metal shifts the label by what nothing else tells: factors of several."""
+    out = METALS[4:7]
+    known = tuple(m for m in METALS if m not in out)
+    surrogate = LastLayer(LastLayerRecipe(width=16, steps=200, threads=1), 0)
+    surrogate.fit(Dataset("toy", tuple(crystals(known, 240, 0))), "x")
+    assert surrogate.unseen is not None and surrogate.unseen.factor > 1.5
+    new = crystals(out, 60, 1)
+    truth = np.array([c.labels["x"].value for c in new])
+    wide = surrogate.predict(new)
+    surrogate.save(tmp_path / "kept")
+    np.testing.assert_array_equal(load(tmp_path / "kept").predict(new).std, wide.std)
+    surrogate.unseen = None
+    narrow = surrogate.predict(new)
+    inside = [float((np.abs(truth - p.mean) < 1.645 * p.std).mean())
+              for p in (wide, narrow)]  # fmt: skip
+    assert inside[0] > inside[1] + 0.3
+
+
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=30), st.integers(1, 8))
+def test_groups_are_dealt_out_evenly(sizes: list[int], shares: int) -> None:
+    dealt = _shared_out(sizes, shares)
+    assert sorted(g for own in dealt for g in own) == list(range(len(sizes)))
+    loads = [sum(sizes[g] for g in own) for own in dealt]
+    assert len(dealt) == min(shares, len(sizes)) and min(loads) > 0
+    # the one with most would have been no better off without its last group
+    assert max(loads) - min(loads) <= max(sizes)
