@@ -154,7 +154,7 @@ def _about_potentials(surrogate: Surrogate | None) -> list[str]:
         f"{meaning}. Formulas of that database count as seen for every energy-like "
         "target, and any pool labelled by this potential is fully leaked"
         for name, meaning in POTENTIALS.items()
-        if any(word.removesuffix("_layers") == name for word in used)
+        if any(word.partition("_")[0] == name for word in used)
     ]
 
 

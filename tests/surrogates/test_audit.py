@@ -75,7 +75,13 @@ def test_the_checkpoint_says_what_it_was_fitted_on() -> None:
     assert any("none of those given" in w for w in unknown.warnings)
 
 
-@pytest.mark.parametrize(("features", "n"), [("chgnet+sevennet", 2), ("sites", 0)])
+@pytest.mark.parametrize(
+    ("features", "n"),
+    [
+        ("chgnet+sevennet", 2), ("sites", 0),
+        ("composition+chgnet_layers", 1), ("chgnet_formation+sevennet_formation", 2),
+    ],
+)  # fmt: skip
 def test_potentials_have_seen_crystals_too(features: str, n: int) -> None:
     surrogate = GaussianProcessRecipe(features=features).build(0)
     report = audit(TRAINING, [], surrogate=surrogate)
