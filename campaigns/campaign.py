@@ -17,7 +17,7 @@ from typing_extensions import override
 from campaigns.config import CampaignConfig
 from campaigns.folder import CONFIG, POOL, SCREENING, refuse_foreign, refuse_other
 from campaigns.ledger import VOLATILE, Event, Ledger
-from campaigns.ledger_file import explained
+from campaigns.ledger_file import FILE, explained
 from campaigns.state import State
 from matdisco.data.dataset import Dataset
 from matdisco.errors import CampaignError, LedgerDamaged
@@ -66,7 +66,7 @@ class Campaign:
         """
         folder = Path(folder)
         refuse_foreign(folder)
-        fresh = not (folder / "ledger.sqlite").exists()
+        fresh = not (folder / FILE).exists()
         if fresh:
             config.check()
         else:

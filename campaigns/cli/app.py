@@ -54,6 +54,7 @@ def run(
     from campaigns.campaign import Campaign
     from campaigns.config import CampaignConfig
     from campaigns.interrupt import Interrupted
+    from campaigns.ledger_file import FILE
     from campaigns.plan import describe_first_round, describe_plan
     from campaigns.progress import Display
 
@@ -67,7 +68,7 @@ def run(
         print(describe_plan(loaded, folder))
         print(describe_first_round(loaded))
         return
-    if not quiet and not (folder / "ledger.sqlite").exists():
+    if not quiet and not (folder / FILE).exists():
         print(describe_plan(loaded, folder), file=sys.stderr)
     with Campaign.start(loaded, folder) as campaign:
         if campaign.finished:

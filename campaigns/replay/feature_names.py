@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
+from surrogates.tabular.recipes import Potential
+
 Features = Literal[
     "columns", "composition", "environments", "sites", "chgnet", "chgnet_layers",
     "chgnet_formation", "sevennet", "sevennet_formation",
 ]  # fmt: skip
-Potential = Literal["chgnet", "sevennet"]
 FORMATION: Mapping[Potential, Features] = {
     "chgnet": "chgnet_formation",
     "sevennet": "sevennet_formation",

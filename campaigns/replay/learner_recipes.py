@@ -7,9 +7,9 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from campaigns.replay.feature_names import Features as Features
-from campaigns.replay.feature_names import Potential
 from campaigns.replay.peers.recipes import Ax, BayBE
 from matdisco.recipe import Recipe
+from surrogates.tabular.recipes import Potential
 
 
 class Exact(Recipe):

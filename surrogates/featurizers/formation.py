@@ -20,6 +20,7 @@ from functools import cache
 import numpy as np
 
 from matdisco.crystal import Crystal
+from matdisco.thermo import fractions
 from surrogates.featurizers.table import features
 
 CUTOFFS: Mapping[str, float] = {"chgnet": 6.0, "sevennet": 5.0}
@@ -59,14 +60,10 @@ def formation_energies(
         SurrogateError: an element or a cell that the potential cannot take.
     """
     total: np.ndarray = features(potential, crystals, n_threads=n_threads)[:, -1]
-    elements = [
-        sum(
-            share * elemental_energy(potential, symbol, n_threads)
-            for symbol, share in c.composition.fractional_composition.as_dict().items()
-        )
-        for c in crystals
-    ]
-    energies: np.ndarray = total - np.array(elements, dtype=float)
+    elements = sorted({e for c in crystals for e in c.elements})
+    own = np.array([elemental_energy(potential, e, n_threads) for e in elements])
+    shares = fractions([c.composition for c in crystals], elements)
+    energies: np.ndarray = total - shares @ own
     return energies
 
 

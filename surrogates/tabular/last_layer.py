@@ -27,7 +27,6 @@ from surrogates.tabular.perceptrons import Perceptrons, train
 from surrogates.tabular.recipes import LastLayerRecipe
 
 _LIKE = 10  # records that are taken to err alike before any was seen
-_NONE = np.zeros(0)
 
 
 class LastLayer(Tabular[LastLayerRecipe]):
@@ -68,7 +67,7 @@ class LastLayer(Tabular[LastLayerRecipe]):
         sizes = [len(rows) for rows in groups]
         shares = _shared_out(sizes, math.ceil(2 * sum(sizes) / len(self._y)))
         missed = [np.unique(np.concatenate([groups[g] for g in s])) for s in shares]
-        found: list[tuple[np.ndarray, np.ndarray]] = [(_NONE, _NONE)] * len(groups)
+        found = {}
         with threads(self.recipe.threads):
             networks = self._fresh(len(shares))
             self._train(networks, missed)
@@ -77,7 +76,8 @@ class LastLayer(Tabular[LastLayerRecipe]):
             head = self._head(own, rows)
             for g in share:
                 found[g] = self._missing(head, own[groups[g]])
-        mean, std = (np.concatenate(part) for part in zip(*found, strict=True))
+        parts = zip(*(found[g] for g in range(len(groups))), strict=True)
+        mean, std = map(np.concatenate, parts)
         return Prediction(mean, np.zeros((0, len(mean))), std)
 
     @override
