@@ -8,8 +8,8 @@ from typing import Literal
 from surrogates.tabular.recipes import Potential
 
 Features = Literal[
-    "columns", "composition", "environments", "sites", "chgnet", "chgnet_layers",
-    "chgnet_formation", "sevennet", "sevennet_formation",
+    "columns", "composition", "charges", "environments", "sites", "chgnet",
+    "chgnet_layers", "chgnet_formation", "sevennet", "sevennet_formation",
 ]  # fmt: skip
 FORMATION: Mapping[Potential, Features] = {
     "chgnet": "chgnet_formation",

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from campaigns.replay.learner_recipes import Features
 from campaigns.replay.pools import Pool
 from matdisco.errors import ConfigError
+from surrogates.featurizers.charges import charge_table
 from surrogates.featurizers.elements import raw_table
+
+if TYPE_CHECKING:
+    from pymatgen.core import Composition
 
 
 def table(pool: Pool, names: Sequence[Features]) -> np.ndarray:
@@ -25,7 +30,7 @@ def available(pool: Pool, name: Features) -> bool:
     """Say whether the pool has what a feature is made of."""
     if name == "columns":
         return bool(pool.columns.shape[1])
-    if name == "composition":
+    if name in ("composition", "charges"):
         return bool(pool.has_structures or pool.formulas)
     if name == "sites":
         return bool(pool.sites)
@@ -67,23 +72,27 @@ def _one(pool: Pool, name: Features) -> np.ndarray:
         return site_table(pool)
     if name == "composition" and not pool.has_structures:
         return formula_table(pool.formulas)
+    if name == "charges" and not pool.has_structures:
+        return charge_table([c.get_el_amt_dict() for c in _compositions(pool)])
     from surrogates.featurizers.table import features
 
     made: np.ndarray = features(name, pool.crystals, n_threads=1)
     return made
 
 
-def fractions(pool: Pool) -> np.ndarray:
-    """Return atomic fractions over all elements of the pool, shape (n, elements)."""
+def _compositions(pool: Pool) -> list[Composition]:
     from pymatgen.core import Composition
 
+    if pool.has_structures:
+        return [c.composition for c in pool.crystals]
+    return [Composition(f) for f in pool.formulas]
+
+
+def fractions(pool: Pool) -> np.ndarray:
+    """Return atomic fractions over all elements of the pool, shape (n, elements)."""
     from matdisco import thermo
 
-    parts = (
-        [c.composition for c in pool.crystals]
-        if pool.has_structures
-        else [Composition(f) for f in pool.formulas]
-    )
+    parts = _compositions(pool)
     elements = sorted({e.symbol for c in parts for e in c.elements})
     return thermo.fractions(parts, elements)
 

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cache
-from itertools import product
 
 import numpy as np
 
 from campaigns.replay.pools import Pool
-from surrogates.featurizers.elements import COLUMNS, raw_table
+from surrogates.featurizers.charges import (
+    charge,
+    holes,
+    oxidation_states,
+    valence_electrons,
+)
+from surrogates.featurizers.elements import raw_table
 
 Occupants = Sequence[Sequence[str]]
 
@@ -37,15 +43,6 @@ def element_row(symbol: str) -> tuple[float, ...]:
         ]  # fmt: skip
     values = (*raw_table()[element.Z], *extra)
     return tuple(v if math.isfinite(v) else 0.0 for v in values)
-
-
-@cache
-def oxidation_states(symbol: str) -> tuple[int, ...]:
-    """Return the common oxidation states, else all known ones, else zero."""
-    from pymatgen.core import Element
-
-    element = Element(symbol)
-    return element.common_oxidation_states or element.oxidation_states or (0,)
 
 
 def occupant_tables(
@@ -82,40 +79,17 @@ def cell_table(pool: Pool) -> np.ndarray:
     """
     assert pool.cells is not None
     edges = pool.cells[1]
-    balance = [
-        imbalance(tuple(sorted(e for site in row for e in site)))
-        for row in zip(*pool.sites.values(), strict=True)
-    ]
     cells = list(zip(*pool.sites.values(), strict=True))
-    holes = np.array([sum(_holes(e) for s in row for e in s) for row in cells])
-    electrons = np.array([sum(_electrons(e) for s in row for e in s) for row in cells])
+    atoms = [Counter(e for site in row for e in site) for row in cells]
+    balance = [round(charge(row) * row.total()) for row in atoms]
+    taken = np.array([sum(n * holes(e) for e, n in row.items()) for row in atoms])
+    given = [sum(n * valence_electrons(e) for e, n in row.items()) for row in atoms]
     radii = np.array([[np.mean([_radius(e) for e in s]) for s in row] for row in cells])
     ratio = radii[:, 0] / radii[:, min(1, radii.shape[1] - 1)]
+    left = np.array(given) - taken
     return _standard(
-        np.column_stack(
-            [edges, balance, holes, electrons - holes, radii.sum(axis=1), ratio]
-        )
+        np.column_stack([edges, balance, taken, left, radii.sum(axis=1), ratio])
     )
-
-
-@cache
-def _holes(symbol: str) -> int:
-    """Electrons that an element of groups 15 to 17 takes up to close its shell."""
-    from pymatgen.core import Element
-
-    group = Element(symbol).group
-    return 18 - group if group >= 15 else 0
-
-
-@cache
-def _electrons(symbol: str) -> float:
-    """Valence electrons that a metal can give."""
-    from pymatgen.core import Element
-
-    if _holes(symbol):
-        return 0.0
-    columns = [COLUMNS.index(f"valence_{k}") for k in "spdf"]
-    return float(raw_table()[Element(symbol).Z][columns].sum())
 
 
 @cache
@@ -128,23 +102,6 @@ def _radius(symbol: str) -> float:
         element = Element(symbol)
         radius = _number(element.average_ionic_radius) or _number(element.atomic_radius)
     return radius if math.isfinite(radius) and radius > 0 else 1.0
-
-
-@cache
-def imbalance(elements: tuple[str, ...]) -> int:
-    """Return the smallest total charge of a cell, in elementary charges.
-
-    Each element takes one of its common oxidation states on all its positions.
-
-    >>> imbalance(("Sr", "Ti", "O", "O", "O"))
-    0
-    """
-    kinds = sorted(set(elements))
-    amounts = [elements.count(k) for k in kinds]
-    return min(
-        abs(sum(n * s for n, s in zip(amounts, states, strict=True)))
-        for states in product(*(oxidation_states(k) for k in kinds))
-    )
 
 
 def _standard(table: np.ndarray) -> np.ndarray:

@@ -46,6 +46,12 @@ def _fractions(crystals: Sequence[Crystal], n_threads: int) -> np.ndarray:
     return element_fractions(crystals)
 
 
+def _charges(crystals: Sequence[Crystal], n_threads: int) -> np.ndarray:
+    from surrogates.featurizers.charges import charge_features
+
+    return charge_features(crystals)
+
+
 def _environments(crystals: Sequence[Crystal], n_threads: int) -> np.ndarray:
     from surrogates.featurizers.environments import environment_features
 
@@ -88,6 +94,7 @@ def _formation(potential: str) -> Callable[[Sequence[Crystal], int], np.ndarray]
 KINDS: Mapping[str, Callable[[Sequence[Crystal], int], np.ndarray]] = {
     "composition": _composition,
     "fractions": _fractions,
+    "charges": _charges,
     "sites": _sites,
     "environments": _environments,
     "chgnet": _chgnet,

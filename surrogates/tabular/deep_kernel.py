@@ -8,7 +8,8 @@ exact process cannot.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from surrogates.base import Prediction, Progress
+from surrogates.calibration.unseen import by_missing
 from surrogates.compute import threads
 from surrogates.featurizers.table import Standardizer
 from surrogates.gp.exact import root
@@ -28,6 +30,7 @@ from surrogates.tabular.gaussian_process import JOINT_LIMIT
 from surrogates.tabular.recipes import DeepKernelRecipe
 
 _CHUNK = 2048  # crystals predicted at once where no joint covariance is wanted
+_BRIEF = 4  # times fewer steps for processes that only tell of unseen chemistry
 
 
 class _Process(gpytorch.models.ApproximateGP):  # type: ignore[misc]
@@ -61,12 +64,19 @@ class _Process(gpytorch.models.ApproximateGP):  # type: ignore[misc]
         return super().__call__(self.body(x), prior=prior, **kwargs)
 
 
+@dataclass
+class _Model:
+    """A process with what it takes in and what it answers."""
+
+    standard: Standardizer
+    process: _Process
+    likelihood: Any
+
+
 class DeepKernel(Tabular[DeepKernelRecipe]):
     """See the module; made by :class:`~surrogates.tabular.DeepKernelRecipe`."""
 
-    _standard: Standardizer
-    _process: _Process
-    _likelihood: Any
+    _model: _Model
 
     @override
     def _learn(self, x: np.ndarray, y: np.ndarray, progress: Progress | None) -> Held:
@@ -74,29 +84,49 @@ class DeepKernel(Tabular[DeepKernelRecipe]):
         order = draw.permutation(len(y))
         n_held = min(max(1, round(self.recipe.held_out * len(y))), len(y) - 2)
         held, rows = np.sort(order[:n_held]), np.sort(order[n_held:])
-        with threads(self.recipe.threads), torch.random.fork_rng():
-            torch.manual_seed(self.seed)  # GPyTorch draws its start from the global
-            self._begin(rows)
-            self._train(rows, progress)
-            found = self._answer(x[held])
-        plain = Prediction(found.mean, np.zeros((0, len(held))), found.std)
-        return Held(held, plain)
+        self._model = self._trained(rows, self.recipe.steps, progress)
+        return Held(held, _alone(self._answered(self._model, x[held])))
+
+    @override
+    def _without(self, groups: Sequence[np.ndarray]) -> Prediction:
+        """Predict each group by a process that missed it and some of the others.
+
+        With a fourth of the steps: as dear as two fits more. What a process misses
+        besides, and learns less well, makes its errors larger, not smaller.
+        """
+        steps = math.ceil(self.recipe.steps / _BRIEF)
+
+        def learn(missed: Sequence[np.ndarray]) -> list[Any]:
+            every = np.arange(len(self._y))
+            return [
+                self._trained(np.setdiff1d(every, rows), steps, None) for rows in missed
+            ]
+
+        def predict(model: Any, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            found = self._answered(model, self._raw[rows])
+            return found.mean, found.std
+
+        return by_missing(groups, len(self._y), learn, predict)
 
     @override
     def _answer(self, x: np.ndarray) -> Prediction:
+        return self._answered(self._model, x)
+
+    def _answered(self, model: _Model, x: np.ndarray) -> Prediction:
         centre, spread = self._centre_spread()
-        rows = torch.from_numpy(self._standard(x))
-        noise = math.sqrt(float(self._likelihood.noise.detach())) * spread
-        self._process.eval()
+        rows = torch.from_numpy(model.standard(x))
+        noise = math.sqrt(float(model.likelihood.noise.detach())) * spread
+        process = model.process
+        process.eval()
         with threads(self.recipe.threads), torch.no_grad():
             if len(x) <= JOINT_LIMIT:
-                latent = self._process(rows)
+                latent = process(rows)
                 mean = latent.mean.numpy()
                 covariance = latent.covariance_matrix.numpy() * spread**2
                 factors = root(covariance, spread**2)
                 residual = np.full(len(x), noise)
             else:
-                parts = [self._process(part) for part in torch.split(rows, _CHUNK)]
+                parts = [process(part) for part in torch.split(rows, _CHUNK)]
                 mean = torch.cat([p.mean for p in parts]).numpy()
                 variance = torch.cat([p.variance for p in parts]).numpy()
                 factors = np.zeros((0, len(x)))
@@ -106,20 +136,21 @@ class DeepKernel(Tabular[DeepKernelRecipe]):
     @override
     def _state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         tensors = {
-            **self._process.state_dict(prefix="process."),
-            **self._likelihood.state_dict(prefix="likelihood."),
+            **self._model.process.state_dict(prefix="process."),
+            **self._model.likelihood.state_dict(prefix="likelihood."),
         }
         arrays = {k: v.detach().numpy() for k, v in tensors.items()}
-        scaling = {"mean": self._standard.mean, "std": self._standard.std}
+        standard = self._model.standard
+        scaling = {"mean": standard.mean, "std": standard.std}
         return {}, {**arrays, **{f"standard.{k}": v for k, v in scaling.items()}}
 
     @override
     def _restore(self, state: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
-        self._begin(np.arange(len(self._y)))
-        self._standard = Standardizer(arrays["standard.mean"], arrays["standard.std"])
+        model = self._model = self._fresh(np.arange(len(self._y)))
+        model.standard = Standardizer(arrays["standard.mean"], arrays["standard.std"])
         for prefix, module in (
-            ("process.", self._process),
-            ("likelihood.", self._likelihood),
+            ("process.", model.process),
+            ("likelihood.", model.likelihood),
         ):
             module.load_state_dict(
                 {
@@ -141,10 +172,20 @@ class DeepKernel(Tabular[DeepKernelRecipe]):
     def _centre_spread(self) -> tuple[float, float]:
         return float(self._y.mean()), float(self._y.std()) or 1.0
 
-    def _begin(self, rows: np.ndarray) -> None:
-        """Make fresh modules; inducing points start at representations of records."""
+    def _trained(
+        self, rows: np.ndarray, steps: int, progress: Progress | None
+    ) -> _Model:
+        """Return a process that learnt some of the records."""
+        with threads(self.recipe.threads), torch.random.fork_rng():
+            torch.manual_seed(self.seed)  # GPyTorch draws its start from the global
+            model = self._fresh(rows)
+            self._train(model, rows, steps, progress)
+        return model
+
+    def _fresh(self, rows: np.ndarray) -> _Model:
+        """Return modules that learnt nothing; inducing points start at records."""
         recipe = self.recipe
-        self._standard = Standardizer.of(self._raw[rows])
+        standard = Standardizer.of(self._raw[rows])
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)
             widths = [self._raw.shape[1], *[recipe.width] * recipe.depth]
@@ -157,21 +198,23 @@ class DeepKernel(Tabular[DeepKernelRecipe]):
         draw = np.random.default_rng(np.random.SeedSequence([self.seed, 2]))
         # as many points whatever the data: a checkpoint has the same shapes
         chosen = draw.choice(rows, recipe.inducing, replace=len(rows) < recipe.inducing)
-        x = torch.from_numpy(self._standard(self._raw[chosen]))
+        x = torch.from_numpy(standard(self._raw[chosen]))
         with torch.no_grad():
             points = body(x)
             # repeated records would make a singular matrix
             shake = torch.from_numpy(draw.standard_normal(tuple(points.shape)))
             points = points + 1e-2 * points.std() * shake
-        self._process = _Process(points, body).double()
-        self._likelihood = gpytorch.likelihoods.GaussianLikelihood().double()
+        likelihood = gpytorch.likelihoods.GaussianLikelihood().double()
+        return _Model(standard, _Process(points, body).double(), likelihood)
 
-    def _train(self, rows: np.ndarray, progress: Progress | None) -> None:
+    def _train(
+        self, model: _Model, rows: np.ndarray, steps: int, progress: Progress | None
+    ) -> None:
         recipe = self.recipe
         centre, spread = self._centre_spread()
-        x = torch.from_numpy(self._standard(self._raw[rows]))
+        x = torch.from_numpy(model.standard(self._raw[rows]))
         z = torch.from_numpy((self._y[rows] - centre) / spread)
-        process, likelihood = self._process, self._likelihood
+        process, likelihood = model.process, model.likelihood
         with torch.no_grad():
             median = torch.pdist(process.body(x[:500])).median().clamp_min(1e-3)
             process.covar_module.base_kernel.lengthscale = median
@@ -179,12 +222,12 @@ class DeepKernel(Tabular[DeepKernelRecipe]):
         objective = gpytorch.mlls.VariationalELBO(likelihood, process, len(z))
         parameters = [*process.parameters(), *likelihood.parameters()]
         optimiser = torch.optim.Adam(parameters, lr=recipe.learning_rate)
-        cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, recipe.steps)
+        cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
         draw = np.random.default_rng(np.random.SeedSequence([self.seed, 3]))
         process.train()
         size = min(recipe.batch_size, len(z))
         queue = np.zeros(0, dtype=int)
-        for step in range(recipe.steps):
+        for step in range(steps):
             if len(queue) < size:
                 queue = draw.permutation(len(z))
             batch, queue = queue[:size], queue[size:]
@@ -196,3 +239,8 @@ class DeepKernel(Tabular[DeepKernelRecipe]):
             cosine.step()
             if progress is not None and step % 100 == 0:
                 progress({"stage": "fit", "epoch": step, "loss": loss.item()})
+
+
+def _alone(found: Prediction) -> Prediction:
+    """Return each answer with its own sigma, joint covariances left out."""
+    return Prediction(found.mean, np.zeros((0, len(found.mean))), found.std)

@@ -18,6 +18,7 @@ import torch
 from typing_extensions import override
 
 from surrogates.base import Prediction, Progress
+from surrogates.calibration.unseen import by_missing
 from surrogates.compute import threads
 from surrogates.featurizers.table import Standardizer
 from surrogates.gp.linear import BayesianLinear
@@ -64,21 +65,21 @@ class LastLayer(Tabular[LastLayerRecipe]):
         would take ten times as long, and what a network misses besides makes its errors
         larger, not smaller.
         """
-        sizes = [len(rows) for rows in groups]
-        shares = _shared_out(sizes, math.ceil(2 * sum(sizes) / len(self._y)))
-        missed = [np.unique(np.concatenate([groups[g] for g in s])) for s in shares]
-        found = {}
-        with threads(self.recipe.threads):
-            networks = self._fresh(len(shares))
+
+        def learn(missed: Sequence[np.ndarray]) -> list[Any]:
+            networks = self._fresh(len(missed))
             self._train(networks, missed)
             phi = self._last_hidden(networks, self._raw)
-        for own, share, rows in zip(phi, shares, missed, strict=True):
-            head = self._head(own, rows)
-            for g in share:
-                found[g] = self._missing(head, own[groups[g]])
-        parts = zip(*(found[g] for g in range(len(groups))), strict=True)
-        mean, std = map(np.concatenate, parts)
-        return Prediction(mean, np.zeros((0, len(mean))), std)
+            return [
+                (own, self._head(own, r)) for own, r in zip(phi, missed, strict=True)
+            ]
+
+        def predict(model: Any, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            phi, head = model
+            return self._missing(head, phi[rows])
+
+        with threads(self.recipe.threads):
+            return by_missing(groups, len(self._y), learn, predict)
 
     @override
     def _answer(self, x: np.ndarray) -> Prediction:
@@ -192,14 +193,6 @@ class LastLayer(Tabular[LastLayerRecipe]):
         """Return the root of a last layer's covariance under the honest noise."""
         scaled: np.ndarray = head.factors(phi) * (self._noise / max(head.noise, 1e-12))
         return scaled
-
-
-def _shared_out(sizes: Sequence[int], shares: int) -> list[list[int]]:
-    """Deal out groups, the largest first, each to who has fewest records so far."""
-    dealt: list[list[int]] = [[] for _ in range(min(shares, len(sizes)))]
-    for g in sorted(range(len(sizes)), key=lambda g: -sizes[g]):
-        min(dealt, key=lambda own: sum(sizes[k] for k in own)).append(g)
-    return dealt
 
 
 def gain(a: np.ndarray, b: np.ndarray, members: int) -> float:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from surrogates.checkpoint import Checkpoint
 
 FEATURES = (
-    "composition", "fractions", "sites", "environments", "chgnet", "chgnet_layers",
-    "chgnet_formation", "sevennet", "sevennet_formation",
+    "composition", "fractions", "charges", "sites", "environments", "chgnet",
+    "chgnet_layers", "chgnet_formation", "sevennet", "sevennet_formation",
 )  # fmt: skip
 """Names that :func:`surrogates.featurizers.table.features` knows."""
 _EXTRAS = {
@@ -38,7 +38,8 @@ class OnFeatures(Recipe):
 
     features: str = "composition"
     """Columns to learn from, several joined with ``+``. ``composition``: statistics of
-    elemental properties. ``fractions``: atomic fraction of each element. ``sites``:
+    elemental properties. ``fractions``: atomic fraction of each element. ``charges``:
+    how far common oxidation states are from adding up (gaps, stability). ``sites``:
     which element sits where (one prototype). ``environments``: bond lengths and what
     neighbours differ in. ``chgnet``, ``sevennet``: frozen latents (extras of the same
     name); ``chgnet_layers`` is all of CHGNet's layers, more accurate with few labels.

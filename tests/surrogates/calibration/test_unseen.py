@@ -12,10 +12,15 @@ from matdisco.crystal import Crystal, Label
 from matdisco.data.dataset import Dataset
 from surrogates import load
 from surrogates.base import Prediction
-from surrogates.calibration import UnseenChemistry
+from surrogates.calibration.unseen import UnseenChemistry, shared_out
+from surrogates.tabular.deep_kernel import DeepKernel
 from surrogates.tabular.gaussian_process import GaussianProcess
-from surrogates.tabular.last_layer import LastLayer, _shared_out
-from surrogates.tabular.recipes import GaussianProcessRecipe, LastLayerRecipe
+from surrogates.tabular.last_layer import LastLayer
+from surrogates.tabular.recipes import (
+    DeepKernelRecipe,
+    GaussianProcessRecipe,
+    LastLayerRecipe,
+)
 from tests.matdisco.data.builders import rocksalt
 
 METALS = (
@@ -114,13 +119,22 @@ def test_honest_intervals_are_not_widened() -> None:
     assert found.factor == pytest.approx(1.25, abs=0.25)  # 20 records each: noise
 
 
-def test_the_last_layer_is_told_by_networks_that_missed_chemistry(
-    tmp_path: Path,
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        LastLayerRecipe(width=16, steps=200, threads=1),
+        DeepKernelRecipe(width=16, latent=4, inducing=32, steps=200, threads=1),
+    ],
+    ids=["last_layer", "deep_kernel"],
+)
+def test_models_that_missed_chemistry_tell_of_it(
+    recipe: LastLayerRecipe | DeepKernelRecipe, tmp_path: Path
 ) -> None:
     """Each metal shifts the label by what nothing else tells: factors of several."""
     out = METALS[4:7]
     known = tuple(m for m in METALS if m not in out)
-    surrogate = LastLayer(LastLayerRecipe(width=16, steps=200, threads=1), 0)
+    surrogate = recipe.build(0)
+    assert isinstance(surrogate, LastLayer | DeepKernel)
     surrogate.fit(Dataset("toy", tuple(crystals(known, 240, 0))), "x")
     assert surrogate.unseen is not None and surrogate.unseen.factor > 1.5
     new = crystals(out, 60, 1)
@@ -137,7 +151,7 @@ def test_the_last_layer_is_told_by_networks_that_missed_chemistry(
 
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=30), st.integers(1, 8))
 def test_groups_are_dealt_out_evenly(sizes: list[int], shares: int) -> None:
-    dealt = _shared_out(sizes, shares)
+    dealt = shared_out(sizes, shares)
     assert sorted(g for own in dealt for g in own) == list(range(len(sizes)))
     loads = [sum(sizes[g] for g in own) for own in dealt]
     assert len(dealt) == min(shares, len(sizes)) and min(loads) > 0
