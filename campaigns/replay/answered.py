@@ -24,21 +24,24 @@ SAME_VOLUME = 0.3
 """Å³/atom, likewise; a twentieth of the smallest atom."""
 
 
-def relaxed_alike(pool: Pool, recipe: Exact) -> np.ndarray:
+def relaxed_alike(pool: Pool, recipe: Exact, data: Dataset) -> np.ndarray:
     """Return which candidates the other evaluator relaxed into one structure, (n,).
+
+    ``data`` is what :func:`opened` gave.
 
     Numbers of groups: one composition, energies and volumes (where the dataset has
     them) that are equal within what a relaxation leaves open, neighbours being chained.
     Candidates without an answer are groups of their own.
     """
-    data = _data(recipe)
     energy, volume = (
         _found(pool, data, key) if key in data.properties else np.zeros(len(pool))
         for key in (str(recipe.answers_label), "volume_per_atom")
     )
     formulas = [c.composition.reduced_formula for c in pool.crystals]
     formulas = formulas or list(pool.formulas) or [""] * len(pool)
-    order = sorted(range(len(pool)), key=lambda i: (formulas[i], energy[i]))
+    # NaN has no place in an order, and what has no energy is alike to nothing
+    height = np.where(np.isfinite(energy), energy, np.inf)
+    order = sorted(range(len(pool)), key=lambda i: (formulas[i], height[i]))
     group, number = np.zeros(len(pool), dtype=int), -1
     for _, members in groupby(order, key=lambda i: formulas[i]):
         last: dict[int, tuple[float, float]] = {}
@@ -57,8 +60,10 @@ def relaxed_alike(pool: Pool, recipe: Exact) -> np.ndarray:
     return group
 
 
-def answered(pool: Pool, recipe: Exact) -> np.ndarray:
+def answered(pool: Pool, recipe: Exact, data: Dataset) -> np.ndarray:
     """Return columns in which the prior mean is linear, shape (n, d).
+
+    ``data`` is what :func:`opened` gave.
 
     The first is the other evaluator's answer as a merit; for stable phases that of its
     own formation energy, so that what the two call an element cancels. Candidates that
@@ -66,9 +71,9 @@ def answered(pool: Pool, recipe: Exact) -> np.ndarray:
     For other targets the atomic fractions follow, which take up different references.
 
     Raises:
-        ConfigError: no such dataset or label, or it is about other candidates.
+        ConfigError: it is about other candidates.
     """
-    found = _found(pool, _data(recipe), str(recipe.answers_label))
+    found = _found(pool, data, str(recipe.answers_label))
     known = np.isfinite(found)
     if known.sum() < len(pool) / 2:
         raise ConfigError(
@@ -89,7 +94,12 @@ def answered(pool: Pool, recipe: Exact) -> np.ndarray:
     return np.column_stack(columns).astype(float)
 
 
-def _data(recipe: Exact) -> Dataset:
+def opened(recipe: Exact) -> Dataset:
+    """Return the dataset with the answers of a recipe that has ``prior: answers``.
+
+    Raises:
+        ConfigError: no such dataset or label.
+    """
     from matdisco.data.dataset import Dataset
     from matdisco.data.shipped import resolve
 

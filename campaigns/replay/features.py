@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +13,7 @@ import numpy as np
 from campaigns.replay.learner_recipes import Features
 from campaigns.replay.pools import Pool
 from matdisco.errors import ConfigError
+from surrogates import featurizers
 from surrogates.featurizers.charges import charge_table
 from surrogates.featurizers.elements import raw_table
 
@@ -43,10 +47,14 @@ def _cached(pool: Pool, name: Features) -> np.ndarray:
 
 
 def kept(pool: Pool, name: str, make: Callable[[], np.ndarray]) -> np.ndarray:
-    """Return a table by name from the pool's cache; make and keep it where missing."""
+    """Return a table by name from the pool's cache; make and keep it where missing.
+
+    Its file is named after the pool and the code that makes tables: a replay that goes
+    on after an update takes none that would be another one now.
+    """
     if pool.cache is None:
         return make()
-    path = pool.cache / f"{name}-{pool.content_hash[:16]}.npy"
+    path = pool.cache / f"{name}-{pool.content_hash[:16]}-{_code()[:8]}.npy"
     try:
         found: np.ndarray = np.load(path, allow_pickle=False)
     except (OSError, ValueError):
@@ -57,6 +65,14 @@ def kept(pool: Pool, name: str, make: Callable[[], np.ndarray]) -> np.ndarray:
         part.replace(path)
         return made
     return found
+
+
+@cache
+def _code() -> str:
+    """Return a digest of the files that make tables."""
+    folder = Path(featurizers.__file__).parent
+    sources = [Path(__file__), *sorted(folder.glob("*.py"))]
+    return hashlib.sha256(b"".join(s.read_bytes() for s in sources)).hexdigest()
 
 
 def _one(pool: Pool, name: Features) -> np.ndarray:

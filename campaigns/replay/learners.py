@@ -16,7 +16,7 @@ from typing_extensions import override
 from campaigns.acquisition.beliefs import Belief, FactorBelief, ProcessBelief
 from campaigns.acquisition.beliefs import Process as PoolProcessLike
 from campaigns.acquisition.process import PoolProcess
-from campaigns.replay.answered import answered, relaxed_alike
+from campaigns.replay.answered import answered, opened, relaxed_alike
 from campaigns.replay.feature_names import FORMATION
 from campaigns.replay.features import fractions, site_elements, table
 from campaigns.replay.learner_recipes import (
@@ -126,11 +126,19 @@ class _Exact:
             self.x = np.column_stack([self.x, energies])
             self.terms.append(Term(ends[-1], ends[-1] + 1, kind="linear"))
             ends.append(ends[-1] + 1)
-        if recipe.alike:
-            self.alike = relaxed_alike(pool, recipe)
+        told = opened(recipe) if recipe.prior == "answers" else None
+        if recipe.alike and told is not None:
+            self.alike = relaxed_alike(pool, recipe, told)
             self.x = np.column_stack([self.x, self.alike])
             self.terms.append(Term(ends[-1], ends[-1] + 1, kind="same"))
-        self.prior = _Prior.of(recipe.prior, pool, recipe)
+        if told is not None:
+            self.prior = _Prior(answered(pool, recipe, told))
+        elif recipe.prior == "transfer":
+            self.prior = _Prior(transferred(pool, recipe)[:, None])
+        elif recipe.prior == "zero_shot":
+            self.prior = _Prior.zero_shot(pool)
+        else:
+            self.prior = _Prior(np.zeros((len(pool), 0)))
         self.hyper: Hyper | None = None
         self.standard: Standardizer | None = None
         if recipe.scaled_by == "pool":
@@ -245,7 +253,7 @@ class _ZeroShot:
     alike = None
 
     def __init__(self, pool: Pool) -> None:
-        self.prior = _Prior.of("zero_shot", pool)
+        self.prior = _Prior.zero_shot(pool)
 
     def fit(self, rows: np.ndarray, y: np.ndarray) -> Fitted:
         mean = self.prior.fitted(rows, y)
@@ -276,15 +284,10 @@ class _Prior:
     """Shape (n, d); no column for a constant."""
 
     @classmethod
-    def of(cls, kind: str, pool: Pool, recipe: Exact | None = None) -> _Prior:
-        if kind == "zero_shot":
-            energies = table(pool, ("chgnet_formation",))
-            return cls(np.column_stack([energies, fractions(pool)]))
-        if kind == "transfer" and recipe is not None:
-            return cls(transferred(pool, recipe)[:, None])
-        if kind == "answers" and recipe is not None:
-            return cls(answered(pool, recipe))
-        return cls(np.zeros((len(pool), 0)))
+    def zero_shot(cls, pool: Pool) -> _Prior:
+        """Return a potential's formation energies, and references to fit."""
+        energies = table(pool, ("chgnet_formation",))
+        return cls(np.column_stack([energies, fractions(pool)]))
 
     def fitted(self, rows: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Return the prior mean of the whole pool, ridge regression, shape (n,)."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import yaml
 
-from campaigns.replay.answered import answered, relaxed_alike
+from campaigns.replay.answered import answered, opened, relaxed_alike
 from campaigns.replay.learner_recipes import Exact
 from campaigns.replay.pools import load
 from campaigns.replay.recipes import ReplayConfig
@@ -77,7 +77,7 @@ def test_formation_energies_do_not_mind_what_elements_are_called(pool_file, tmp_
     let a fit take them up."""
     learner = recipe(other(pool_file, tmp_path))
     pool = load(config(pool_file, tmp_path, learner))
-    columns = answered(pool, Exact(**learner))
+    columns = answered(pool, Exact(**learner), opened(Exact(**learner)))
     known = pool.truth.known(np.arange(len(pool)))
     from matdisco.thermo import compressed
 
@@ -85,7 +85,7 @@ def test_formation_energies_do_not_mind_what_elements_are_called(pool_file, tmp_
     assert columns.shape == (len(pool), 1)
     assert np.abs(columns[:, 0] - merit).max() < 0.06  # noise of four energies
     plain = load(config(pool_file, tmp_path, learner, "top"))
-    columns = answered(plain, Exact(**learner))
+    columns = answered(plain, Exact(**learner), opened(Exact(**learner)))
     assert columns.shape == (len(plain), 1 + 3)
     solved, *_ = np.linalg.lstsq(columns, plain.merit[:, 0], rcond=None)
     assert np.abs(columns @ solved - plain.merit[:, 0]).max() < 0.03
@@ -98,7 +98,7 @@ def test_a_replay_finds_more_with_such_a_prior(pool_file, tmp_path):
     learner = recipe(other(pool_file, tmp_path, missing))
     with_prior = config(pool_file, tmp_path, learner)
     pool = load(with_prior)
-    columns = answered(pool, Exact(**learner))
+    columns = answered(pool, Exact(**learner), opened(Exact(**learner)))
     assert columns[:, 1].sum() == len(missing)
     assert np.isfinite(columns).all()
     plain = {"kind": "gaussian_process", "features": ["composition"]}
@@ -115,7 +115,7 @@ def test_what_relaxed_into_one_structure_is_one_group(pool_file, tmp_path):
     """Against the plain definition, pair by pair, on the second potential's answers."""
     given = recipe("shipped:al-ni-ti-sevennet", alike=True)
     pool = load(config(pool_file, tmp_path, given))
-    group = relaxed_alike(pool, Exact(**given))
+    group = relaxed_alike(pool, Exact(**given), opened(Exact(**given)))
     second = {c.id: c for c in Dataset.open(resolve("shipped:al-ni-ti-sevennet"))}
     energy, volume = (
         np.array([second[i].labels[k].value if k in second[i].labels else np.nan
@@ -150,12 +150,13 @@ def test_what_cannot_be_a_prior_is_said(pool_file, tmp_path):
     with pytest.raises(
         ConfigError, match="has no label 'gap'; it has: energy_per_atom"
     ):
-        answered(pool, Exact(**recipe(path, answers_label="gap")))
+        opened(Exact(**recipe(path, answers_label="gap")))
     with pytest.raises(ConfigError, match=r"answers: no such file: none\.parquet"):
-        answered(pool, Exact(**recipe("none.parquet")))
+        opened(Exact(**recipe("none.parquet")))
     few = Dataset.open(path).take(np.arange(10)).save(tmp_path / "few.parquet")
     with pytest.raises(ConfigError, match=r"answers \d+ of \d+ candidates, expected"):
-        answered(pool, Exact(**recipe(str(few))))
+        short = Exact(**recipe(str(few)))
+        answered(pool, short, opened(short))
     with pytest.raises(ValueError, match="answers, answers_label: expected with prior"):
         Exact(features=("composition",), prior="answers", answers=path)
     with pytest.raises(ValueError, match="answers, answers_label: expected with prior"):
