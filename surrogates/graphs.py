@@ -180,7 +180,7 @@ def merged(
         from surrogates.plain_merge import merge as plain
 
         return plain(numbers, lists)
-    from surrogates.kernels import merge
+    from surrogates.merge_kernels import merge
 
     n, e, g = len(numbers), len(lists.distances), len(lists)
     nodes = np.empty(n, np.int64), np.empty(n, np.float32)

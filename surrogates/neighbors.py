@@ -1,7 +1,7 @@
 """Neighbour lists of periodic crystals: all within a radius, or the k nearest.
 
 Lists are made for many crystals at once and stay packed in flat arrays. The compiled
-search of :mod:`surrogates.kernels` needs numba (the extra ``fast``); without it
+search of :mod:`surrogates.search_kernels` needs numba (the extra ``fast``); without it
 pymatgen's search gives the same edges, several times slower.
 
 The k-nearest list has no hard edge: it keeps every neighbour up to ``FADE`` times the
@@ -202,7 +202,7 @@ def _compiled(
     radius: float,
     k: int,
 ) -> NeighborLists:
-    from surrogates.kernels import search
+    from surrogates.search_kernels import search
 
     rims = np.full(len(spots), np.nan)
     ends = np.zeros(len(cells) + 1, np.int64)

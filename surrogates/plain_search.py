@@ -31,7 +31,7 @@ def search(
     radius: float,
     k: int,
 ) -> NeighborLists:
-    """Do what :func:`surrogates.kernels.search` does; arguments as there."""
+    """Do what :func:`surrogates.search_kernels.search` does; arguments as there."""
     rims = np.full(len(spots), np.nan)
     parts: list[_Found] = []
     ends = np.zeros(len(cells) + 1, np.int64)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from campaigns.acquisition.batch import Aim, choose
-from campaigns.acquisition.fidelities import Ask, FidelityBelief, ask_batch
+from campaigns.acquisition.fidelities import Ask, ask_batch
+from campaigns.acquisition.fidelity_belief import FidelityBelief
 from campaigns.acquisition.recipes import FidelityRule
 from campaigns.replay.cokriging import CokrigingLearner
 from campaigns.replay.learner_recipes import Cokriging

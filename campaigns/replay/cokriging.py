@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from campaigns.acquisition.beliefs import Belief, FactorBelief
-from campaigns.acquisition.fidelities import FidelityBelief
+from campaigns.acquisition.fidelity_belief import FidelityBelief
 from campaigns.replay.learner_recipes import Cokriging
 from campaigns.replay.learners import Learner, learner
 from campaigns.replay.pools import Pool

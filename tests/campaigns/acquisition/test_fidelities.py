@@ -5,13 +5,9 @@ import pytest
 from scipy.stats import multivariate_normal
 
 from campaigns.acquisition.beliefs import FactorBelief
-from campaigns.acquisition.fidelities import (
-    FidelityBelief,
-    _Batch,
-    _looked_up,
-    ask_batch,
-    information,
-)
+from campaigns.acquisition.best_value import information, looked_up
+from campaigns.acquisition.fidelities import _Batch, ask_batch
+from campaigns.acquisition.fidelity_belief import FidelityBelief
 from campaigns.acquisition.knowledge import MaxValueEntropy
 from campaigns.acquisition.recipes import (
     FidelityEntropy,
@@ -72,7 +68,7 @@ def test_of_the_dearest_itself_it_is_max_value_entropy_and_of_a_stranger_nothing
 def test_the_table_says_what_the_integral_says():
     rng = np.random.default_rng(2)
     g, r = rng.uniform(-2, 7, 300), rng.uniform(-1, 1, 300)
-    assert _looked_up(g, r) == pytest.approx(information(g, r), abs=2e-3)
+    assert looked_up(g, r) == pytest.approx(information(g, r), abs=2e-3)
 
 
 def three_fidelities(n=7, seed=0):
