@@ -17,6 +17,8 @@ import numpy as np
 
 from campaigns.acquisition.recipes import (
     AnyAcquisition,
+    HullProbability,
+    NewPhases,
     NoisyLogExpectedImprovement,
     RandomChoice,
 )
@@ -30,7 +32,7 @@ from campaigns.objectives import HullObjective
 from campaigns.state import State
 from campaigns.stopping import reason_from_outlook
 from matdisco.candidates.volume import packing_fraction
-from matdisco.errors import CampaignError
+from matdisco.errors import CampaignError, ConfigError
 from matdisco.evaluators.base import evaluation_key
 from surrogates.base import Progress
 
@@ -49,6 +51,7 @@ FACTS = (
 def first_round(config: CampaignConfig, state: State) -> list[dict[str, Any]]:
     """Choose what is evaluated before there is anything to learn from."""
     pool = state.pool
+    _check_answers(config, state)
     chosen: dict[int, str] = {}
     for name in config.start.include:
         if name not in state.position:
@@ -75,6 +78,28 @@ def first_round(config: CampaignConfig, state: State) -> list[dict[str, Any]]:
         _proposal(config, state, rank, row, reason)
         for rank, (row, reason) in enumerate(chosen.items())
     ]
+
+
+def _check_answers(config: CampaignConfig, state: State) -> None:
+    """Refuse another evaluator's answers that are not about these candidates.
+
+    Raises:
+        ConfigError: fewer than half of the candidates have one.
+    """
+    recipe = getattr(config.surrogate, "answers", None)
+    if recipe is None:
+        return
+    from surrogates.featurizers.answers import Answers
+
+    told = Answers(recipe.dataset, recipe.label or config.objective.target)
+    told.columns(state.pool.crystals)  # refuses one id for two compounds
+    known = told.answered(state.pool.crystals)
+    if 2 * known < len(state.pool):
+        raise ConfigError(
+            f"surrogate.answers: {recipe.dataset} has {known} of the {len(state.pool)} "
+            "candidates, expected at least half; records are found by id, and "
+            "matdisco label makes them from the same candidates block"
+        )
 
 
 def next_round(
@@ -129,7 +154,7 @@ def next_round(
     if size > len(pins):
         left = utility(state, belief.take(free), free)
         chosen, runner_up = _choose(
-            config, learned, state, left, free, check, rng, size - len(pins)
+            config, learned, state, left, free, check, events, rng, size - len(pins)
         )
         following = [runner_up] if runner_up is not None else []
         places = _where(available, [int(free[c.row]) for c in [*chosen, *following]])
@@ -181,6 +206,7 @@ def _choose(
     left: Utility,
     free: np.ndarray,
     check: Mapping[str, Any],
+    events: Sequence[Event],
     rng: np.random.Generator,
     size: int,
 ) -> tuple[list[Choice], Choice | None]:
@@ -193,7 +219,7 @@ def _choose(
     from campaigns.acquisition.spread import space_filling
 
     rule: AnyAcquisition = config.acquisition
-    left = _weighed(rule, learned, state, left, free)
+    left = _weighed(rule, learned, state, events, left, free)
     if check.get("verdict") == "fail" and config.assessment.on_failure == "explore":
         rule = RandomChoice(batch_size=size)
     gate, spread = config.gate, 0
@@ -224,6 +250,7 @@ def _weighed(
     rule: AnyAcquisition,
     learned: Learned,
     state: State,
+    events: Sequence[Event],
     left: Utility,
     free: np.ndarray,
 ) -> Utility:
@@ -243,6 +270,14 @@ def _weighed(
             known = [state.pool[i] for i in rows]
             offset += np.log(success_probability(crystals, known, worked))
         left = replace(left, offset=offset)
+    told = getattr(learned.surrogate, "alike", lambda _: None)(state.pool.crystals)
+    if told is not None and isinstance(rule, HullProbability | NewPhases):
+        from campaigns.copies import chances
+
+        copied = np.log(chances(told, state, events, free))
+        left = replace(
+            left, offset=copied if left.offset is None else left.offset + copied
+        )
     if getattr(rule, "per_formula", None) is not None:
         names = [c.formula for c in crystals]
         left = replace(left, formulas=np.unique(names, return_inverse=True)[1])

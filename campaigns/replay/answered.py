@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import groupby
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,18 +9,13 @@ import numpy as np
 from campaigns.replay.features import fractions
 from campaigns.replay.learner_recipes import Exact
 from campaigns.replay.pools import Pool
-from matdisco.errors import ConfigError
+from matdisco.errors import ConfigError, SurrogateError
 from matdisco.thermo import Hull, compressed
+from surrogates.featurizers import answers
+from surrogates.featurizers.answers import groups
 
 if TYPE_CHECKING:
     from matdisco.data.dataset import Dataset
-
-
-SAME_ENERGY = 0.002
-"""eV/atom within which two answers may be one relaxed structure: relaxations end within
-1 meV/atom of their minimum."""
-SAME_VOLUME = 0.3
-"""Å³/atom, likewise; a twentieth of the smallest atom."""
 
 
 def relaxed_alike(pool: Pool, recipe: Exact, data: Dataset) -> np.ndarray:
@@ -39,25 +33,7 @@ def relaxed_alike(pool: Pool, recipe: Exact, data: Dataset) -> np.ndarray:
     )
     formulas = [c.composition.reduced_formula for c in pool.crystals]
     formulas = formulas or list(pool.formulas) or [""] * len(pool)
-    # NaN has no place in an order, and what has no energy is alike to nothing
-    height = np.where(np.isfinite(energy), energy, np.inf)
-    order = sorted(range(len(pool)), key=lambda i: (formulas[i], height[i]))
-    group, number = np.zeros(len(pool), dtype=int), -1
-    for _, members in groupby(order, key=lambda i: formulas[i]):
-        last: dict[int, tuple[float, float]] = {}
-        for i in members:
-            here = (float(energy[i]), float(volume[i]))
-            met = [
-                g
-                for g, (e, v) in last.items()
-                if abs(e - here[0]) < SAME_ENERGY and abs(v - here[1]) < SAME_VOLUME
-            ]
-            if not met:
-                number += 1
-                met = [number]
-            group[i] = met[-1]
-            last[met[-1]] = here
-    return group
+    return groups(formulas, energy, volume)
 
 
 def answered(pool: Pool, recipe: Exact, data: Dataset) -> np.ndarray:
@@ -100,20 +76,10 @@ def opened(recipe: Exact) -> Dataset:
     Raises:
         ConfigError: no such dataset or label.
     """
-    from matdisco.data.dataset import Dataset
-    from matdisco.data.shipped import resolve
-
-    assert recipe.answers is not None
-    path = resolve(recipe.answers)
-    if not path.exists():
-        raise ConfigError(f"learner.answers: no such file: {recipe.answers}")
-    data = Dataset.open(path)
-    if recipe.answers_label not in data.properties:
-        raise ConfigError(
-            f"learner.answers_label: {recipe.answers} has no label "
-            f"{recipe.answers_label!r}; it has: {', '.join(data.properties)}"
-        )
-    return data
+    try:
+        return answers.opened(str(recipe.answers), str(recipe.answers_label))
+    except SurrogateError as error:
+        raise ConfigError(f"learner.{error}") from error
 
 
 def _found(pool: Pool, data: Dataset, key: str) -> np.ndarray:

@@ -22,6 +22,10 @@ _AT_ONCE = 2**24
 arrays; larger matrices are filled in blocks of rows or columns."""
 
 
+TermKind = Literal["matern52", "linear", "same"]
+"""Kinds of :class:`Term`."""
+
+
 @dataclass(frozen=True)
 class Term:
     """One summand of a kernel, on the columns ``start`` to ``stop`` (excluded)."""
@@ -30,7 +34,7 @@ class Term:
     """First column."""
     stop: int
     """One after the last column."""
-    kind: Literal["matern52", "linear", "same"] = "matern52"
+    kind: TermKind = "matern52"
     """Matérn-5/2 of the distance; the scalar product per column; or 1 where the columns
     are equal and 0 elsewhere, for group numbers."""
     length: float = 1.0

@@ -17,14 +17,15 @@ from matdisco.crystal import Crystal
 from matdisco.data.dataset import Dataset
 from matdisco.errors import SurrogateError
 from surrogates.base import FitReport, Prediction, Progress
+from surrogates.featurizers.answers import Answers
 from surrogates.featurizers.table import blocks
 from surrogates.gp.exact import ExactGP, root
-from surrogates.gp.kernels import Kernel, Term
+from surrogates.gp.kernels import Kernel, Term, TermKind
 from surrogates.gp.likelihood import Hyper
 from surrogates.tabular.base import Tabular
 from surrogates.tabular.calibrated import Held
 from surrogates.tabular.linear import OVER, require_formation
-from surrogates.tabular.recipes import GaussianProcessRecipe
+from surrogates.tabular.recipes import AnswersRecipe, GaussianProcessRecipe
 
 JOINT_LIMIT = 4000
 """Candidates above which :meth:`GaussianProcess.predict` gives variances only: the
@@ -40,7 +41,9 @@ class GaussianProcess(Tabular[GaussianProcessRecipe]):
 
     process: ExactGP | None = None
     """The conditioned process once fitted; its unit is that of the transform."""
-    _widths: tuple[int, ...] = ()
+    _spans: tuple[tuple[int, TermKind], ...] = ()
+    """Columns of each part of the features, and the kind of its kernel."""
+    _answers: Answers | None = None
     _inverse: np.ndarray | None = None
     """Of the covariance of the records, as large as its factor: while fitting only."""
 
@@ -56,17 +59,41 @@ class GaussianProcess(Tabular[GaussianProcessRecipe]):
     @override
     def _features(self, crystals: Sequence[Crystal]) -> np.ndarray:
         parts = blocks(self.recipe.features, crystals, n_threads=self.recipe.threads)
+        kinds: list[TermKind] = ["matern52"] * len(parts)
         if self.recipe.trend is not None:
             energies = f"{self.recipe.trend}_formation"
             parts += blocks(energies, crystals, n_threads=self.recipe.threads)
-        self._widths = tuple(p.shape[1] for p in parts)
+            kinds.append("linear")
+        if self.recipe.answers is not None:
+            answers = self._told(self.recipe.answers)
+            parts.append(answers.columns(crystals))
+            kinds.append("linear")
+            if self.recipe.answers.alike:
+                parts.append(answers.alike(crystals)[:, None])
+                kinds.append("same")
+        self._spans = tuple((p.shape[1], k) for p, k in zip(parts, kinds, strict=True))
         return np.concatenate(parts, axis=1)
+
+    def alike(self, crystals: Sequence[Crystal]) -> np.ndarray | None:
+        """Return groups of crystals that are probably one structure, (n,), if known."""
+        recipe = self.recipe.answers
+        if recipe is None or not recipe.alike:
+            return None
+        return self._told(recipe).alike(crystals)
+
+    def _told(self, recipe: AnswersRecipe) -> Answers:
+        """Return another evaluator's answers, read once."""
+        if self._answers is None:
+            label = recipe.label or self.target
+            self._answers = Answers(recipe.dataset, label)
+        return self._answers
 
     @override
     def fit(
         self, dataset: Dataset, target: str, *, progress: Progress | None = None
     ) -> FitReport:
         """Learn ``target``; records left out calibrate and judge it."""
+        self.target, self._answers = target, None
         try:
             return super().fit(dataset, target, progress=progress)
         finally:
@@ -104,13 +131,27 @@ class GaussianProcess(Tabular[GaussianProcessRecipe]):
     @override
     def _state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         hyper = self._fitted().hyper
-        state = {"kernel": hyper.kernel.to_list(), "ratio": hyper.ratio}
-        return state if self.recipe.trend is None else {**state, "over": OVER}, {}
+        state: dict[str, Any] = {
+            "kernel": hyper.kernel.to_list(), "ratio": hyper.ratio
+        }  # fmt: skip
+        if self.recipe.trend is not None:
+            state["over"] = OVER
+        if self._answers is not None:
+            state["answers"] = self._answers.content_hash
+            state["strangers"] = self._answers.strangers
+        return state, {}
 
     @override
     def _restore(self, state: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
         if self.recipe.trend is not None:
             require_formation(state)
+        if self.recipe.answers is not None:
+            answers = self._told(self.recipe.answers)
+            if answers.content_hash != state["answers"]:
+                raise ValueError(
+                    f"it learnt over other answers than {answers.source} holds now"
+                )
+            answers.strangers = dict(state["strangers"])
         hyper = Hyper(Kernel.from_list(state["kernel"]), float(state["ratio"]))
         self.process = ExactGP.fit(self._raw, self._y, hyper=hyper)
 
@@ -119,6 +160,8 @@ class GaussianProcess(Tabular[GaussianProcessRecipe]):
         text = {"surrogate": f"gaussian process on {self.recipe.features} features"}
         if self.recipe.trend:
             text["surrogate"] += f" over zero-shot {self.recipe.trend}"
+        if self.recipe.answers:
+            text["surrogate"] += f" over answers in {self.recipe.answers.dataset}"
         if self.process is not None:
             terms = self.process.hyper.kernel.terms
             text |= {
@@ -132,14 +175,16 @@ class GaussianProcess(Tabular[GaussianProcessRecipe]):
         return text
 
     def _terms(self) -> list[Term]:
-        edges = np.concatenate([[0], np.cumsum(self._widths)]).astype(int).tolist()
-        n_smooth = len(self._widths) - (self.recipe.trend is not None)
-        spans = list(pairwise(edges))
+        edges = np.cumsum([0, *(width for width, _ in self._spans)]).tolist()
+        kinds = [kind for _, kind in self._spans]
+        terms = [
+            Term(*span, kind=kind)
+            for span, kind in zip(pairwise(edges), kinds, strict=True)
+        ]
+        n_smooth = kinds.count("matern52")
         if self.recipe.kernel == "isotropic":
-            terms = [Term(0, edges[n_smooth])]
-        else:
-            terms = [Term(*span) for span in spans[:n_smooth]]
-        return terms + [Term(*span, kind="linear") for span in spans[n_smooth:]]
+            return [Term(0, edges[n_smooth]), *terms[n_smooth:]]
+        return terms
 
     def _fitted(self) -> ExactGP:
         if self.process is None:

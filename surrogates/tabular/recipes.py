@@ -80,6 +80,23 @@ class OnFeatures(Recipe):
         return tuple(dict.fromkeys(used))
 
 
+class AnswersRecipe(Recipe):
+    """What another evaluator answered about the same crystals.
+
+    For example a potential that relaxed every candidate first (``matdisco label``).
+    """
+
+    dataset: str
+    """Dataset file or ``shipped:NAME``; records are found by id, some may lack."""
+    label: str | None = None
+    """Which of its labels is compared with the target; the target itself where not
+    given."""
+    alike: bool = False
+    """Crystals that it relaxed into one structure (equal composition, energy and
+    volume) share a part of their value with each other alone; rules for stable phases
+    learn how often such copies of what is known come to anything."""
+
+
 class GaussianProcessRecipe(OnFeatures):
     """Exact Gaussian process, Matérn-5/2 on standardised features."""
 
@@ -92,6 +109,9 @@ class GaussianProcessRecipe(OnFeatures):
     """Linear trend under the process: this potential's energy over its own elements, so
     that the process learns what the potential gets wrong (delta learning; Ramakrishnan
     et al., J. Chem. Theory Comput. 11, 2087 (2015))."""
+    answers: AnswersRecipe | None = None
+    """Another evaluator's answers as linear trend: the process learns what it gets
+    wrong."""
     max_records: int = Field(4000, ge=2, le=40_000)
     """More labelled records than this are refused, not thinned: cost grows with the
     cube, memory with the square (16 bytes per pair: 16,000 records some 4 GB and

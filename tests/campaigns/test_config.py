@@ -28,7 +28,15 @@ def matdisco(*arguments, cwd, **kwargs):
 
 @pytest.mark.parametrize(
     "name",
-    ["minimal", "quickstart", "realistic", "screened", "dft-demo", "every-option"],
+    [
+        "minimal",
+        "quickstart",
+        "second-opinion",
+        "realistic",
+        "screened",
+        "dft-demo",
+        "every-option",
+    ],
 )
 def test_shipped_configurations_load_check_and_round_trip(name, monkeypatch):
     if name == "dft-demo":

@@ -6,6 +6,7 @@ import yaml
 from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
 
 from campaigns.acquisition.beliefs import FactorBelief
+from campaigns.acquisition.claims import REMEMBERED, Claims
 from campaigns.acquisition.recipes import UpperConfidenceBound
 from campaigns.comparison import TOLERANCE
 from campaigns.gate import pooled_scale
@@ -13,8 +14,6 @@ from campaigns.replay import metrics, until
 from campaigns.replay.card import judge, text
 from campaigns.replay.hulls import (
     REACH,
-    REMEMBERED,
-    Claims,
     HullStep,
     Trust,
     hull_truth,
