@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from surrogates.base import Prediction, Progress
+from surrogates.calibration.scale import z_scores
 from surrogates.calibration.unseen import by_missing
 from surrogates.compute import threads
 from surrogates.featurizers.table import Standardizer
@@ -91,22 +92,34 @@ class DeepKernel(Tabular[DeepKernelRecipe]):
     def _without(self, groups: Sequence[np.ndarray]) -> Prediction:
         """Predict each group by a process that missed it and some of the others.
 
-        With a fourth of the steps: as dear as two fits more. What a process misses
-        besides, and learns less well, makes its errors larger, not smaller.
+        With a fourth of the steps: as dear as two fits more. A process that learnt so
+        little takes much for noise; a tenth of what it might have learnt, which it
+        misses as well, says by how much its sigmas are to be scaled.
         """
         steps = math.ceil(self.recipe.steps / _BRIEF)
+        draw = np.random.default_rng(np.random.SeedSequence([self.seed, 4]))
 
         def learn(missed: Sequence[np.ndarray]) -> list[Any]:
-            every = np.arange(len(self._y))
-            return [
-                self._trained(np.setdiff1d(every, rows), steps, None) for rows in missed
-            ]
+            return [self._brief(rows, steps, draw) for rows in missed]
 
-        def predict(model: Any, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        def predict(made: Any, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            model, scale = made
             found = self._answered(model, self._raw[rows])
-            return found.mean, found.std
+            return found.mean, found.std * scale / self.scale.k
 
         return by_missing(groups, len(self._y), learn, predict)
+
+    def _brief(
+        self, missed: np.ndarray, steps: int, draw: np.random.Generator
+    ) -> tuple[_Model, float]:
+        """Return a process without some records, and what its sigmas lack."""
+        rest = draw.permutation(np.setdiff1d(np.arange(len(self._y)), missed))
+        n = max(1, round(self.recipe.held_out * len(rest)))
+        model = self._trained(np.sort(rest[n:]), steps, None)
+        z = z_scores(
+            self._y[rest[:n]], _alone(self._answered(model, self._raw[rest[:n]]))
+        )
+        return model, float(np.sqrt(np.mean(z**2)))
 
     @override
     def _answer(self, x: np.ndarray) -> Prediction:

@@ -123,7 +123,7 @@ def test_honest_intervals_are_not_widened() -> None:
     "recipe",
     [
         LastLayerRecipe(width=16, steps=200, threads=1),
-        DeepKernelRecipe(width=16, latent=4, inducing=32, steps=200, threads=1),
+        DeepKernelRecipe(width=16, latent=4, inducing=32, steps=800, threads=1),
     ],
     ids=["last_layer", "deep_kernel"],
 )
