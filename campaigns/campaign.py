@@ -357,6 +357,7 @@ class Campaign:
         recorded = self.ledger.events("pool")
         path = self.folder / POOL
         if recorded and path.exists():
+            self._told(recorded[0].payload.get("answers"))
             return
         made = make_pool(self.config, path)
         payload: dict[str, Any] = {
@@ -367,12 +368,27 @@ class Campaign:
             write_atomically(self.folder / SCREENING, made.findings)
             payload["screening"] = made.screening
         if not recorded:
+            if (told := self._told(None)) is not None:
+                payload["answers"] = told
             self.ledger.append("pool", payload)
         elif recorded[0].payload["content"] != made.content_hash:
             raise CampaignError(
                 f"{path} is missing, and the pool made again is another one: the "
                 "packages that make candidates have changed since the campaign began"
             )
+
+    def _told(self, before: str | None) -> str | None:
+        """Return the hash of another evaluator's answers; refuse other ones."""
+        from campaigns.copies import told_beforehand
+
+        told = told_beforehand(self.config, self.pool)
+        if before is not None and told != before:
+            raise CampaignError(
+                "surrogate.answers: the dataset is not the one this campaign began "
+                f"with (content {str(told)[:12]}, the ledger says {before[:12]}); "
+                "restore it, or begin another campaign"
+            )
+        return told
 
     def _try_report(self, display: Display) -> None:
         try:

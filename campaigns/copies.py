@@ -1,4 +1,4 @@
-"""What came of earlier picks that looked like copies of what was known, and of others.
+"""Another evaluator's answers in a campaign, and what came of copies that they show.
 
 The ledger holds what every pick was expected to find, the answers say what it found:
 the weights of :class:`~campaigns.acquisition.claims.Claims` are worked out from both,
@@ -13,10 +13,38 @@ import numpy as np
 
 from campaigns.acquisition.claims import Claims
 from campaigns.acquisition.hull import MARGIN
+from campaigns.config import CampaignConfig
 from campaigns.ledger import Event
 from campaigns.state import State
-from matdisco.errors import DataError
+from matdisco.data.dataset import Dataset
+from matdisco.errors import ConfigError, DataError, SurrogateError
 from matdisco.thermo import Hull
+from surrogates.featurizers.answers import Answers
+
+
+def told_beforehand(config: CampaignConfig, pool: Dataset) -> str | None:
+    """Return the content hash of the answers that the surrogate corrects, if any.
+
+    Raises:
+        ConfigError: fewer than half of the candidates have one, or an id stands for
+            another compound there.
+    """
+    recipe = getattr(config.surrogate, "answers", None)
+    if recipe is None:
+        return None
+    try:
+        told = Answers(recipe.dataset, recipe.label or config.objective.target)
+        told.columns(pool.crystals)
+    except SurrogateError as error:
+        raise ConfigError(f"surrogate.{error}") from error
+    known = told.answered(pool.crystals)
+    if 2 * known < len(pool):
+        raise ConfigError(
+            f"surrogate.answers: {recipe.dataset} has {known} of the {len(pool)} "
+            "candidates, expected at least half; records are found by id, and "
+            "matdisco label makes them from the same candidates block"
+        )
+    return told.content_hash
 
 
 def chances(

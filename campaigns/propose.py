@@ -32,7 +32,7 @@ from campaigns.objectives import HullObjective
 from campaigns.state import State
 from campaigns.stopping import reason_from_outlook
 from matdisco.candidates.volume import packing_fraction
-from matdisco.errors import CampaignError, ConfigError
+from matdisco.errors import CampaignError
 from matdisco.evaluators.base import evaluation_key
 from surrogates.base import Progress
 
@@ -51,7 +51,6 @@ FACTS = (
 def first_round(config: CampaignConfig, state: State) -> list[dict[str, Any]]:
     """Choose what is evaluated before there is anything to learn from."""
     pool = state.pool
-    _check_answers(config, state)
     chosen: dict[int, str] = {}
     for name in config.start.include:
         if name not in state.position:
@@ -78,28 +77,6 @@ def first_round(config: CampaignConfig, state: State) -> list[dict[str, Any]]:
         _proposal(config, state, rank, row, reason)
         for rank, (row, reason) in enumerate(chosen.items())
     ]
-
-
-def _check_answers(config: CampaignConfig, state: State) -> None:
-    """Refuse another evaluator's answers that are not about these candidates.
-
-    Raises:
-        ConfigError: fewer than half of the candidates have one.
-    """
-    recipe = getattr(config.surrogate, "answers", None)
-    if recipe is None:
-        return
-    from surrogates.featurizers.answers import Answers
-
-    told = Answers(recipe.dataset, recipe.label or config.objective.target)
-    told.columns(state.pool.crystals)  # refuses one id for two compounds
-    known = told.answered(state.pool.crystals)
-    if 2 * known < len(state.pool):
-        raise ConfigError(
-            f"surrogate.answers: {recipe.dataset} has {known} of the {len(state.pool)} "
-            "candidates, expected at least half; records are found by id, and "
-            "matdisco label makes them from the same candidates block"
-        )
 
 
 def next_round(

@@ -1,5 +1,6 @@
 """Campaigns that start from what another evaluator said of every candidate."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +14,7 @@ from campaigns.copies import chances
 from campaigns.labelling import LabellingConfig, compute
 from campaigns.progress import Display
 from matdisco.data.dataset import Dataset
-from matdisco.errors import ConfigError
+from matdisco.errors import CampaignError, ConfigError
 from matdisco.thermo import Hull
 
 QUIET = Display(quiet=True)
@@ -145,9 +146,17 @@ def test_wrong_answers_are_refused_before_anything_is_spent(opinion, answers, sa
 
 def test_answers_about_other_candidates_are_refused(opinion, tmp_path):
     few = Dataset.open(opinion).take(np.arange(20)).save(tmp_path / "few.parquet")
-    with (
-        Campaign.start(config(few), tmp_path / "run") as campaign,
-        pytest.raises(ConfigError, match=r"answers: .* has 17 of the 120 candidates"),
-    ):
-        campaign.run(display=QUIET)
-    assert not list((tmp_path / "run").rglob("evaluations/*"))
+    with pytest.raises(ConfigError, match=r"answers: .* has 17 of the 120 candidates"):
+        Campaign.start(config(few), tmp_path / "run")
+
+
+def test_answers_may_not_change_on_the_way(opinion, tmp_path):
+    own = shutil.copy(opinion, tmp_path / "own.parquet")
+    with Campaign.start(config(own), tmp_path / "run") as campaign:
+        campaign.run(1, display=QUIET)
+    Dataset.open(opinion).take(np.arange(100)).save(own)
+    with pytest.raises(CampaignError, match="is not the one this campaign began with"):
+        Campaign.start(config(own), tmp_path / "run")
+    shutil.copy(opinion, own)
+    with Campaign.start(config(own), tmp_path / "run") as campaign:
+        campaign.run(1, display=QUIET)
