@@ -26,8 +26,8 @@ def told_beforehand(config: CampaignConfig, pool: Dataset) -> str | None:
     """Return the content hash of the answers that the surrogate corrects, if any.
 
     Raises:
-        ConfigError: fewer than half of the candidates have one, or an id stands for
-            another compound there.
+        ConfigError: fewer than half of the candidates have one, an id stands for
+            another compound there, or nothing tells which structures are one.
     """
     recipe = getattr(config.surrogate, "answers", None)
     if recipe is None:
@@ -35,6 +35,8 @@ def told_beforehand(config: CampaignConfig, pool: Dataset) -> str | None:
     try:
         told = Answers(recipe.dataset, recipe.label or config.objective.target)
         told.columns(pool.crystals)
+        if recipe.alike:
+            told.alike(pool.crystals)
     except SurrogateError as error:
         raise ConfigError(f"surrogate.{error}") from error
     known = told.answered(pool.crystals)

@@ -47,6 +47,7 @@ class Answers:
         self._value = _labels(data, label)
         known = [c.id for c in data if c.id in self._value]
         energy, volume = _labels(data, ENERGY), _labels(data, VOLUME)
+        self._tells = bool(energy)
         made = groups(
             [self._formula[i] for i in known],
             np.array([energy.get(i, np.nan) for i in known]),
@@ -80,7 +81,15 @@ class Answers:
         """Return the number of the structure that each relaxed into, shape (n,).
 
         A crystal without an answer is a group of its own.
+
+        Raises:
+            SurrogateError: there are no energies to tell it by.
         """
+        if not self._tells:
+            raise SurrogateError(
+                f"answers: alike needs relaxed energies, and {self.source} has no "
+                f"label {ENERGY!r}; leave alike out"
+            )
         return np.array([self._number(c.id) for c in crystals], dtype=float)
 
     def answered(self, crystals: Sequence[Crystal]) -> int:

@@ -87,7 +87,7 @@ def test_crystals_without_an_answer_are_predicted_too(
         load(tmp_path / "kept")
 
 
-def test_one_id_for_two_compounds_is_refused() -> None:
+def test_one_id_for_two_compounds_is_refused(tmp_path: Path) -> None:
     learn, _ = halves()
     other = replace(learn[0], structure=learn[1].structure)
     assert other.formula != learn[0].formula
@@ -97,6 +97,10 @@ def test_one_id_for_two_compounds_is_refused() -> None:
         Answers("none.parquet", TARGET)
     with pytest.raises(SurrogateError, match="has no label 'gap'; it has: energy_per"):
         Answers(SECOND, "gap")
+    plain = [replace(c, labels={TARGET: c.labels[TARGET]}) for c in learn]
+    path = str(Dataset("plain", tuple(plain)).save(tmp_path / "plain.parquet"))
+    with pytest.raises(SurrogateError, match="alike needs relaxed energies"):
+        Answers(path, TARGET).alike(learn.crystals)
     stranger = Crystal("nobody", learn[0].structure)
     assert Answers(SECOND, TARGET).columns([stranger])[0, 1] == 1.0
 
