@@ -98,6 +98,8 @@ class Explainer:
     """Pool rows of the available candidates, shape (n,)."""
     screened: bool
     """Whether the candidates were screened."""
+    alike: np.ndarray | None = None
+    """Group of each candidate of the pool that is probably one structure, if known."""
 
     def explain(
         self, proposals: list[dict[str, Any]], choices: Sequence[Choice]
@@ -137,6 +139,7 @@ class Explainer:
                     "distance_ratio": round(near[0]["distance"] / spacing, 2),
                     "neighbours": near,
                     "screening": self._screening(mine[i].source.get("flags", {})),
+                    "copy_of": self._copied(row),
                     "reason": choice.reason,
                     "candidate": mine[i].id,
                 }
@@ -151,6 +154,14 @@ class Explainer:
                 None if later is None
                 else before(objective, facts[i], later, left_out=left_out)
             )  # fmt: skip
+
+    def _copied(self, row: int) -> str | None:
+        """Return what is answered and probably the same structure as a candidate."""
+        if self.alike is None:
+            return None
+        answered = self.state.answered
+        same = answered[self.alike[answered] == self.alike[row]]
+        return self.state.pool[int(same[0])].id if len(same) else None
 
     def _known(self, position: int, distance: float) -> dict[str, Any]:
         """Describe an answered crystal by its position among the answered."""
@@ -189,6 +200,8 @@ def why(objective: AnyObjective, facts: Mapping[str, Any]) -> str:
         f"{facts['distance_ratio']:.1f} times the usual spacing)"
     )
     parts.append(far)
+    if facts["copy_of"]:
+        parts.append(f"probably a copy of {facts['copy_of']}")
     if facts["screening"].startswith("flagged"):
         parts.append(facts["screening"])
     return "; ".join(parts)

@@ -57,6 +57,8 @@ class Learned:
     """Of the target for the whole pool, recalibrated."""
     seconds: Mapping[str, float]
     """Wall seconds of learning and predicting."""
+    alike: np.ndarray | None = None
+    """Group of each candidate of the pool that is probably one structure, if known."""
 
 
 def learn(
@@ -97,6 +99,7 @@ def learn(
         verdict,
         raw.scaled(scale),
         {"learn": fitted - clock, "predict": done - fitted},
+        getattr(surrogate, "alike", lambda _: None)(state.pool.crystals),
     )
 
 

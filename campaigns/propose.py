@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 FACTS = (
     "mean", "std", "low", "high", "expected_merit", "exploration", "acquisition",
     "nearest", "nearest_distance", "distance_ratio", "neighbours", "screening",
-    "before_next",
+    "copy_of", "before_next",
 )  # fmt: skip
 """What only a round that learned can say of a proposal (:mod:`campaigns.explain`)."""
 
@@ -147,7 +147,12 @@ def next_round(
         for rank, (row, choice) in enumerate(zip(rows, choices, strict=True))
     ]
     Explainer(
-        state, learned.prediction, worth, available, config.screening is not None
+        state,
+        learned.prediction,
+        worth,
+        available,
+        config.screening is not None,
+        learned.alike,
     ).explain(proposals, [*choices, *following])
     return {
         "proposals": proposals,
@@ -247,11 +252,10 @@ def _weighed(
             known = [state.pool[i] for i in rows]
             offset += np.log(success_probability(crystals, known, worked))
         left = replace(left, offset=offset)
-    told = getattr(learned.surrogate, "alike", lambda _: None)(state.pool.crystals)
-    if told is not None and isinstance(rule, HullProbability | NewPhases):
+    if learned.alike is not None and isinstance(rule, HullProbability | NewPhases):
         from campaigns.copies import chances
 
-        copied = np.log(chances(told, state, events, free))
+        copied = np.log(chances(learned.alike, state, events, free))
         left = replace(
             left, offset=copied if left.offset is None else left.offset + copied
         )

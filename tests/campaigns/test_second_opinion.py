@@ -16,6 +16,7 @@ from campaigns.progress import Display
 from matdisco.data.dataset import Dataset
 from matdisco.errors import CampaignError, ConfigError
 from matdisco.thermo import Hull
+from surrogates.featurizers.answers import Answers
 
 QUIET = Display(quiet=True)
 
@@ -34,7 +35,7 @@ def opinion(tmp_path_factory):
     crystals = []
     for i, crystal in enumerate(told):
         labels = {
-            k: replace(label, value=label.value + draw.normal(0, 0.01))
+            k: replace(label, value=label.value + draw.normal(0, 0.0005))
             for k, label in crystal.labels.items()
         }
         crystals.append(replace(crystal, labels={} if i % 9 == 0 else labels))
@@ -120,6 +121,22 @@ def test_what_copies_came_to_is_read_from_the_ledger(opinion, tmp_path):
                 np.array(depth) > MARGIN,
             )  # fmt: skip
         known += rows
+    told = Answers(str(opinion), state.objective.target).alike(state.pool.crystals)
+    for event in events:
+        for proposal in event.payload.get("proposals", ()):
+            row = state.position[proposal["candidate"]]
+            earlier = [
+                i
+                for i in state.answered
+                if state.rounds[state.pool[int(i)].id] < event.round
+            ]
+            copies = [state.pool[int(i)].id for i in earlier if told[i] == told[row]]
+            assert proposal["copy_of"] in (copies if event.round and copies else [None])
+            assert ("probably a copy of" in proposal["why"]) == bool(
+                proposal["copy_of"]
+            )
+    copied = [p["copy_of"] for e in events for p in e.payload.get("proposals", ())]
+    assert any(copied) and not all(copied)
     free = state.available
     expected = claims.weight(state.answered, free)
     np.testing.assert_allclose(chances(alike, state, events, free), expected)
