@@ -100,6 +100,9 @@ class Explainer:
     """Whether the candidates were screened."""
     alike: np.ndarray | None = None
     """Group of each candidate of the pool that is probably one structure, if known."""
+    weighed: bool = False
+    """Whether the rule's value was multiplied: by costs, by the chance of an answer, or
+    by what came of copies."""
 
     def explain(
         self, proposals: list[dict[str, Any]], choices: Sequence[Choice]
@@ -147,7 +150,7 @@ class Explainer:
         objective = self.state.objective
         for i, proposal in enumerate(proposals):
             proposal |= facts[i]
-            proposal["why"] = why(objective, facts[i])
+            proposal["why"] = why(objective, facts[i], weighed=self.weighed)
             later = facts[i + 1] if i + 1 < len(facts) else None
             left_out = i + 1 == len(proposals)
             proposal["before_next"] = (
@@ -181,10 +184,20 @@ class Explainer:
         return "; ".join(f"flagged by {k}: {v}" for k, v in flags.items())
 
 
-def why(objective: AnyObjective, facts: Mapping[str, Any]) -> str:
-    """Say in a sentence what spoke for a candidate."""
+def why(
+    objective: AnyObjective, facts: Mapping[str, Any], *, weighed: bool = False
+) -> str:
+    """Say in a sentence what spoke for a candidate.
+
+    Args:
+        objective: what is wanted.
+        facts: what :class:`Explainer` found.
+        weighed: the rule's value is no plain probability.
+    """
     value, unit = facts["acquisition"], get(objective.target).unit
-    if facts["reason"] == "hull_probability":
+    if facts["reason"] == "hull_probability" and weighed:
+        rule = f"share of joint draws on the hull, weighed, {value or 0:.2f}"
+    elif facts["reason"] == "hull_probability":
         rule = f"on the hull in {value or 0:.0%} of the joint draws"
     else:
         rule = RULES.get(facts["reason"], facts["reason"].replace("_", " "))

@@ -153,6 +153,7 @@ def next_round(
         available,
         config.screening is not None,
         learned.alike,
+        _is_weighed(config.acquisition, learned),
     ).explain(proposals, [*choices, *following])
     return {
         "proposals": proposals,
@@ -226,6 +227,12 @@ def _choose(
         )
         extra = [rest[i] for i in places]
     return chosen + [Choice(i, None, gate.fall_back) for i in extra], None
+
+
+def _is_weighed(rule: AnyAcquisition, learned: Learned) -> bool:
+    """Say whether :func:`_weighed` multiplies what the rule finds."""
+    asked = getattr(rule, "cost_exponent", 0.0) or getattr(rule, "feasibility", False)
+    return bool(asked) or learned.alike is not None
 
 
 def _weighed(

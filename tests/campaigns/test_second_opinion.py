@@ -145,6 +145,22 @@ def test_what_copies_came_to_is_read_from_the_ledger(opinion, tmp_path):
 
 @pytest.mark.parametrize(
     ("answers", "said"),
+    [(True, "share of joint draws on the hull, weighed, "), (False, "on the hull in ")],
+)
+def test_what_was_weighed_is_not_called_a_probability(opinion, tmp_path, answers, said):
+    rule = {"kind": "hull_probability", "batch_size": 4, "draws": 32}
+    asked = config(opinion, answers=answers, budget={"evaluations": 12})
+    asked = asked.model_copy(
+        update={"acquisition": CampaignConfig.model_validate(
+            small_campaign(acquisition=rule)).acquisition}
+    )  # fmt: skip
+    rounds = proposals(tmp_path / "run", asked)
+    assert len(rounds) == 2
+    assert all(p["why"].startswith(said) for p in rounds[-1])
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
     [
         ({"dataset": "none.parquet"}, "answers: no such file: none.parquet"),
         ({"label": "gap"}, "has no label 'gap'; it has: energy_per_atom"),
