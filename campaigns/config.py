@@ -256,9 +256,7 @@ class CampaignConfig(Recipe):
             raise ConfigError(f"surrogate.pretrain: no such file: {pretrain}")
         answers = getattr(self.surrogate, "answers", None)
         if answers is not None:
-            from surrogates.featurizers.answers import opened
-
-            opened(answers.dataset, answers.label or self.objective.target)
+            answers.build(self.objective.target)
         for package, extra in getattr(self.surrogate, "packages", ()):
             if find_spec(package) is None:
                 raise MissingExtra(package, extra)

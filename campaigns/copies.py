@@ -7,7 +7,7 @@ round by round, so that a campaign that goes on weighs as the uninterrupted one 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from campaigns.state import State
 from matdisco.data.dataset import Dataset
 from matdisco.errors import ConfigError, DataError, SurrogateError
 from matdisco.thermo import Hull
-from surrogates.featurizers.answers import Answers
+from surrogates.tabular.recipes import AnswersRecipe
 
 
 def told_beforehand(config: CampaignConfig, pool: Dataset) -> str | None:
@@ -29,11 +29,11 @@ def told_beforehand(config: CampaignConfig, pool: Dataset) -> str | None:
         ConfigError: fewer than half of the candidates have one, an id stands for
             another compound there, or nothing tells which structures are one.
     """
-    recipe = getattr(config.surrogate, "answers", None)
+    recipe: AnswersRecipe | None = getattr(config.surrogate, "answers", None)
     if recipe is None:
         return None
     try:
-        told = Answers(recipe.dataset, recipe.label or config.objective.target)
+        told = recipe.build(config.objective.target)
         told.columns(pool.crystals)
         if recipe.alike:
             told.alike(pool.crystals)
@@ -61,17 +61,19 @@ def chances(
         free: pool rows to choose from.
     """
     claims = Claims(alike)
+    energy = dict(zip(state.answered.tolist(), state.answers.tolist(), strict=True))
     for event in events:
         if event.kind == "proposed":
-            _learn(claims, state, event)
+            _learn(claims, state, energy, event)
     weight = claims.weight(state.answered, free)
     assert weight is not None
     return weight
 
 
-def _learn(claims: Claims, state: State, event: Event) -> None:
-    """Take one round into account, as far as it is answered."""
-    energy = dict(zip(state.answered.tolist(), state.answers.tolist(), strict=True))
+def _learn(
+    claims: Claims, state: State, energy: Mapping[int, float], event: Event
+) -> None:
+    """Take one round into account, as far as it is answered (row → energy)."""
     before = np.array(
         [i for i in energy if state.rounds[state.pool[i].id] < event.round], dtype=int
     )

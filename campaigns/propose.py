@@ -128,10 +128,15 @@ def next_round(
     check = _check(config, learned, state, events, round_)
     choices = [Choice(row, None, "pinned") for row in _where(available, pins)]
     following: list[Choice] = []
+    weighed = False
     if size > len(pins):
-        left = utility(state, belief.take(free), free)
+        left = _weighed(
+            config.acquisition, learned, state, events,
+            utility(state, belief.take(free), free), free,
+        )  # fmt: skip
+        weighed = left.offset is not None
         chosen, runner_up = _choose(
-            config, learned, state, left, free, check, events, rng, size - len(pins)
+            config, learned, state, left, free, check, rng, size - len(pins)
         )
         following = [runner_up] if runner_up is not None else []
         places = _where(available, [int(free[c.row]) for c in [*chosen, *following]])
@@ -153,7 +158,7 @@ def next_round(
         available,
         config.screening is not None,
         learned.alike,
-        _is_weighed(config.acquisition, learned),
+        weighed,
     ).explain(proposals, [*choices, *following])
     return {
         "proposals": proposals,
@@ -189,7 +194,6 @@ def _choose(
     left: Utility,
     free: np.ndarray,
     check: Mapping[str, Any],
-    events: Sequence[Event],
     rng: np.random.Generator,
     size: int,
 ) -> tuple[list[Choice], Choice | None]:
@@ -202,7 +206,6 @@ def _choose(
     from campaigns.acquisition.spread import space_filling
 
     rule: AnyAcquisition = config.acquisition
-    left = _weighed(rule, learned, state, events, left, free)
     if check.get("verdict") == "fail" and config.assessment.on_failure == "explore":
         rule = RandomChoice(batch_size=size)
     gate, spread = config.gate, 0
@@ -227,12 +230,6 @@ def _choose(
         )
         extra = [rest[i] for i in places]
     return chosen + [Choice(i, None, gate.fall_back) for i in extra], None
-
-
-def _is_weighed(rule: AnyAcquisition, learned: Learned) -> bool:
-    """Say whether :func:`_weighed` multiplies what the rule finds."""
-    asked = getattr(rule, "cost_exponent", 0.0) or getattr(rule, "feasibility", False)
-    return bool(asked) or learned.alike is not None
 
 
 def _weighed(

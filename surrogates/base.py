@@ -52,6 +52,11 @@ class Prediction:
         variance = (self.factors**2).sum(axis=0) + self.residual**2
         object.__setattr__(self, "std", np.sqrt(variance))
 
+    @classmethod
+    def apart(cls, mean: np.ndarray, std: np.ndarray) -> Prediction:
+        """Return a prediction whose crystals share nothing, both shapes (n,)."""
+        return cls(mean, np.zeros((0, len(mean))), std)
+
     def __len__(self) -> int:
         return len(self.mean)
 

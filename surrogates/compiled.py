@@ -15,8 +15,7 @@ def jit(function: _F) -> _F:
     compiled: Any
     try:
         compiled = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
-    except (
-        RuntimeError
-    ):  # no folder can hold the compiled code: compile in each process
+    except RuntimeError:
+        # no folder can hold the compiled code: compile in each process
         compiled = numba.njit(nogil=True, error_model="numpy")(function)
     return cast(_F, compiled)

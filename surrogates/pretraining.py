@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from pathlib import Path
-
 import numpy as np
 
 from matdisco.data.dataset import Dataset
-from matdisco.data.shipped import resolve
+from matdisco.data.shipped import opened, resolve
 from matdisco.errors import DataError, SurrogateError
 from surrogates.base import labelled
 
@@ -24,8 +21,11 @@ def pretraining_records(name: str, key: str) -> tuple[Dataset, np.ndarray]:
     path = resolve(name)
     if not path.exists():
         raise SurrogateError(f"pretrain: there is no dataset {path}")
-    stat = path.stat()
-    records, labels = labelled(_opened(path, stat.st_mtime_ns, stat.st_size), key)
+    try:
+        data = opened(path)
+    except DataError as error:
+        raise SurrogateError(f"pretrain: {error}") from error
+    records, labels = labelled(data, key)
     if not len(records):
         raise SurrogateError(f"pretrain: {path} has no record with label {key}")
     return records, labels
@@ -64,11 +64,3 @@ def left_out_members(
     ranks = draw.permuted(np.tile(np.arange(members)[:, None], (1, n)), axis=0)
     missing: np.ndarray = ranks < out
     return missing
-
-
-@lru_cache(maxsize=4)
-def _opened(path: Path, mtime: int, size: int) -> Dataset:
-    try:
-        return Dataset.open(path)
-    except DataError as error:
-        raise SurrogateError(f"pretrain: {error}") from error

@@ -75,7 +75,7 @@ class CokrigingLearner:
         target = belief.dearest()
         noise = belief.deltas[-1].noise
         std = np.sqrt(np.maximum(target.variance[rows] + noise, 1e-24))
-        return Prediction(target.mean[rows], np.zeros((0, len(rows))), std)
+        return Prediction.apart(target.mean[rows], std)
 
     def _delta(
         self, level: int, at: np.ndarray, y: np.ndarray, *, changed: bool
@@ -83,7 +83,7 @@ class CokrigingLearner:
         """Return the belief about what a fidelity adds, and whether it is a new one."""
         if len(at) == self.n:  # nothing is left to believe
             nothing = np.zeros(self.n)
-            known = Prediction(nothing, np.zeros((0, self.n)), nothing)
+            known = Prediction.apart(nothing, nothing)
             return FactorBelief(known), False
         kept = self.kept[level]
         if kept is not None and kept[0] == len(at) and not changed:

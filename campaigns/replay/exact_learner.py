@@ -46,10 +46,7 @@ class Process:
         """Return predictions of new measurements at ``rows``, noise included."""
         mean, variance = self.process.moments(self.x[rows])
         std = np.sqrt(np.asarray(variance, dtype=float) + self.process.noise)
-        return Prediction(
-            np.asarray(mean, dtype=float) + self.prior[rows],
-            np.zeros((0, len(rows))), std,
-        )  # fmt: skip
+        return Prediction.apart(np.asarray(mean, dtype=float) + self.prior[rows], std)
 
 
 class ExactLearner:

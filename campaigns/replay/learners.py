@@ -127,7 +127,7 @@ class _Forest:
         own = np.where(held, trees[:, rows], np.nan)[:, seen]
         if seen.sum() >= 3:
             std = np.maximum(np.nanstd(own, axis=0), 0.1 * y.std())
-            missed = Prediction(np.nanmean(own, axis=0), np.zeros((0, len(std))), std)
+            missed = Prediction.apart(np.nanmean(own, axis=0), std)
             raw = raw.scaled(Scale(1.0, 20.0).updated(z_scores(y[seen], missed)).k)
         return _Told(raw)
 
@@ -158,9 +158,7 @@ class _ZeroShot:
     def fit(self, rows: np.ndarray, y: np.ndarray) -> Fitted:
         mean = self.prior.fitted(rows, y)
         error = max(float(np.sqrt(np.mean((y - mean[rows]) ** 2))), 1e-9)
-        return _Told(
-            Prediction(mean, np.zeros((0, len(mean))), np.full(len(mean), error))
-        )
+        return _Told(Prediction.apart(mean, np.full(len(mean), error)))
 
 
 @dataclass(frozen=True, eq=False)

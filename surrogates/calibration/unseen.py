@@ -137,8 +137,7 @@ def by_missing(
         for g in share:
             found[g] = predict(model, groups[g])
     parts = zip(*(found[g] for g in range(len(groups))), strict=True)
-    mean, std = map(np.concatenate, parts)
-    return Prediction(mean, np.zeros((0, len(mean))), std)
+    return Prediction.apart(*map(np.concatenate, parts))
 
 
 def shared_out(sizes: Sequence[int], shares: int) -> list[list[int]]:

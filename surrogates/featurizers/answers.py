@@ -9,15 +9,13 @@ potential relaxed into one structure is most often one structure for others, too
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from itertools import groupby
-from pathlib import Path
 
 import numpy as np
 
 from matdisco.crystal import Crystal
+from matdisco.data import shipped
 from matdisco.data.dataset import Dataset
-from matdisco.data.shipped import resolve
 from matdisco.errors import DataError, SurrogateError
 
 SAME_ENERGY = 0.002
@@ -142,12 +140,11 @@ def opened(source: str, label: str) -> Dataset:
     Raises:
         SurrogateError: no such file, or it has no such label.
     """
-    path = resolve(source)
+    path = shipped.resolve(source)
     if not path.exists():
         raise SurrogateError(f"answers: no such file: {source}")
-    stat = path.stat()
     try:
-        data = _opened(path, stat.st_mtime_ns, stat.st_size)
+        data = shipped.opened(path)
     except DataError as error:
         raise SurrogateError(f"answers: {error}") from error
     if label not in data.properties:
@@ -156,11 +153,6 @@ def opened(source: str, label: str) -> Dataset:
             f"{', '.join(data.properties)}"
         )
     return data
-
-
-@lru_cache(maxsize=4)
-def _opened(path: Path, mtime: int, size: int) -> Dataset:
-    return Dataset.open(path)
 
 
 def _labels(data: Dataset, key: str) -> dict[str, float]:

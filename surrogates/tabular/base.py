@@ -163,7 +163,9 @@ class Tabular(ShowsItself, Calibrated[R], ABC):
             made.unseen = UnseenChemistry.from_dict(state["unseen"])
         if "held_rows" in arrays:
             mean = arrays["held_mean"]
-            made.held = Held(arrays["held_rows"], _diagonal(mean, arrays["held_std"]))
+            made.held = Held(
+                arrays["held_rows"], Prediction.apart(mean, arrays["held_std"])
+            )
         own = {
             k.removeprefix("own_"): v for k, v in arrays.items() if k.startswith("own_")
         }
@@ -190,7 +192,3 @@ class Tabular(ShowsItself, Calibrated[R], ABC):
                     f"times {self.unseen.factor:.2f}, by {self.unseen.groups} left out"
                 )
         return text
-
-
-def _diagonal(mean: np.ndarray, std: np.ndarray) -> Prediction:
-    return Prediction(mean, np.zeros((0, len(mean))), std)

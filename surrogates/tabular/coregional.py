@@ -146,7 +146,7 @@ class Coregional(Tabular[CoregionalRecipe]):
         inverse = np.diag(cho_solve((self._lower, True), np.eye(len(self._y))))[rows]
         mean = self._y[rows] - self._spread[t] * self._alpha[rows] / inverse
         std = self._spread[t] / np.sqrt(inverse)
-        return Held(rows, Prediction(mean, np.zeros((0, len(rows))), std))
+        return Held(rows, Prediction.apart(mean, std))
 
     def _of_output(self, x: np.ndarray, t: int) -> Prediction:
         at, theta, spread = self._standard(x), self._theta, self._spread[t]
@@ -159,7 +159,7 @@ class Coregional(Tabular[CoregionalRecipe]):
         if len(x) > JOINT_LIMIT:
             left = np.maximum(float(theta["signal"]) - (v**2).sum(axis=0), 0.0)
             std = np.sqrt(spread**2 * left + noise**2)
-            return Prediction(mean, np.zeros((0, len(x))), std)
+            return Prediction.apart(mean, std)
         prior = float(theta["signal"]) * matern52(
             distances(at, at) / float(theta["length"])
         )

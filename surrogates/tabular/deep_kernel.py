@@ -86,7 +86,8 @@ class DeepKernel(Tabular[DeepKernelRecipe]):
         n_held = min(max(1, round(self.recipe.held_out * len(y))), len(y) - 2)
         held, rows = np.sort(order[:n_held]), np.sort(order[n_held:])
         self._model = self._trained(rows, self.recipe.steps, progress)
-        return Held(held, _alone(self._answered(self._model, x[held])))
+        found = self._answered(self._model, x[held])
+        return Held(held, Prediction.apart(found.mean, found.std))
 
     @override
     def _without(self, groups: Sequence[np.ndarray]) -> Prediction:
@@ -116,9 +117,7 @@ class DeepKernel(Tabular[DeepKernelRecipe]):
         rest = draw.permutation(np.setdiff1d(np.arange(len(self._y)), missed))
         n = max(1, round(self.recipe.held_out * len(rest)))
         model = self._trained(np.sort(rest[n:]), steps, None)
-        z = z_scores(
-            self._y[rest[:n]], _alone(self._answered(model, self._raw[rest[:n]]))
-        )
+        z = z_scores(self._y[rest[:n]], self._answered(model, self._raw[rest[:n]]))
         return model, float(np.sqrt(np.mean(z**2)))
 
     @override
@@ -252,8 +251,3 @@ class DeepKernel(Tabular[DeepKernelRecipe]):
             cosine.step()
             if progress is not None and step % 100 == 0:
                 progress({"stage": "fit", "epoch": step, "loss": loss.item()})
-
-
-def _alone(found: Prediction) -> Prediction:
-    """Return each answer with its own sigma, joint covariances left out."""
-    return Prediction(found.mean, np.zeros((0, len(found.mean))), found.std)

@@ -84,8 +84,7 @@ class GaussianProcess(Tabular[GaussianProcessRecipe]):
     def _told(self, recipe: AnswersRecipe) -> Answers:
         """Return another evaluator's answers, read once."""
         if self._answers is None:
-            label = recipe.label or self.target
-            self._answers = Answers(recipe.dataset, label)
+            self._answers = recipe.build(self.target)
         return self._answers
 
     @override
@@ -104,9 +103,7 @@ class GaussianProcess(Tabular[GaussianProcessRecipe]):
         self.process = ExactGP.fit(x, y, terms=self._terms())
         self._inverse = self.process.inverse()
         errors, std = self.process.leave_one_out(self._inverse)
-        return Held(
-            np.arange(len(y)), Prediction(y - errors, np.zeros((0, len(y))), std)
-        )
+        return Held(np.arange(len(y)), Prediction.apart(y - errors, std))
 
     @override
     def _without(self, groups: Sequence[np.ndarray]) -> Prediction:
@@ -114,7 +111,7 @@ class GaussianProcess(Tabular[GaussianProcessRecipe]):
         left = self._fitted().leave_groups_out(groups, self._inverse)
         rows = np.concatenate(groups)
         errors, std = (np.concatenate(part) for part in zip(*left, strict=True))
-        return Prediction(self._y[rows] - errors, np.zeros((0, len(rows))), std)
+        return Prediction.apart(self._y[rows] - errors, std)
 
     @override
     def _answer(self, x: np.ndarray) -> Prediction:

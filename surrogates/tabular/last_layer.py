@@ -49,7 +49,7 @@ class LastLayer(Tabular[LastLayerRecipe]):
         mean, std = np.zeros(len(y)), np.zeros(len(y))
         for k, rows in enumerate(self._missed()[:-1]):
             mean[rows], std[rows] = self._missing(self._heads[k], phi[k, rows])
-        return Held(np.arange(len(y)), Prediction(mean, np.zeros((0, len(y))), std))
+        return Held(np.arange(len(y)), Prediction.apart(mean, std))
 
     @property
     @override

@@ -47,7 +47,7 @@ class ZeroShot(Tabular[ZeroShotRecipe]):
     @override
     def _learn(self, x: np.ndarray, y: np.ndarray, progress: Progress | None) -> Held:
         self._line = line = BayesianLinear.fit(x, y, alike=1)
-        held = Prediction(line.held_mean, np.zeros((0, len(y))), line.held_std)
+        held = Prediction.apart(line.held_mean, line.held_std)
         return Held(np.arange(len(y)), held)
 
     @override

@@ -41,7 +41,7 @@ class RandomForest(Tabular[RandomForestRecipe]):
         mean = (trees * missing).sum(axis=0) / counts
         variance = (((trees - mean) ** 2) * missing).sum(axis=0) / (counts - 1)
         std = np.sqrt(variance + self._least() ** 2)
-        return Held(rows, Prediction(mean, np.zeros((0, len(rows))), std))
+        return Held(rows, Prediction.apart(mean, std))
 
     @override
     def _answer(self, x: np.ndarray) -> Prediction:

@@ -13,6 +13,7 @@ from matdisco.recipe import Recipe, nearest
 if TYPE_CHECKING:
     from surrogates.base import Surrogate
     from surrogates.checkpoint import Checkpoint
+    from surrogates.featurizers.answers import Answers
 
 FEATURES = (
     "composition", "fractions", "charges", "sites", "environments", "chgnet",
@@ -95,6 +96,12 @@ class AnswersRecipe(Recipe):
     """Crystals that it relaxed into one structure (equal composition, energy and
     volume) share a part of their value with each other alone; rules for stable phases
     learn how often such copies of what is known come to anything."""
+
+    def build(self, target: str) -> Answers:
+        """Read the answers for a surrogate of ``target``."""
+        from surrogates.featurizers.answers import Answers
+
+        return Answers(self.dataset, self.label or target)
 
 
 class GaussianProcessRecipe(OnFeatures):
