@@ -40,7 +40,7 @@ class ConformalInterval:
         Raises:
             SurrogateError: too few records for the level.
         """
-        width = _quantile(np.abs(z_scores(y, prediction)), level)
+        width = conformal_quantile(np.abs(z_scores(y, prediction)), level)
         if width is None:
             raise SurrogateError(
                 f"{len(y)} records are too few for a conformal interval at level "
@@ -90,7 +90,7 @@ class MondrianConformal:
         pooled = ConformalInterval.fit(y, prediction, level).width
         scores, names = np.abs(z_scores(y, prediction)), np.asarray(groups, dtype=str)
         found = {
-            str(name): _quantile(scores[names == name], level)
+            str(name): conformal_quantile(scores[names == name], level)
             for name in np.unique(names)
         }
         return cls(level, pooled, {k: v for k, v in found.items() if v is not None})
@@ -137,7 +137,7 @@ class AdaptiveConformal:
             return float("inf")
         if miss >= 1:
             return 0.0
-        width = _quantile(self.scores, 1.0 - miss)
+        width = conformal_quantile(self.scores, 1.0 - miss)
         return float("inf") if width is None else width
 
     def apply(self, prediction: Prediction) -> tuple[np.ndarray, np.ndarray]:
@@ -159,7 +159,7 @@ class AdaptiveConformal:
         return now
 
 
-def _quantile(scores: np.ndarray, level: float) -> float | None:
+def conformal_quantile(scores: np.ndarray, level: float) -> float | None:
     """Return the ⌈(n + 1) · level⌉-th smallest score, or None if there are too few."""
     rank = int(np.ceil((len(scores) + 1) * level - 1e-9))
     if rank > len(scores) or rank < 1:

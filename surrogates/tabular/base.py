@@ -189,6 +189,8 @@ class Tabular(ShowsItself, Calibrated[R], ABC):
                 text["uncertainty_by_chemistry"] = f"times {low:.2f} to {high:.2f}"
             if self.unseen is not None:
                 text["uncertainty_of_unseen_chemistry"] = (
-                    f"times {self.unseen.factor:.2f}, by {self.unseen.groups} left out"
+                    f"elements times {self.unseen.factor:.2f}, sets of anions "
+                    f"{self.unseen.mixture_factor:.2f}, by {self.unseen.groups} "
+                    "left out"
                 )
         return text

@@ -51,6 +51,17 @@ class ZeroShot(Tabular[ZeroShotRecipe]):
         return Held(np.arange(len(y)), held)
 
     @override
+    def _without(self, groups: Sequence[np.ndarray]) -> Prediction:
+        parts = []
+        for rows in groups:
+            others = np.setdiff1d(np.arange(len(self._y)), rows)
+            line = BayesianLinear.fit(self._raw[others], self._y[others], alike=1)
+            latent = (line.factors(self._raw[rows]) ** 2).sum(axis=0)
+            parts.append((line.mean(self._raw[rows]), np.sqrt(latent + line.noise**2)))
+        mean, std = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return Prediction.apart(mean, std)
+
+    @override
     def _answer(self, x: np.ndarray) -> Prediction:
         own = np.full(len(x), self._line.noise)
         return Prediction(self._line.mean(x), self._line.factors(x), own)

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pymatgen.core import Element
+from scipy.special import ndtri
 
 from matdisco.crystal import Crystal, Label
 from matdisco.data.dataset import Dataset
@@ -81,7 +83,7 @@ def test_an_element_never_seen_is_covered(tmp_path: Path) -> None:
 def test_a_new_mixture_of_known_anions_is_unseen() -> None:
     seen = UnseenChemistry(
         frozenset({"Ta", "O", "N"}), frozenset({"O10", "N10", "N5-O5"}),
-        factor=1.5, groups=12,
+        factor=1.5, mixture_factor=2.0, groups=12,
     )  # fmt: skip
     made = [("Ta", "O"), ("Ta", "N"), ("Ta", "N", "O"), ("Ta", "O", "O", "N"), ("Ti",)]
     things = [
@@ -93,7 +95,8 @@ def test_a_new_mixture_of_known_anions_is_unseen() -> None:
         )
         for species in made
     ]
-    assert seen.factors(things).tolist() == [1.0, 1.0, 1.0, 1.5, 1.5]
+    assert seen.factors(things).tolist() == [1.0, 1.0, 1.0, 2.0, 2.0]
+    assert seen.factors([Crystal("w", rocksalt("W", "O"))]).tolist() == [1.5]
     assert UnseenChemistry.from_dict(seen.to_dict()) == seen
 
 
@@ -117,6 +120,29 @@ def test_honest_intervals_are_not_widened() -> None:
     found = UnseenChemistry.fit(things, y, without)
     assert found is not None and found.groups == 16
     assert found.factor == pytest.approx(1.25, abs=0.25)  # 20 records each: noise
+
+
+def test_a_new_element_is_served_with_95_percent_and_a_new_mixture_by_the_worst() -> (
+    None
+):
+    """Every chemistry needs a factor that is known beforehand: ranks decide."""
+    metals = [Element.from_Z(z).symbol for z in range(20, 61) if z not in range(31, 37)
+              and z not in (52, 53, 54)]  # fmt: skip
+    metals += ["Li", "Na", "Mg", "Al", "Ga", "K"]
+    things = [Crystal(m + x, rocksalt(m, x)) for m in metals for x in ("OSSN" * 5)]
+    needs = dict(zip(metals, np.linspace(1.1, 2.1, len(metals)), strict=True))
+
+    def without(groups: Sequence[np.ndarray]) -> Prediction:
+        common = [set.intersection(*(set(things[i].elements) for i in g))
+                  for g in groups]  # fmt: skip
+        need = [needs.get(next(iter(c)), 1.2) for c in common]
+        std = 1 / np.repeat(need, [len(g) for g in groups])
+        return Prediction(np.full(len(std), ndtri(0.95)), np.zeros((0, len(std))), std)
+
+    found = UnseenChemistry.fit(things, np.zeros(len(things)), without)
+    assert found is not None and found.groups == 38 + 3 + 3
+    assert found.factor == pytest.approx(np.sort(list(needs.values()))[-2])
+    assert found.mixture_factor == pytest.approx(2.1)
 
 
 @pytest.mark.parametrize(
