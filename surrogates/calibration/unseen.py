@@ -86,11 +86,12 @@ class UnseenChemistry:
         needed = np.array(
             [np.quantile(np.abs(part), 0.9) / ndtri(0.95) for part in np.split(z, ends)]
         )
-        factors = [
-            max(1.0, conformal_quantile(part, _SERVED) or float(needed.max()))
+        worst = float(needed.max())
+        element, mixture = (
+            max(1.0, conformal_quantile(part, _SERVED) or worst)
             for part in np.split(needed, [len(large[0])])
-        ]
-        return cls(frozenset(every), frozenset(sets), *factors, len(groups))
+        )
+        return cls(frozenset(every), frozenset(sets), element, mixture, len(groups))
 
     def factors(self, crystals: Sequence[Crystal]) -> np.ndarray:
         """Return the factor on each standard deviation, shape (n,); 1 where seen."""
