@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 from typing_extensions import override
 
-from matdisco.candidates.base import CandidateRecipe, SizeEstimate
+from matdisco.candidates.base import (
+    CandidateRecipe,
+    Limits,
+    SizeEstimate,
+    outside_elements,
+)
 from matdisco.candidates.files import FileCandidates, ReadCandidates
 from matdisco.candidates.orderings import OrderingCandidates
 from matdisco.candidates.prototypes import PrototypeCandidates
@@ -47,6 +52,28 @@ class UnionCandidates(CandidateRecipe):
         return tuple(sorted({e for s in spaces if s for e in s}))
 
     @override
+    def own_limits(self) -> Limits:
+        """Allow what any part allows, the part's own ``where`` included."""
+        parts = [_limits(p) for p in self.parts]
+
+        def objection(counts: Mapping[str, int]) -> str | None:
+            found = []
+            for i, limits in enumerate(parts):
+                one = limits(counts)
+                if one is None:
+                    return None
+                found.append(f"parts[{i}] {one}")
+            return "no part allows it: " + "; ".join(found)
+
+        return objection
+
+    @override
+    def why_none_made(self) -> str:
+        return "; ".join(
+            f"parts[{i}]: {p.why_nothing()}" for i, p in enumerate(self.parts)
+        )
+
+    @override
     def title(self) -> str:
         return "+".join(p.title() for p in self.parts)
 
@@ -66,3 +93,16 @@ class UnionCandidates(CandidateRecipe):
                 if crystal.id not in taken:
                     taken.add(crystal.id)
                     yield crystal
+
+
+def _limits(part: Part) -> Limits:
+    """Return a part's limits; a part of files allows the elements in them.
+
+    On their own, files bound children by the elements of the pool. In a union the pool
+    has those of the other parts, too.
+    """
+    limits = part.limits()
+    if isinstance(part, FileCandidates | ReadCandidates):
+        space = part.elements_found()
+        return lambda counts: outside_elements(counts, space) or limits(counts)
+    return limits

@@ -192,6 +192,41 @@ def test_where_means_what_it_says(counts, where):
     assert where.allows(counts) == expected
 
 
+def test_a_union_with_files_allows_the_elements_of_the_files(known):
+    union = UnionCandidates(
+        parts=(
+            FileCandidates(path=str(known)),
+            PrototypeCandidates(elements=("Cu", "Au"), max_atoms=2),
+        )
+    )
+    limits = union.limits()
+    assert limits({"Cu": 1, "Au": 3}) is None
+    assert limits({"Mg": 2, "Sr": 1, "O": 1}) is None
+    told = limits({"Mg": 1, "Cu": 1})
+    assert told is not None
+    assert "parts[0] elements: Cu besides Mg, O, Sr, Ti" in told
+    assert "parts[1] elements: Mg besides Au, Cu" in told
+
+
+def test_every_candidate_is_inside_the_limits_of_its_recipe():
+    recipe = PrototypeCandidates(
+        elements=("Al", "Ti", "O"), max_atoms=6, never_only=("Al", "Ti"),
+        where=Where(fractions={"O": (0.3, 0.7)}, max_atoms=5),
+    )  # fmt: skip
+    limits = recipe.limits()
+    assert all(limits(counts_of(c)) is None for c in recipe.stream())
+    told = {
+        limits({"Al": 1, "Ti": 3}),
+        limits({"Al": 1, "O": 3}),
+        limits({"Al": 3, "O": 3}),
+    }
+    assert told == {
+        "never_only: only Al, Ti",
+        "fractions: O is 0.75 of the atoms, allowed are 0.3 to 0.7",
+        "max_atoms: 6 atoms, more than 5",
+    }
+
+
 def test_wrong_conditions_are_told():
     with pytest.raises(ValidationError, match="letters with whole amounts"):
         Where(formulas=("ab",))
