@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -57,23 +58,43 @@ class AutoRecipe(Recipe):
     candidates: tuple[OneSurrogate, ...] = ()
     """What to compare; empty compares processes and forests on composition,
     environments and, where chgnet is installed, CHGNet's latents, with and without its
-    formation energies as a trend."""
+    formation energies as a trend. With more records than an exact process takes, deep
+    kernels and networks with a Bayesian last layer stand in for the processes, and
+    graph networks join where there is a CUDA card."""
     folds: int = Field(5, ge=2, le=20)
     """Parts of the records, chemical systems whole; each judges once."""
 
-    def options(self) -> tuple[OneSurrogate, ...]:
-        """Return what is compared."""
+    def options(
+        self, n_records: int = 0, *, card: Callable[[], bool] = bool
+    ) -> tuple[OneSurrogate, ...]:
+        """Return what is compared.
+
+        Args:
+            n_records: labelled records that the winner is to learn; 0 where that is
+                not known yet.
+            card: tells whether there is a CUDA card, asked for large sets alone as it
+                imports torch; without a card, folds of graph networks on thousands of
+                records take hours.
+        """
         if self.candidates:
             return self.candidates
+        both, latents = "composition+environments", "chgnet_layers"
+        chgnet = find_spec("chgnet") is not None
+        forest = RandomForestRecipe(features=both)
+        if n_records > GaussianProcessRecipe().max_records:
+            large: list[OneSurrogate] = [LastLayerRecipe(features=both)]
+            large += [DeepKernelRecipe(features=both), forest]
+            if chgnet:
+                large.append(LastLayerRecipe(features=f"{latents}+composition"))
+            if card():
+                large.append(NetworkEnsembleRecipe())
+            return tuple(large)
         made: list[OneSurrogate] = [
             GaussianProcessRecipe(),
-            GaussianProcessRecipe(
-                features="composition+environments", kernel="additive"
-            ),
-            RandomForestRecipe(features="composition+environments"),
+            GaussianProcessRecipe(features=both, kernel="additive"),
+            forest,
         ]
-        if find_spec("chgnet"):
-            latents = "chgnet_layers"
+        if chgnet:
             made.append(GaussianProcessRecipe(features=latents))
             made += [
                 GaussianProcessRecipe(
