@@ -12,7 +12,8 @@ from matdisco.errors import SurrogateError
 from surrogates.base import HistoryRow, Prediction, Progress
 from surrogates.calibration import Scale
 from surrogates.compute import device_of
-from surrogates.ensemble_state import State, matched
+from surrogates.ensemble_spread import matched
+from surrogates.ensemble_state import State
 from surrogates.graph_store import GraphStore, shared_store
 from surrogates.graphs import PackedGraphs
 from surrogates.networks.base import CrystalNetwork
@@ -95,7 +96,8 @@ def from_scratch(
         scale, typical = matched(raw, labels[judge[known], t], _BASE_PRIOR)
         others[name] = (*others[name][:2], scale.k, scale.n, typical)
     raw = state.joint(*outputs)
-    return state.judged(raw, labels[judge, 0], _BASE_PRIOR), len(judge), history
+    state = state.judged(raw, labels[judge, 0], judge, _BASE_PRIOR)
+    return state, len(judge), history
 
 
 def fine_tuned(
@@ -171,7 +173,7 @@ def fine_tuned(
     raw = state.joint(means, logs)
     raw = Prediction(state.centre + state.spread * judging, raw.factors, raw.residual)
     prior = base.scale.capped(recipe.calibration_prior)
-    return state.judged(raw, labels, prior, base.typical), history
+    return state.judged(raw, labels, np.arange(n), prior, base.typical), history
 
 
 def store_of(recipe: NetworkEnsembleRecipe) -> GraphStore:
