@@ -21,6 +21,7 @@ from campaigns.config_blocks import (
     TrackingRecipe,
 )
 from campaigns.gate import GateRecipe
+from campaigns.idle import check_idle
 from campaigns.ladder.check import check_ladder, check_money, settled
 from campaigns.ladder.recipe import RungRecipe
 from campaigns.objectives import AnyObjective, HullObjective
@@ -107,6 +108,7 @@ class CampaignConfig(Recipe):
         hull = isinstance(self.objective, HullObjective)
         check_acquisition(self.acquisition, self.objective)
         check_stopping(self.stopping, self.objective)
+        check_idle(self)
         if hull and self.start.per_element < 1:
             raise ValueError(
                 "start.per_element: expected at least 1 with objective "
@@ -149,6 +151,7 @@ class CampaignConfig(Recipe):
                 "stopping": True,
                 "execution": True,
                 "people": True,
+                "gate": {"fall_back", "share"},
                 "ladder": {"__all__": {"evaluations", "execution"}},
                 "evaluator": set(self.evaluator.unhashed),
             },

@@ -24,7 +24,7 @@ def proposals(campaign: Campaign) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for event in campaign.ledger.events("proposed"):
         for proposal in event.payload["proposals"]:
-            row = {"round": event.round, **proposal}
+            row = {"round": event.round, **proposal, target: None, headline: None}
             near = row.pop("neighbours", None) or []
             row["neighbours"] = ", ".join(
                 f"{n['candidate']} ({n['distance']:.2f})" for n in near
