@@ -82,6 +82,19 @@ def test_candidates_shows_the_pool_and_the_rejects(tmp_path, capsys):
     assert len(findings) + len(pd.read_parquet(out)) == 120
 
 
+def test_a_pool_without_a_candidate_is_an_error_with_its_reason(tmp_path, capsys):
+    path, out = tmp_path / "c.yaml", tmp_path / "pool.parquet"
+    changes = {"screening": {"elements": {"never": ["Cu", "Au"]}}}
+    path.write_text(yaml.safe_dump(small_campaign(**changes)))
+    with pytest.raises(SystemExit) as exit_:
+        main(["candidates", str(path), "--to", str(out), "--show", "1"])
+    assert exit_.value.code == 2
+    told = capsys.readouterr()
+    assert "is on the list of elements never to use" in told.out
+    assert "screening rejected all candidates: 120 made, 120 rejected" in told.err
+    assert not out.exists() and len(pd.read_csv(out.with_suffix(".csv"))) == 120
+
+
 def test_a_policy_that_bars_everything_spends_nothing():
     screening = {"elements": {"never": ["Cu", "Au"]}}
     config = CampaignConfig.model_validate(small_campaign(screening=screening))

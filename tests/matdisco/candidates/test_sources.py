@@ -227,6 +227,29 @@ def test_every_candidate_is_inside_the_limits_of_its_recipe():
     }
 
 
+def test_an_empty_source_says_why(known):
+    alloys = SubstitutionCandidates(
+        parents="shipped:al-ni-ti", elements=("Cu", "Au", "Pd")
+    )
+    with pytest.raises(ConfigError, match=r"the 987 parents.*\d+ have no whole oxid"):
+        alloys.estimate()
+    rare = SubstitutionCandidates(parents=str(known), elements=("U", "Xe"))
+    with pytest.raises(ConfigError, match=r"1 have no exchange into U, Xe.* as 0\.001"):
+        rare.estimate()
+    salts = SubstitutionCandidates(
+        parents=str(known), elements=("Ca", "Na", "O", "F"),
+        where=Where(formulas=("AB2",)),
+    )  # fmt: skip
+    with pytest.raises(ConfigError, match=r"leaves out all.*where\.formulas: not of"):
+        salts.build()
+    with pytest.raises(ConfigError, match=r"where\.must_contain: no Pd \(120 of them"):
+        PrototypeCandidates(
+            elements=("Cu", "Au"), max_atoms=4, where=Where(must_contain=("Pd",))
+        ).estimate()
+    with pytest.raises(ConfigError, match=r"parts\[0\]: .*no whole oxidation"):
+        UnionCandidates(parts=(alloys,)).build()
+
+
 def test_wrong_conditions_are_told():
     with pytest.raises(ValidationError, match="letters with whole amounts"):
         Where(formulas=("ab",))
