@@ -137,18 +137,6 @@ def test_orderings_are_those_of_hart_and_forcade():
     assert all(counts_of(c).get("Au", 0) / c.n_atoms <= 0.4 for c in gold.stream())
 
 
-def test_orderings_of_a_disordered_file(tmp_path):
-    pytest.importorskip("icet")
-    mixed = Structure(
-        Lattice.cubic(4.0), [{"Ti": 0.5, "Zr": 0.5}, "N"], [[0, 0, 0], [0.5, 0.5, 0.5]]
-    )
-    path = tmp_path / "mixed.cif"
-    mixed.to(str(path))
-    made = check_candidates(OrderingCandidates(parent=str(path), max_cells=2))
-    assert {"TiN", "ZrN", "ZrTiN2"} == {c.formula for c in made}
-    assert all(counts_of(c)["N"] * 2 == c.n_atoms for c in made)
-
-
 def test_random_crystals_have_their_symmetry():
     pytest.importorskip("pyxtal")
     from matdisco.data.fingerprints import space_group
