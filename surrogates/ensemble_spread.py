@@ -12,7 +12,12 @@ LIKE = 3
 
 
 def matched(
-    raw: Prediction, labels: np.ndarray, prior: Scale, typical: float | None = None
+    raw: Prediction,
+    labels: np.ndarray,
+    prior: Scale,
+    typical: float | None = None,
+    *,
+    ratio: float = 1.0,
 ) -> tuple[Scale, float]:
     """Return the scale and the typical spread that records left out ask for.
 
@@ -22,12 +27,14 @@ def matched(
         prior: the scale before them.
         typical: the spread before them, as heavy as ``prior``, or 0 to go without;
             None lets the records decide.
+        ratio: of the errors that are meant over those of ``raw``
+            (:func:`~surrogates.calibration.error_of_all`).
     """
     if typical is None:
         typical = useful_spread(raw, labels)
     elif typical > 0:
         typical = typical_spread(raw, typical, prior.n)
-    return prior.updated(z_scores(labels, moderated(raw, typical))), typical
+    return prior.updated(ratio * z_scores(labels, moderated(raw, typical))), typical
 
 
 def typical_spread(

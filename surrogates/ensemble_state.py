@@ -113,6 +113,8 @@ class State:
         rows: np.ndarray,
         prior: Scale,
         typical: float | None = None,
+        *,
+        ratio: float = 1.0,
     ) -> Self:
         """Return a copy calibrated and scored on records that ``raw`` did not see.
 
@@ -122,9 +124,10 @@ class State:
             rows: their positions among the labelled records, shape (n,).
             prior: the scale before them.
             typical: see :func:`~surrogates.ensemble_spread.matched`.
+            ratio: likewise; sigmas of what was held out are larger by as much.
         """
-        scale, typical = matched(raw, labels, prior, typical)
-        found = moderated(raw, typical).scaled(scale.k)
+        scale, typical = matched(raw, labels, prior, typical, ratio=ratio)
+        found = moderated(raw, typical).scaled(scale.k / ratio)
         return replace(
             self, scale=scale, metrics=score(labels, found), typical=typical,
             held=Held(rows, labels, found.mean, found.std),
