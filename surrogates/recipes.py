@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from matdisco.errors import ConfigError
 from matdisco.recipe import Recipe
 from surrogates.networks.recipes import NetworkEnsembleRecipe
 from surrogates.tabular.recipes import (
@@ -35,6 +36,7 @@ __all__ = [
     "OneSurrogate",
     "RandomForestRecipe",
     "ZeroShotRecipe",
+    "recipe_of",
 ]
 
 OneSurrogate = Annotated[
@@ -135,3 +137,28 @@ AnySurrogate = Annotated[
     Field(discriminator="kind"),
 ]
 """Any surrogate block of a configuration, chosen by its ``kind``."""
+
+
+class _Block(Recipe):
+    """What :func:`recipe_of` reads, so that mistakes are told as in a file."""
+
+    surrogate: AnySurrogate
+    """The block."""
+
+
+def recipe_of(block: object, source: str) -> AnySurrogate:
+    """Return the recipe that ``block`` is, or whose fields it holds.
+
+    Args:
+        block: a recipe, or a mapping with ``kind``.
+        source: where it is from, for messages.
+
+    Raises:
+        ConfigError: one line per mistake, each with the nearest known word.
+    """
+    if not isinstance(block, Recipe | Mapping):
+        raise ConfigError(
+            f"{source}: expected a surrogate recipe, or its fields such as "
+            f"{{'kind': 'gaussian_process'}}, got {block!r}"
+        )
+    return _Block.from_mapping({"surrogate": block}, source=source).surrogate
