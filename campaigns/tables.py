@@ -11,6 +11,7 @@ from campaigns.ledger import VOLATILE
 from matdisco.crystal import Label
 from matdisco.data.dataset import Dataset
 from matdisco.properties import get
+from matdisco.recipe import canonical_json
 
 if TYPE_CHECKING:
     from campaigns.campaign import Campaign
@@ -50,9 +51,15 @@ def screening(campaign: Campaign) -> pd.DataFrame:
     from matdisco.screening.screen import COLUMNS
 
     path = campaign.folder / SCREENING
-    frames = [pd.read_csv(path).assign(round=0)] if path.exists() else []
+    frames = []
+    if path.exists():
+        table = pd.read_csv(path)
+        # What was bred stands in the ledger; the file only repeats it for readers.
+        pool = table[table["round"] == 0] if "round" in table else table
+        frames.append(pool.assign(round=0))
     for event in campaign.ledger.events("grown"):
         rows = pd.DataFrame(event.payload["findings"], columns=list(COLUMNS))
+        rows["numbers"] = [canonical_json(n) for n in rows["numbers"]]
         frames.append(rows.assign(round=event.round))
     if not frames:
         return pd.DataFrame(columns=["round", *COLUMNS])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pandas as pd
 import pytest
 import yaml
@@ -56,6 +58,9 @@ def test_every_rejection_is_on_record_with_its_reason(grown, capsys):
     with Campaign.open(grown) as campaign:
         table = campaign.screening()
         counted = [e.payload["screening"] for e in campaign.ledger.events("grown")]
+        file = pd.read_csv(grown / "screening.csv")
+        pd.testing.assert_frame_equal(file, table, check_dtype=False)
+        assert all(isinstance(json.loads(n), dict) for n in file["numbers"])
         rejected = table[(table["verdict"] == "reject") & (table["round"] > 0)]
         assert len(rejected) == sum(sum(c["rejected"].values()) for c in counted)
         assert rejected["message"].str.len().min() > 20
