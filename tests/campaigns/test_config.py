@@ -153,6 +153,19 @@ WRONG = {
         {"candidates": {"kind": "dataset", "path": "nowhere.parquet"}},
         "candidates.path: no such file: nowhere.parquet",
     ),
+    "condition that leaves the elements out": (
+        {
+            "candidates": {
+                "kind": "prototypes", "elements": ["Cu", "Au"], "components": [1, 2],
+                "max_atoms": 4, "where": {"must_contain": ["Cu"]},
+            }
+        },
+        "candidates.where: the hull needs a reference .* but pure Au is left out",
+    ),
+    "block without a kind": (
+        {"acquisition": {"batch_size": 4}},
+        "acquisition: expected a block with a 'kind:' key; kinds: log_expected",
+    ),
     "advice from nobody": (
         {"acquisition": {"kind": "random"}, "stopping": {"cost": 0.1}},
         "stopping.cost: asks what the surrogate expects, but acquisition: random",
