@@ -19,6 +19,7 @@ from matdisco.candidates.orderings import OrderingCandidates
 from matdisco.candidates.prototypes import PrototypeCandidates
 from matdisco.candidates.random_symmetric import RandomSymmetricCandidates
 from matdisco.candidates.substitution import SubstitutionCandidates
+from matdisco.errors import ConfigError
 
 if TYPE_CHECKING:
     from matdisco.crystal import Crystal
@@ -79,7 +80,7 @@ class UnionCandidates(CandidateRecipe):
 
     @override
     def size(self) -> SizeEstimate:
-        sizes = [p.estimate() for p in self.parts]
+        sizes = [_estimate(i, p) for i, p in enumerate(self.parts)]
         count = sum(s.count for s in sizes)
         atoms = sum(s.count * s.mean_atoms for s in sizes) / max(count, 1)
         # parts may share members, so several exact counts add up to a bound
@@ -93,6 +94,19 @@ class UnionCandidates(CandidateRecipe):
                 if crystal.id not in taken:
                     taken.add(crystal.id)
                     yield crystal
+
+
+def _estimate(i: int, part: Part) -> SizeEstimate:
+    """Tell the size of a part.
+
+    Raises:
+        ConfigError: what is wrong with it, and which part it is.
+    """
+    try:
+        return part.estimate()
+    except ConfigError as error:
+        told = str(error).removeprefix("candidates").removeprefix(".")
+        raise ConfigError(f"candidates.parts[{i}]: {told.lstrip(': ')}") from error
 
 
 def _limits(part: Part) -> Limits:

@@ -234,8 +234,9 @@ def test_an_empty_source_says_why(known):
         PrototypeCandidates(
             elements=("Cu", "Au"), max_atoms=4, where=Where(must_contain=("Pd",))
         ).estimate()
-    with pytest.raises(ConfigError, match=r"parts\[0\]: .*no whole oxidation"):
-        UnionCandidates(parts=(alloys,)).build()
+    for ask in ("build", "estimate"):
+        with pytest.raises(ConfigError, match=r"parts\[0\]: .*no whole oxidation"):
+            getattr(UnionCandidates(parts=(alloys,)), ask)()
 
 
 def test_wrong_conditions_are_told():
