@@ -20,6 +20,7 @@ from campaigns.config_blocks import (
     StartRecipe,
     TrackingRecipe,
 )
+from campaigns.fronts.check import check_front
 from campaigns.gate import GateRecipe
 from campaigns.ladder.check import check_ladder, check_money, settled
 from campaigns.ladder.recipe import RungRecipe
@@ -97,11 +98,12 @@ class CampaignConfig(Recipe):
         elements = frozenset(space or ())
         object.__setattr__(self, "ladder", settled(self.ladder, elements))
         given = self.evaluator.properties()
-        if self.objective.label not in given:
+        if missing := [k for k in self.objective.labels if k not in given]:
             raise ValueError(
-                f"objective needs the label {self.objective.label!r}, but the "
+                f"objective needs the label {missing[0]!r}, but the "
                 f"evaluator gives {', '.join(given)}"
             )
+        check_front(self)
         check_ladder(self.ladder, self.evaluator, self.objective)
         check_money(self.budget.money, self.execution, self.ladder)
         hull = isinstance(self.objective, HullObjective)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -25,6 +26,8 @@ def proposals(campaign: Campaign) -> pd.DataFrame:
     for event in campaign.ledger.events("proposed"):
         for proposal in event.payload["proposals"]:
             row = {"round": event.round, **proposal}
+            for key, one in (row.pop("targets", None) or {}).items():
+                row |= {f"{key}_{name}": value for name, value in one.items()}
             near = row.pop("neighbours", None) or []
             row["neighbours"] = ", ".join(
                 f"{n['candidate']} ({n['distance']:.2f})" for n in near
@@ -34,6 +37,8 @@ def proposals(campaign: Campaign) -> pd.DataFrame:
                 row["status"] = "answered"
                 row[target] = answers.loc[name, target]
                 row[headline] = answers.loc[name, headline]
+                for key in state.objective.labels[1:]:
+                    row[key] = answers.loc[name, key]
             elif name in state.vetoed:
                 row["status"] = "vetoed"
             elif name in state.evaluations:
@@ -100,6 +105,7 @@ def rounds(campaign: Campaign) -> pd.DataFrame:
                 "found": len(event.payload["found"]),
                 "sigma_scale": surrogate.get("scale"),
                 **(event.payload["error"] or {}),
+                **_of_front(event.payload, begun.payload),
                 **{
                     f"{k}_seconds": v
                     for k, v in (
@@ -110,6 +116,26 @@ def rounds(campaign: Campaign) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def _of_front(closed: Mapping[str, Any], begun: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a round's columns that only a front has."""
+    row = {k: closed[k] for k in ("gained", "useful") if k in closed}
+    for key, error in closed.get("errors", {}).items():
+        row |= {f"{key}_{name}": value for name, value in (error or {}).items()}
+    for key, fitted in begun.get("surrogates", {}).items():
+        row[f"{key}_sigma_scale"] = fitted["scale"]
+    return row
+
+
+def front(campaign: Campaign) -> pd.DataFrame:
+    """Return the members of the front with every target's value; empty without one."""
+    state = campaign.state
+    if state.front is None or len(state.answered) == 0:
+        return pd.DataFrame()
+    table = state.to_frame()
+    columns = ["candidate", "formula", "round", *state.objective.labels]
+    return table.loc[table["on_front"], columns].reset_index(drop=True)
 
 
 def found(campaign: Campaign) -> Dataset:
