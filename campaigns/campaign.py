@@ -249,6 +249,12 @@ class Campaign:
 
         return rounds(self)
 
+    def rounds_shown(self) -> pd.DataFrame:
+        """Return the same with the names and columns that suit the objective."""
+        from campaigns.tables import rounds_shown
+
+        return rounds_shown(self)
+
     def found(self) -> Dataset:
         """Return the stable compounds (the front, the best) as relaxed crystals."""
         from campaigns.tables import found

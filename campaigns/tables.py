@@ -118,6 +118,18 @@ def rounds(campaign: Campaign) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def rounds_shown(campaign: Campaign) -> pd.DataFrame:
+    """Return the rounds for a person: a front's hypervolume is called so."""
+    table, front = rounds(campaign), campaign.state.front
+    if front is None:
+        return table
+    # every target's errors are in columns of their own
+    doubled = ["bias", "coverage_90", "mae", "rms_z", "sigma_scale"]
+    table = table.drop(columns=doubled, errors="ignore")
+    names = {"best": "hypervolume", "found": "on_front"} if front.goals > 1 else {}
+    return table.rename(columns=names)
+
+
 def _of_front(closed: Mapping[str, Any], begun: Mapping[str, Any]) -> dict[str, Any]:
     """Return a round's columns that only a front has."""
     row = {k: closed[k] for k in ("gained", "useful") if k in closed}

@@ -115,12 +115,7 @@ def status(
         front = campaign.front()
         if not failures and not front.empty:
             print(front.to_string(index=False, float_format=lambda v: f"{v:.4g}"))
-        table = campaign.failures() if failures else campaign.rounds()
-        if campaign.state.front is not None:
-            names = {"best": "hypervolume", "found": "on_front"}
-            table = table.rename(
-                columns=names if campaign.state.front.goals > 1 else {}
-            )
+        table = campaign.failures() if failures else campaign.rounds_shown()
         if failures and not table.empty:
             table = table.sort_values(["kind", "round", "candidate"])
             print(table.groupby("kind").size().rename("count").to_string())
