@@ -46,6 +46,9 @@ LOOKED_AT = 4000
 sigma along many directions go in."""
 SAMPLES = 256
 """Draws behind a value, where the recipe names no number."""
+HOPELESS = 0.01
+"""Candidates that meet the limits with less than this share of the highest probability
+of all are not looked at, unless too few others are left."""
 CHUNK = 1024
 """Candidates valued together, to keep memory small."""
 
@@ -86,16 +89,14 @@ def _looked_at(
     most, each = LOOKED_AT, LOOKED_AT // 16
     if isinstance(recipe, HypervolumeImprovement):
         most, each = 4 * recipe.looked_at, recipe.looked_at // 16
-    if len(belief) <= max(most, q):
-        return np.arange(len(belief))
+    usable = np.flatnonzero(belief.chance >= HOPELESS * belief.chance.max())
+    if len(usable) < q:
+        usable = np.sort(np.argsort(-belief.chance, kind="stable")[:q])
+    if len(usable) <= max(most, q):
+        return usable
     goals = slice(belief.goals)
     mean = ((belief.mean - belief.centre) / belief.unit)[:, goals]
     std = (belief.std / belief.unit)[:, goals]
-    # what can hardly be of use is not worth a look, unless all is like that
-    usable = np.flatnonzero(belief.chance >= 0.01 * belief.chance.max())
-    if len(usable) < max(most, q):
-        usable = np.argsort(-belief.chance, kind="stable")[: max(most, q)]
-        return np.sort(usable)
     found = promising(mean[usable].T, std[usable].T, rng, max(each, q), max(most, q))
     return np.sort(usable[found])
 
@@ -181,12 +182,16 @@ def _improvement(
         X_pending=(
             torch.tensor(waiting, dtype=torch.double)[:, None] if waiting else None
         ),
-        constraints=constraints(limits) or None,
+        constraints=constraints(limits[:goals]) or None,
     )
     rows = torch.arange(n, dtype=torch.double)[:, None, None]
     with torch.no_grad():
         parts = [function(rows[i : i + CHUNK]).numpy() for i in range(0, n, CHUNK)]
-    return np.concatenate(parts)
+    # a target without a goal is independent of the improvement: its chance is exact
+    mean = np.array([b.mean[:n] for b in beliefs[goals:]]).reshape(-1, n).T
+    std = np.array([b.std[:n] for b in beliefs[goals:]]).reshape(-1, n).T
+    chance = inside_probability(mean, std, limits[goals:])
+    return np.concatenate(parts) + np.log(np.maximum(chance, 1e-300))
 
 
 def _bound(
@@ -200,8 +205,9 @@ def _bound(
 ) -> np.ndarray:
     """Return ``mean + sqrt(beta) std`` of the drawn numbers, weighed by the limits.
 
-    Measured from the lowest of all candidates and times the chance of meeting the
-    limits, as BoTorch's ConstrainedMCObjective weighs values that may be negative.
+    Measured from a range of the answers below the lowest of all candidates, and times
+    the chance of meeting the limits, as BoTorch's ConstrainedMCObjective weighs values
+    that may be negative.
     """
     goals = len(weights)
     mean = np.array([b.mean[:n] for b in beliefs]).T
@@ -214,7 +220,7 @@ def _bound(
         draws = mean[part, :goals] + z * std[part, :goals]  # (samples, chunk, goals)
         number = chebyshev(in_range(draws, *scale), weights)
         value[part] = number.mean(axis=0) + np.sqrt(beta) * number.std(axis=0)
-    floor = float(value.min())
+    floor = float(value.min()) - 1.0  # a range of the answers: none is worth nothing
     weighed: np.ndarray = (value - floor) * inside_probability(mean, std, limits)
     return floor + weighed
 

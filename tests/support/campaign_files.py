@@ -30,3 +30,27 @@ def small_campaign(**changes) -> dict:
         "tracking": {"enabled": False},
     }
     return {**config, **changes}
+
+
+def small_front(*targets: dict, **changes) -> dict:
+    """The same with several targets; energy and density are minimised by default."""
+    wanted = targets or (
+        {"property": "energy_per_atom", "goal": "minimise", "reference": 2.0},
+        {
+            "property": "density",
+            "goal": "minimise",
+            "reference": 20000,
+            "unit": "kg/m³",
+        },
+    )
+    front = {
+        "objective": {"kind": "front", "targets": list(wanted)},
+        "evaluator": {
+            "kind": "function",
+            "function": "evaluators:emt_several",
+            "returns": ["energy_per_atom", "density", "gold"],
+        },
+        "acquisition": {"kind": "hypervolume_improvement", "batch_size": 4},
+        "start": {"per_element": 0, "random": 8},
+    }
+    return small_campaign(**{**front, **changes})
