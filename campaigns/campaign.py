@@ -109,7 +109,12 @@ class Campaign:
             driver = Driver(
                 self.config, self.folder, self.ledger, self.pool, display, interrupt
             )
-            driver.on_close = tracker.round_closed
+
+            def closed(number: int) -> None:
+                self._repeat_findings()
+                tracker.round_closed(number)
+
+            driver.on_close = closed
             with explained(self.folder), interrupt.armed(display):
                 try:
                     reason = driver.run(rounds)
@@ -118,6 +123,7 @@ class Campaign:
                     reason = "stopped by the user"
                     raise
                 finally:
+                    self._repeat_findings()
                     if self.state.evaluations:
                         self._try_report(display)
         return reason
@@ -388,6 +394,14 @@ class Campaign:
                 f"{path} is missing, and the pool made again is another one: the "
                 "packages that make candidates have changed since the campaign began"
             )
+
+    def _repeat_findings(self) -> None:
+        """Write what screening found in bred candidates beside that of the pool."""
+        from matdisco.evaluators.results import write_atomically
+
+        if self.ledger.events("grown"):
+            table = self.screening().to_csv(index=False, lineterminator="\n")
+            write_atomically(self.folder / SCREENING, table)
 
     def _told(self, before: str | None) -> str | None:
         """Return the hash of another evaluator's answers; refuse other ones."""

@@ -22,14 +22,17 @@ from campaigns.config_blocks import (
 )
 from campaigns.fronts.check import check_front
 from campaigns.gate import GateRecipe
+from campaigns.idle import check_idle
 from campaigns.ladder.check import check_ladder, check_money, settled
 from campaigns.ladder.recipe import RungRecipe
 from campaigns.objectives import AnyObjective, HullObjective
+from campaigns.replay.file_kinds import refuse_others
 from campaigns.stopping import StoppingRecipe
 from campaigns.stopping import check as check_stopping
 from matdisco.candidates.base import SizeEstimate
 from matdisco.candidates.evolution import EvolutionRecipe
 from matdisco.candidates.recipes import AnyCandidates
+from matdisco.candidates.where import outside_fractions
 from matdisco.errors import ConfigError, MatdiscoError
 from matdisco.evaluators.execution_recipe import ExecutionRecipe
 from matdisco.evaluators.recipes import AnyEvaluator
@@ -109,6 +112,7 @@ class CampaignConfig(Recipe):
         hull = isinstance(self.objective, HullObjective)
         check_acquisition(self.acquisition, self.objective)
         check_stopping(self.stopping, self.objective)
+        check_idle(self)
         if hull and self.start.per_element < 1:
             raise ValueError(
                 "start.per_element: expected at least 1 with objective "
@@ -121,9 +125,14 @@ class CampaignConfig(Recipe):
         """Read and validate a YAML file.
 
         Raises:
-            ConfigError: one line per mistake, each with file, line and key.
+            ConfigError: one line per mistake, each with file, line and key; one
+                sentence where it is a file for another command.
         """
-        return load(cls, path)
+        try:
+            return load(cls, path)
+        except ConfigError:
+            refuse_others(path, "campaign")
+            raise
 
     @classmethod
     def parse(cls, text: str, *, source: str) -> Self:
@@ -151,6 +160,7 @@ class CampaignConfig(Recipe):
                 "stopping": True,
                 "execution": True,
                 "people": True,
+                "gate": {"fall_back", "share"},
                 "ladder": {"__all__": {"evaluations", "execution"}},
                 "evaluator": set(self.evaluator.unhashed),
             },
@@ -223,6 +233,18 @@ class CampaignConfig(Recipe):
                 f"element, but components {list(components)} leaves the elements out; "
                 "add 1"
             )
+        where = self.candidates.where
+        if not isinstance(self.objective, HullObjective) or where is None:
+            return
+        for element in self.candidates.chemical_space() or ():
+            why = outside_fractions({element: 1}, where.fractions)
+            if why or not where.allows_elements((element,)):
+                raise ConfigError(
+                    "candidates.where: the hull needs a reference for every pure "
+                    f"element, but pure {element} is left out"
+                    f"{f' ({why})' if why else ''}; loosen it, or put a source of the "
+                    "elements beside this one with kind: union"
+                )
 
     def _check_screening(self, space: tuple[str, ...] | None) -> None:
         if self.screening is None:

@@ -31,8 +31,9 @@ class BudgetRecipe(Recipe):
     patience: int | None = Field(None, ge=1)
     """Stop after this many rounds without a new best or a new stable phase."""
     core_hours: float | None = Field(None, gt=0)
-    """Core-hours of all evaluations, as measured; nothing is begun that could exceed
-    them. No limit when not given."""
+    """Core-hours of all evaluations, as measured. Nothing is begun that would exceed
+    them if it took as long as the longest so far; the first is taken to last as long
+    as is usual for its evaluator. No limit when not given."""
     money: float | None = Field(None, gt=0)
     """The same in money: core-hours times ``execution.price_per_core_hour``."""
     currency: str = Field("EUR", min_length=1, max_length=10)

@@ -30,11 +30,12 @@ from campaigns.objectives import HullObjective
 from campaigns.people.inbox import Inbox
 from campaigns.people.waiting import stays, whom
 from campaigns.progress import Display
-from campaigns.propose import first_round, next_round
+from campaigns.propose import first_round, next_round, unlearnt
 from campaigns.spending import Purse
 from campaigns.state import State
 from campaigns.stopping import failing_too_often, reason_from_answers
 from matdisco.data.dataset import Dataset
+from matdisco.errors import TooFewRecords
 from matdisco.evaluators.laboratory import LaboratoryRecipe
 
 RESERVED = 20
@@ -267,6 +268,8 @@ class Driver:
                 )
             if stop := payload.get("stop"):
                 return str(stop)
+        if sentence := payload.get("unlearnt"):
+            self.display.say(f"round {number}: drawn at random, {sentence}")
         if sentence := payload.pop("refuted", None):
             if not any(e.kind == "gated" and e.round == number for e in events):
                 fact = {**payload["gate"], "sentence": sentence}
@@ -295,28 +298,29 @@ class Driver:
         asks = not isinstance(self.config.acquisition, RandomChoice)
         stopped = reason.startswith("failure rate")
         if asks and not stopped and len(state.available) and len(state.answered):
-            number = _proposed(events)
-            with self.display.learning(number, final=True):
-                learned = learn(
-                    self.config,
-                    state,
-                    events,
-                    self.folder,
-                    number,
-                    self.display.training,
-                )
-            from campaigns.ranking import rank_remaining
-
-            table = rank_remaining(state, learned.prediction, learned.predictions)
-            table.to_csv(self.folder / "ranking.csv", index=False)
-            ranking = [
-                {str(k): v for k, v in row.items()}
-                for row in table.head(RESERVED).to_dict("records")
-            ]
-            scale = learned.scale
+            try:
+                ranking, scale = self._ranked(state, events)
+            except TooFewRecords as error:
+                self.display.say(f"no final ranking: {unlearnt(state, error)}")
         self.ledger.append(
             "finished", {"reason": reason, "ranking": ranking, "scale": scale}
         )
+
+    def _ranked(
+        self, state: State, events: list[Event]
+    ) -> tuple[list[dict[str, Any]], float]:
+        """Learn from everything, write the ranking; return its top and the scale."""
+        number = _proposed(events)
+        with self.display.learning(number, final=True):
+            learned = learn(
+                self.config, state, events, self.folder, number, self.display.training
+            )
+        from campaigns.ranking import rank_remaining
+
+        table = rank_remaining(state, learned.prediction, learned.predictions)
+        table.to_csv(self.folder / "ranking.csv", index=False)
+        top = table.head(RESERVED).to_dict("records")
+        return [{str(k): v for k, v in row.items()} for row in top], learned.scale
 
 
 def _proposed(events: list[Event]) -> int:

@@ -19,6 +19,7 @@ from scipy.stats import norm
 from campaigns.fronts import words as front_words
 from campaigns.fronts.recipe import FrontObjective
 from campaigns.objectives import AnyObjective, HullObjective
+from campaigns.weights import Weights
 from matdisco.errors import DataError
 from matdisco.properties import get
 from matdisco.similarity import Neighbours
@@ -107,9 +108,8 @@ class Explainer:
     """Whether the candidates were screened."""
     alike: np.ndarray | None = None
     """Group of each candidate of the pool that is probably one structure, if known."""
-    weighed: bool = False
-    """Whether the rule's value was multiplied: by costs, by the chance of an answer, or
-    by what came of copies."""
+    weights: Weights | None = None
+    """What the rule's value was multiplied by."""
 
     def explain(
         self, proposals: list[dict[str, Any]], choices: Sequence[Choice]
@@ -121,6 +121,7 @@ class Explainer:
             choices: those of the proposals, then what would have come next, if known.
         """
         expected, share = self.utility.expected(), exploration_share(self.utility)
+        weights = self.weights or Weights(len(self.state.pool))
         known = Neighbours.of([self.state.pool[int(i)] for i in self.state.answered])
         mine = [self.state.pool[int(self.rows[c.row])] for c in choices]
         far = known.distances(mine)
@@ -142,7 +143,11 @@ class Explainer:
                     "low": mean - half * std,
                     "high": mean + half * std,
                     "expected_merit": float(expected[choice.row]),
-                    "exploration": round(float(share[choice.row]), 4),
+                    "exploration": (
+                        0.0
+                        if choice.reason == "greedy"
+                        else round(float(share[choice.row]), 4)
+                    ),
                     "acquisition": choice.value,
                     "nearest": near[0]["candidate"],
                     "nearest_distance": near[0]["distance"],
@@ -150,6 +155,8 @@ class Explainer:
                     "neighbours": near,
                     "screening": self._screening(mine[i].source.get("flags", {})),
                     "copy_of": self._copied(row),
+                    "chance_of_answer": _at(weights.chance, row),
+                    "relative_cost": _at(weights.cost, row),
                     "reason": choice.reason,
                     "candidate": mine[i].id,
                 }
@@ -159,12 +166,15 @@ class Explainer:
         objective = self.state.objective
         for i, proposal in enumerate(proposals):
             proposal |= facts[i]
-            proposal["why"] = why(objective, facts[i], weighed=self.weighed)
+            proposal["why"] = why(objective, facts[i], weighed=weights.any)
             later = facts[i + 1] if i + 1 < len(facts) else None
             left_out = i + 1 == len(proposals)
             proposal["before_next"] = (
                 None if later is None
-                else before(objective, facts[i], later, left_out=left_out)
+                else before(
+                    objective, facts[i], later, left_out=left_out,
+                    alone=i == 0 or weights.any,
+                )
             )  # fmt: skip
 
     def _copied(self, row: int) -> str | None:
@@ -235,6 +245,10 @@ def why(
         f"{facts['distance_ratio']:.1f} times the usual spacing)"
     )
     parts.append(far)
+    if facts["chance_of_answer"] is not None:
+        parts.append(f"answered with probability {facts['chance_of_answer']:.0%}")
+    if facts["relative_cost"] is not None:
+        parts.append(f"relative cost {facts['relative_cost']:.3g}")
     if facts["copy_of"]:
         parts.append(f"probably a copy of {facts['copy_of']}")
     if facts["screening"].startswith("flagged"):
@@ -248,6 +262,7 @@ def before(
     second: Mapping[str, Any],
     *,
     left_out: bool,
+    alone: bool = False,
 ) -> str:
     """Say why one candidate comes before another.
 
@@ -256,6 +271,8 @@ def before(
         first: facts of the one.
         second: facts of the other.
         left_out: whether the other is not in the batch any more.
+        alone: nothing was chosen before the one, or something else weighed, so that
+            what the choices before it leave open does not explain its place.
     """
     name = second["candidate"] + (", the first left out" if left_out else "")
     a, b = first["reason"], second["reason"]
@@ -279,7 +296,8 @@ def before(
         f"{'more' if surer >= 0 else 'less'} uncertain ({sigmas[0]:.3g} against "
         f"{sigmas[1]:.3g})",
     ]
-    if a not in COMPARABLE and better < 0 and surer < 0:
+    words += _weighed(first, second)
+    if a not in COMPARABLE and better < 0 and surer < 0 and not alone:
         # worse on both counts alone: what it adds to the batch decided
         words.append("tells more that the choices before it do not")
     if first["acquisition"] is not None and a in COMPARABLE:
@@ -287,6 +305,34 @@ def before(
             0, f"{first['acquisition']:.4g} against {second['acquisition']:.4g}"
         )
     return f"before {name}: " + ", ".join(words)
+
+
+def _weighed(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
+    """Say how two candidates differ in what the rule's value was multiplied by."""
+    words = []
+    ours, other = (f.get("chance_of_answer") for f in (first, second))
+    if ours is not None and other is not None and abs(ours - other) >= 0.005:
+        more = "likelier" if ours > other else "less likely"
+        words.append(f"{more} to be answered ({ours:.0%} against {other:.0%})")
+    ours, other = (f.get("relative_cost") for f in (first, second))
+    if ours is not None and other is not None and ours != other:
+        times = max(ours, other) / min(ours, other)
+        words.append(
+            f"{'cheaper' if ours < other else 'dearer'} by a factor of {times:.3g}"
+        )
+    if bool(first.get("copy_of")) != bool(second.get("copy_of")):
+        words.append(
+            "probably a copy of what is known, and the other is not"
+            if first.get("copy_of") else "the other is probably a copy of what is known"
+        )  # fmt: skip
+    return words
+
+
+def _at(values: np.ndarray | None, row: int) -> float | None:
+    """Return what weighs on a row, None where nothing does."""
+    if values is None or np.isnan(values[row]):
+        return None
+    return round(float(values[row]), 4)
 
 
 def _spacing(among: np.ndarray) -> float:

@@ -29,6 +29,8 @@ a single wild one, such as a structure that relaxed into another, must not drown
 difference in the pool."""
 
 
+ABSURD = 1e4
+"""Errors over sigmas above which a number would say nothing."""
 SHRINKAGE = 16.0
 """Weight, in proposals, of the belief that the surrogate's own calibration is
 right: after 16 answered proposals, experience and belief count the same."""
@@ -47,7 +49,8 @@ class GateRecipe(Recipe):
     """After a failure, widen every sigma to what the newest errors ask for."""
     fall_back: Literal["none", "random", "space_filling", "stop"] = "none"
     """Besides, choose a share of the next batch at random, or where the pool is least
-    known by structure and composition, without the surrogate; or stop the campaign."""
+    known by structure and composition, without the surrogate; or stop the campaign. May
+    be changed when the campaign is continued."""
     share: float = Field(0.5, gt=0, le=1)
     """That share of the batch."""
 
@@ -85,10 +88,13 @@ class Verdict:
 
     def sentence(self, recipe: GateRecipe) -> str:
         """Say what was found and what is done about it."""
+        size = f"errors are {self.rms_z:.1f} times the stated sigma"
+        if self.rms_z > ABSURD:
+            size = "there are errors, and the stated sigma is practically zero"
         text = (
             f"calibration failed on the newest {self.n} answers (to round "
-            f"{self.round}): errors are {self.rms_z:.1f} times the stated sigma "
-            f"(chi-square, p {self.p:.1g}, level {recipe.level:g})"
+            f"{self.round}): {size} (chi-square, p {self.p:.1g}, level "
+            f"{recipe.level:g})"
         )
         if self.widened > 1:
             text += f"; every sigma times {self.widened:.2f}"
@@ -219,5 +225,6 @@ def refuse(round_: int, sentence: str) -> None:
     """
     raise CampaignError(
         f"round {round_}: {sentence}; gate.fall_back is stop, so nothing was spent on "
-        "this round"
+        "this round. To go on, change gate.fall_back to none, random or space_filling "
+        "and run the file again: matdisco run CONFIG --to RUN"
     )

@@ -16,12 +16,16 @@ from campaigns.config import CampaignConfig
 from campaigns.learning import Purpose, stream
 from campaigns.ledger import Event
 from campaigns.state import State
+from matdisco.candidates.base import counts_of
 from matdisco.crystal import Crystal
+from matdisco.screening.base import Finding
 from matdisco.screening.recipe import ScreeningRecipe
-from matdisco.screening.screen import Screen, ScreeningReport
+from matdisco.screening.screen import Screen, Screened, ScreeningReport
 
 EVALUATED = "evaluated, as relaxed"
 """Group of relaxed answers among what a child must not equal."""
+SPACE = "chemical_space"
+"""Name, among the rules, of what ``candidates`` allows."""
 
 
 def is_due(config: CampaignConfig, events: Sequence[Event], round_: int) -> bool:
@@ -35,6 +39,8 @@ def is_due(config: CampaignConfig, events: Sequence[Event], round_: int) -> bool
 def grow(config: CampaignConfig, state: State, round_: int) -> dict[str, Any]:
     """Breed the candidates of a round; return the payload of the ``grown`` event.
 
+    No child leaves what ``candidates`` allows (:meth:`CandidateRecipe.limits`).
+
     Args:
         config: the campaign.
         state: what is known.
@@ -43,13 +49,22 @@ def grow(config: CampaignConfig, state: State, round_: int) -> dict[str, Any]:
     growth = config.growth
     assert growth is not None
     screen = _screen(config, state)
+    limits = config.candidates.limits()
     report = ScreeningReport()
     children: list[Crystal] = []
     findings: list[dict[str, Any]] = []
 
     def accept(child: Crystal) -> bool:
         # As the ledger will give it back: eight digits, whatever the generator made.
-        screened = screen.judge(Crystal.from_dict(child.to_dict()))
+        crystal = Crystal.from_dict(child.to_dict())
+        outside = limits(counts_of(crystal))
+        if outside is None:
+            screened = screen.judge(crystal)
+        else:
+            # Operators know elements, not compositions: what leaves the asked space
+            # is as much a reject as what a rule objects to.
+            finding = Finding(SPACE, "reject", f"outside the candidates: {outside}")
+            screened = Screened(crystal, (finding,))
         report.add(screened)
         findings.extend(screened.rows())
         if screened.rejected is not None:

@@ -17,7 +17,12 @@ from matdisco.candidates.streaming import PoolWriter
 from matdisco.crystal import Crystal
 from matdisco.errors import ConfigError
 from matdisco.screening.recipe import ScreeningRecipe
-from matdisco.screening.screen import FindingsTable, Screened, ScreeningReport
+from matdisco.screening.screen import (
+    FindingsTable,
+    Screened,
+    ScreeningReport,
+    describe,
+)
 
 
 @dataclass(frozen=True)
@@ -59,12 +64,8 @@ def make_pool(config: CampaignConfig, path: Path) -> MadePool:
             if len(screened.crystal.elements) == 1:
                 pure.update(screened.crystal.elements)
         asked = config.screening is not None
-        refuse_empty(
-            writer.count,
-            f"screening rejected all of {report.made:,}"
-            if asked
-            else f"{config.candidates.title()}: nothing is left",
-        )
+        if not writer.count:
+            refuse_empty(0, why_nothing_left(config, report))
         _refuse_too_large(config, *largest)
         missing = sorted(elements - pure)
         if missing and isinstance(config.objective, HullObjective):
@@ -78,6 +79,17 @@ def make_pool(config: CampaignConfig, path: Path) -> MadePool:
         writer.content_hash,
         report.summary() if asked else None,
         file.getvalue() if asked else "",
+    )
+
+
+def why_nothing_left(config: CampaignConfig, report: ScreeningReport) -> str:
+    """Say why a pool is empty: nothing was made, or screening rejected all of it."""
+    if not report.made:
+        return config.candidates.why_nothing()
+    return (
+        f"screening rejected all candidates: {describe(report.summary())}; matdisco "
+        "candidates CONFIG shows the first, with reasons; set a rule's severity to "
+        "flag to keep what it objects to"
     )
 
 

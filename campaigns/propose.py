@@ -15,13 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from campaigns.acquisition.recipes import (
-    AnyAcquisition,
-    HullProbability,
-    NewPhases,
-    NoisyLogExpectedImprovement,
-    RandomChoice,
-)
+from campaigns.acquisition.recipes import AnyAcquisition, RandomChoice
 from campaigns.assessment import check_round, refuse
 from campaigns.config import CampaignConfig
 from campaigns.fronts.verdicts import sentence
@@ -32,8 +26,9 @@ from campaigns.ledger import VOLATILE, Event
 from campaigns.objectives import HullObjective
 from campaigns.state import State
 from campaigns.stopping import reason_from_outlook
+from campaigns.weights import Weights, weighed
 from matdisco.candidates.volume import packing_fraction
-from matdisco.errors import CampaignError
+from matdisco.errors import CampaignError, TooFewRecords
 from matdisco.evaluators.base import evaluation_key
 from surrogates.base import Progress
 
@@ -44,7 +39,7 @@ if TYPE_CHECKING:
 FACTS = (
     "mean", "std", "low", "high", "expected_merit", "exploration", "acquisition",
     "nearest", "nearest_distance", "distance_ratio", "neighbours", "screening",
-    "copy_of", "before_next",
+    "copy_of", "chance_of_answer", "relative_cost", "before_next",
 )  # fmt: skip
 """What only a round that learned can say of a proposal (:mod:`campaigns.explain`)."""
 
@@ -93,18 +88,11 @@ def next_round(
     rng = stream(config, round_, Purpose.ACQUISITION)
     pins = [state.position[name] for name in state.pins][:size]
     if isinstance(config.acquisition, RandomChoice):
-        free = np.setdiff1d(state.available, pins)
-        rows = [*pins, *rng.choice(free, size=size - len(pins), replace=False)]
-        return {
-            "proposals": [
-                _proposal(
-                    config, state, rank, int(row), "pinned" if row in pins else "random"
-                )
-                for rank, row in enumerate(rows)
-            ],
-            VOLATILE: {"seconds": {}},
-        }
-    learned = learn(config, state, events, folder, round_, progress)
+        return _drawn(config, state, rng, pins, size)
+    try:
+        learned = learn(config, state, events, folder, round_, progress)
+    except TooFewRecords as error:
+        return _drawn(config, state, rng, pins, size, unlearnt(state, error))
     from campaigns.acquisition.select import Choice
     from campaigns.explain import Explainer
     from campaigns.outlook import outlook
@@ -132,16 +120,15 @@ def next_round(
     check = _check(config, learned, state, events, round_)
     choices = [Choice(row, None, "pinned") for row in _where(available, pins)]
     following: list[Choice] = []
-    weighed = False
+    weights = Weights(len(state.pool))
     if size > len(pins):
-        left = _weighed(
+        left, weights = weighed(
             config.acquisition, learned, state, events,
             utility(
                 state, belief.take(free), free,
                 {k: p.given(asked) for k, p in learned.predictions.items()}, asked,
             ), free,
         )  # fmt: skip
-        weighed = left.offset is not None
         chosen, runner_up = _choose(
             config, learned, state, left, free, check, rng, size - len(pins)
         )
@@ -165,7 +152,7 @@ def next_round(
         available,
         config.screening is not None,
         learned.alike,
-        weighed,
+        weights,
     ).explain(proposals, [*choices, *following])
     return {
         "proposals": proposals,
@@ -215,6 +202,42 @@ def _targets(learned: Learned, rows: Sequence[int]) -> dict[str, Any]:
     }
 
 
+def _drawn(
+    config: CampaignConfig,
+    state: State,
+    rng: np.random.Generator,
+    pins: Sequence[int],
+    size: int,
+    why: str = "",
+) -> dict[str, Any]:
+    """Return the payload of a round drawn at random, and why not by rule."""
+    free = np.setdiff1d(state.available, pins)
+    rows = [*pins, *rng.choice(free, size=size - len(pins), replace=False)]
+    proposals = [
+        _proposal(config, state, rank, int(row), "pinned" if row in pins else "random")
+        for rank, row in enumerate(rows)
+    ]
+    if not why:
+        return {"proposals": proposals, VOLATILE: {"seconds": {}}}
+    for proposal in proposals:
+        if proposal["reason"] == "random":
+            proposal["why"] = "drawn at random: too few answers to learn from"
+    return {"proposals": proposals, "unlearnt": why, VOLATILE: {"seconds": {}}}
+
+
+def unlearnt(state: State, error: TooFewRecords) -> str:
+    """Say why nothing can be learnt yet, and what became of the evaluations."""
+    failures = state.failures_frame()
+    text = f"too few answers to learn from ({error})"
+    if len(failures):
+        kinds = (failures["kind"] + ": " + failures["message"]).value_counts()
+        text += (
+            f"; {len(failures)} of {len(state.evaluations)} evaluations failed, most "
+            f"often with {kinds.index[0]} (all: matdisco status RUN --failures)"
+        )
+    return text
+
+
 def _choose(
     config: CampaignConfig,
     learned: Learned,
@@ -258,50 +281,6 @@ def _choose(
         )
         extra = [rest[i] for i in places]
     return chosen + [Choice(i, None, gate.fall_back) for i in extra], None
-
-
-def _weighed(
-    rule: AnyAcquisition,
-    learned: Learned,
-    state: State,
-    events: Sequence[Event],
-    left: Utility,
-    free: np.ndarray,
-) -> Utility:
-    """Add to a utility what the rule asks for: costs, chances, formulas, answers."""
-    crystals = [state.pool[int(i)] for i in free]
-    exponent = getattr(rule, "cost_exponent", 0.0)
-    feasible = getattr(rule, "feasibility", False) and len(state.failed) > 0
-    if exponent or feasible:
-        offset = np.zeros(len(free))
-        if exponent:
-            offset -= exponent * np.log([c.n_atoms for c in crystals])
-        if feasible:
-            from campaigns.acquisition.feasibility import success_probability
-
-            rows = [int(i) for i in (*state.answered, *state.failed)]
-            worked = np.arange(len(rows)) < len(state.answered)
-            known = [state.pool[i] for i in rows]
-            offset += np.log(success_probability(crystals, known, worked))
-        left = replace(left, offset=offset)
-    if learned.alike is not None and isinstance(rule, HullProbability | NewPhases):
-        from campaigns.copies import chances
-
-        copied = np.log(chances(learned.alike, state, events, free))
-        left = replace(
-            left, offset=copied if left.offset is None else left.offset + copied
-        )
-    if getattr(rule, "per_formula", None) is not None:
-        names = [c.formula for c in crystals]
-        left = replace(left, formulas=np.unique(names, return_inverse=True)[1])
-    if isinstance(rule, NoisyLogExpectedImprovement):
-        from campaigns.utility import utility
-
-        rows = [int(i) for i in (*free, *state.answered)]
-        whole = learned.prediction.given(np.array(state.pending, dtype=int))
-        both = utility(state, whole.take(rows), np.array(rows))
-        left = replace(left, beside=both.belief)
-    return left
 
 
 def _check(

@@ -12,6 +12,7 @@ from campaigns.ledger import VOLATILE
 from matdisco.crystal import Label
 from matdisco.data.dataset import Dataset
 from matdisco.properties import get
+from matdisco.recipe import canonical_json
 
 if TYPE_CHECKING:
     from campaigns.campaign import Campaign
@@ -25,7 +26,8 @@ def proposals(campaign: Campaign) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for event in campaign.ledger.events("proposed"):
         for proposal in event.payload["proposals"]:
-            row = {"round": event.round, **proposal}
+            unknown = dict.fromkeys((target, headline, *state.objective.labels[1:]))
+            row = {"round": event.round, **proposal, **unknown}
             for key, one in (row.pop("targets", None) or {}).items():
                 row |= {f"{key}_{name}": value for name, value in one.items()}
             near = row.pop("neighbours", None) or []
@@ -55,9 +57,15 @@ def screening(campaign: Campaign) -> pd.DataFrame:
     from matdisco.screening.screen import COLUMNS
 
     path = campaign.folder / SCREENING
-    frames = [pd.read_csv(path).assign(round=0)] if path.exists() else []
+    frames = []
+    if path.exists():
+        table = pd.read_csv(path)
+        # What was bred stands in the ledger; the file only repeats it for readers.
+        pool = table[table["round"] == 0] if "round" in table else table
+        frames.append(pool.assign(round=0))
     for event in campaign.ledger.events("grown"):
         rows = pd.DataFrame(event.payload["findings"], columns=list(COLUMNS))
+        rows["numbers"] = [canonical_json(n) for n in rows["numbers"]]
         frames.append(rows.assign(round=event.round))
     if not frames:
         return pd.DataFrame(columns=["round", *COLUMNS])

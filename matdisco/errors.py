@@ -55,6 +55,10 @@ class SurrogateError(MatdiscoError):
     """A surrogate cannot be trained, loaded or asked for a prediction."""
 
 
+class TooFewRecords(SurrogateError):
+    """There are not enough labels yet to train on."""
+
+
 class LedgerError(MatdiscoError):
     """The campaign record cannot be read or written."""
 

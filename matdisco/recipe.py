@@ -142,7 +142,9 @@ def explain(error: ValidationError, model: type[BaseModel]) -> list[tuple[Path, 
     details = [d for d in every if d["type"] != "too_short" or d["loc"] not in inside]
     out = []
     for detail in details:
-        where, known = _resolve(model, detail["loc"])
+        where, known, last = _resolve(model, detail["loc"])
+        if detail["type"] == "union_tag_not_found":
+            known = [tag for o in _options(last) if (tag := _tag(o)) is not None]
         out.append((where, f"{_dotted(where)}: {_sentence(detail, known)}"))
     return out
 
@@ -173,8 +175,9 @@ def _sentence(detail: ErrorDetails, known: Sequence[str]) -> str:
         tags = [t.strip(" '") for t in str(context["expected_tags"]).split(",")]
         return f"unknown kind {context['tag']!r}{nearest(str(context['tag']), tags)}"
     if kind == "union_tag_not_found":
-        return "expected a block with a 'kind:' key" + (
-            f", got {got!r}" if not isinstance(got, Mapping) else ""
+        kinds = f"; kinds: {', '.join(known)}" if known else ""
+        return f"expected a block with a 'kind:' key{kinds}" + (
+            f"; got {got!r}" if not isinstance(got, Mapping) else ""
         )
     if kind == "literal_error":
         words = str(context["expected"]).replace("'", "").replace(" or ", ", ")
@@ -188,8 +191,11 @@ def _sentence(detail: ErrorDetails, known: Sequence[str]) -> str:
     return f"{message.replace('input should be', 'expected')}, got {got!r}"
 
 
-def _resolve(model: Any, loc: tuple[str | int, ...]) -> tuple[Path, list[str]]:
-    """Strip union tags from a pydantic location; list the keys known at its end."""
+def _resolve(model: Any, loc: tuple[str | int, ...]) -> tuple[Path, list[str], Any]:
+    """Strip union tags from a pydantic location; list the keys known at its end.
+
+    The last part is the type of what stands there.
+    """
     path: list[str | int] = []
     current: Any = model
     keys: list[str] = _keys(current)
@@ -203,7 +209,7 @@ def _resolve(model: Any, loc: tuple[str | int, ...]) -> tuple[Path, list[str]]:
         keys = sorted({k for o in options for k in _keys(o)})
         path.append(part)
         current, fresh = _child(options, part), True
-    return tuple(path), keys
+    return tuple(path), keys, current
 
 
 def _options(annotation: Any) -> list[Any]:

@@ -3,7 +3,7 @@
 Every candidate is fitted without one fold after the other, its calibration and
 hyperparameters chosen inside the rest (nested), and judged on the fold by the negative
 log likelihood, which rewards accuracy and honest sigma together. Folds keep chemical
-systems whole. The winner learns all records.
+systems whole. The winner learns all records; where it refuses, the next best does.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ import numpy as np
 from matdisco.crystal import Crystal
 from matdisco.data.dataset import Dataset
 from matdisco.errors import MatdiscoError, SurrogateError
+from surrogates.auto_folds import Fold, folds_of, names_of, over_limit
 from surrogates.base import (
     FitReport,
+    HistoryRow,
     Prediction,
     Progress,
     Surrogate,
@@ -28,13 +30,15 @@ from surrogates.base import (
     require_records,
 )
 from surrogates.checkpoint import Checkpoint, read, restored, write
+from surrogates.displays import ShowsItself
 from surrogates.metrics import mae, nll
 from surrogates.recipes import AutoRecipe, OneSurrogate
+from surrogates.targets import auxiliary_of, joined, only_auxiliary
 
 _LEAST = 10  # records; fewer leave folds of one or two
 
 
-class Auto:
+class Auto(ShowsItself):
     """See the module; made by :class:`~surrogates.recipes.AutoRecipe`."""
 
     def __init__(
@@ -47,7 +51,10 @@ class Auto:
     def fit(
         self, dataset: Dataset, target: str, *, progress: Progress | None = None
     ) -> FitReport:
-        """Compare the candidates, then fit the winner on all records.
+        """Compare the candidates, then fit the best one on all records.
+
+        Records that have only auxiliary labels of a candidate are learnt, never judged.
+        The report's history begins with the score of every candidate on every fold.
 
         Raises:
             SurrogateError: fewer than ten records, or no candidate could be fitted;
@@ -56,28 +63,53 @@ class Auto:
         start = time.perf_counter()
         records, _ = labelled(dataset, target)
         require_records(len(records), _LEAST, target, dataset.name)
-        candidates = self.recipe.options()
-        folds = self._folds(records)
-        self.scores = [
-            self._judged(one, records, target, folds, progress) for one in candidates
-        ]
-        usable = [i for i, s in enumerate(self.scores) if "error" not in s]
-        if not usable:
-            reasons = "; ".join(f"{s['name']}: {s['error']}" for s in self.scores)
-            raise SurrogateError(f"no candidate could be fitted ({reasons})")
-        best = min(usable, key=lambda i: self.scores[i]["nll"])
-        self.scores[best]["chosen"] = True
-        winner = candidates[best].build(self.seed, self.folder)
-        report = winner.fit(records, target, progress=progress)
+        others = only_auxiliary(dataset, target, auxiliary_of(self.recipe))
+        every = joined(records, others)
+        candidates = self.recipe.options(len(records), card=_card)
+        folds = folds_of(records, others, self.recipe.folds, self.seed)
+        history: list[HistoryRow] = []
+
+        def compared(row: HistoryRow) -> None:
+            history.append(row)
+            if progress is not None:
+                progress(row)
+
+        self.scores = []
+        for candidate, name in zip(candidates, names_of(candidates), strict=True):
+            why = over_limit(candidate, every, target)
+            self.scores.append(
+                {"name": name, "error": why}
+                if why
+                else self._judged(candidate, name, target, folds, compared)
+            )
+        winner, report = self._fitted(candidates, every, target, progress)
         self.chosen = winner
-        seconds = time.perf_counter() - start
         return FitReport(
-            report.n_train, report.n_held_out, seconds, report.history, report.metrics
+            report.n_train,
+            report.n_held_out,
+            time.perf_counter() - start,
+            (*history, *report.history),
+            report.metrics,
         )
 
     def predict(self, crystals: Sequence[Crystal]) -> Prediction:
         """Return what the winner predicts."""
         return self._winner().predict(crystals)
+
+    def held_out(self) -> tuple[np.ndarray, np.ndarray, Prediction]:
+        """Return (rows, labels, calibrated predictions) of records that it left out.
+
+        Raises:
+            SurrogateError: not fitted yet, or the winner keeps none (networks).
+        """
+        held = getattr(self._winner(), "held_out", None)
+        if held is None:
+            raise SurrogateError(
+                f"{self._winner().describe().get('surrogate', 'the winner')} keeps no "
+                "predictions of records that it left out"
+            )
+        found: tuple[np.ndarray, np.ndarray, Prediction] = held()
+        return found
 
     def save(self, folder: Path) -> None:
         """Write the winner's checkpoint inside this one, with the comparison."""
@@ -106,22 +138,25 @@ class Auto:
     def describe(self) -> Mapping[str, str]:
         """Return name → text for cards and MLflow tags; ``why`` says the choice."""
         if self.chosen is None:
-            names = ", ".join(_name(c) for c in self.recipe.options())
+            names = ", ".join(names_of(self.recipe.options()))
             return {"surrogate": f"the best of: {names}"}
         return {**self.chosen.describe(), "why": self.why()}
 
     def why(self) -> str:
-        """Return the comparison as one sentence per candidate."""
+        """Return the comparison as one sentence per candidate, the chosen one first."""
         lines = []
-        for s in sorted(self.scores, key=lambda s: s.get("nll", np.inf)):
-            said = (
-                f"not fitted: {s['error']}"
-                if "error" in s
-                else f"negative log likelihood {s['nll']:.3f} ± {s['spread']:.3f}, "
-                f"mean absolute error {s['mae']:.4g}"
-            )
+        for s in sorted(self.scores, key=_rank):
+            # one sentence per candidate: no semicolon inside
+            failed = str(s.get("error", "")).replace("; ", ", ")
+            said = [f"not fitted: {failed}"] if failed else []
+            if "nll" in s:
+                said.insert(
+                    0,
+                    f"negative log likelihood {s['nll']:.3f} ± {s['spread']:.3f}, "
+                    f"mean absolute error {s['mae']:.4g}",
+                )
             mark = "chosen: " if s.get("chosen") else ""
-            lines.append(f"{mark}{s['name']}: {said}")
+            lines.append(f"{mark}{s['name']}: {', but '.join(said)}")
         return "; ".join(lines)
 
     def _winner(self) -> Surrogate:
@@ -129,42 +164,31 @@ class Auto:
             raise SurrogateError("this surrogate was not fitted yet; call fit() first")
         return self.chosen
 
-    def _folds(self, records: Dataset) -> np.ndarray:
-        """Return the fold of each record, shape (n,), chemical systems whole."""
-        systems = np.array([c.chemical_system for c in records.crystals])
-        names, group = np.unique(systems, return_inverse=True)
-        draw = np.random.default_rng(np.random.SeedSequence([self.seed, 11]))
-        k = self.recipe.folds
-        if len(names) < 2 * k:  # too few systems to keep whole
-            fold: np.ndarray = draw.permutation(len(records)) % k
-            return fold
-        sizes = np.bincount(group)
-        of_system, filled = np.zeros(len(names), dtype=int), np.zeros(k)
-        order = draw.permutation(len(names))
-        for g in order[np.argsort(-sizes[order], kind="stable")]:
-            at = int(filled.argmin())
-            of_system[g], filled[at] = at, filled[at] + sizes[g]
-        return of_system[group]
-
     def _judged(
         self,
         candidate: OneSurrogate,
-        records: Dataset,
+        name: str,
         target: str,
-        folds: np.ndarray,
-        progress: Progress | None,
+        folds: Sequence[Fold],
+        progress: Progress,
     ) -> dict[str, Any]:
-        name, likelihoods, errors = _name(candidate), [], []
+        """Fit a candidate without each fold and score it there."""
+        likelihoods, errors = [], []
         try:
-            for k in range(self.recipe.folds):
-                test = records.take(np.flatnonzero(folds == k))
+            for k, (learn, test) in enumerate(folds):
                 surrogate = candidate.build(self.seed, self.folder)
-                surrogate.fit(records.take(np.flatnonzero(folds != k)), target)
+                surrogate.fit(learn, target)
                 found, y = surrogate.predict(test.crystals), test.values(target)
                 likelihoods.append(nll(y, found.mean, found.std))
                 errors.append(mae(y, found.mean))
-                if progress is not None:
-                    progress({"stage": f"compare {name}", "epoch": k})
+                progress(
+                    {
+                        "stage": f"compare {name}",
+                        "epoch": k,
+                        "nll": likelihoods[-1],
+                        "mae": errors[-1],
+                    }
+                )
         except MatdiscoError as error:
             return {"name": name, "error": str(error)}
         return {
@@ -174,7 +198,34 @@ class Auto:
             "mae": float(np.mean(errors)),
         }
 
+    def _fitted(
+        self,
+        candidates: Sequence[OneSurrogate],
+        every: Dataset,
+        target: str,
+        progress: Progress | None,
+    ) -> tuple[Surrogate, FitReport]:
+        """Fit the best candidate on all records, or the best that does not refuse."""
+        judged = [i for i, s in enumerate(self.scores) if "nll" in s]
+        for i in sorted(judged, key=lambda i: float(self.scores[i]["nll"])):
+            winner = candidates[i].build(self.seed, self.folder)
+            try:
+                report = winner.fit(every, target, progress=progress)
+            except MatdiscoError as error:
+                self.scores[i]["error"] = f"on all records: {error}"
+                continue
+            self.scores[i]["chosen"] = True
+            return winner, report
+        reasons = "; ".join(f"{s['name']}: {s['error']}" for s in self.scores)
+        raise SurrogateError(f"no candidate could be fitted ({reasons})")
 
-def _name(candidate: OneSurrogate) -> str:
-    parts = [candidate.kind, getattr(candidate, "features", "")]
-    return " on ".join(p for p in parts if p)
+
+def _rank(score: Mapping[str, Any]) -> tuple[bool, bool, float]:
+    """Order scores: the chosen one, then what was fitted, each by likelihood."""
+    return not score.get("chosen"), "error" in score, float(score.get("nll", np.inf))
+
+
+def _card() -> bool:
+    import torch
+
+    return torch.cuda.is_available()

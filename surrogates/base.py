@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from matdisco.crystal import Crystal
 from matdisco.data.dataset import Dataset
-from matdisco.errors import SurrogateError
+from matdisco.errors import SurrogateError, TooFewRecords
 
 HistoryRow = Mapping[str, float | str]
 """One line of a training history: stage, epoch, losses."""
@@ -183,10 +183,10 @@ def require_records(n: int, least: int, target: str, name: str) -> None:
     """Refuse to fit on too little.
 
     Raises:
-        SurrogateError: fewer than ``least`` labelled records.
+        TooFewRecords: fewer than ``least`` labelled records.
     """
     if n < least:
-        raise SurrogateError(
+        raise TooFewRecords(
             f"dataset {name}: {n} record{'s' * (n != 1)} with label {target}, "
             f"expected at least {least} to fit this surrogate"
         )

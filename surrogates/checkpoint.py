@@ -19,14 +19,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import TypeAdapter, ValidationError
 
-from matdisco.errors import SurrogateError
+from matdisco.errors import ConfigError, SurrogateError
 from matdisco.recipe import canonical_json, digest
 from surrogates.networks.recipes import NetworkEnsembleRecipe
-from surrogates.recipes import (
-    AnySurrogate,
-)
+from surrogates.recipes import recipe_of
 
 if TYPE_CHECKING:
     from surrogates.base import Surrogate
@@ -148,12 +145,12 @@ def restored(checkpoint: Checkpoint, place: str) -> Surrogate:
         SurrogateError: its recipe is unknown, or its arrays are not what this version
             makes of that recipe.
     """
-    adapter: TypeAdapter[Any] = TypeAdapter(AnySurrogate)
     try:
-        recipe = adapter.validate_python(checkpoint.recipe)
-    except ValidationError as error:
+        recipe = recipe_of(dict(checkpoint.recipe), place)
+    except ConfigError as error:
         raise SurrogateError(
-            f"{place}: its recipe is not one this version knows ({error})"
+            f"{error}\nThe recipe of this checkpoint is not one that this version of "
+            "matdisco knows; load it with the version that wrote it"
         ) from error
     try:
         return _rebuilt(recipe, checkpoint)

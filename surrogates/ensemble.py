@@ -131,6 +131,33 @@ class NetworkEnsemble(ShowsItself):
         state, outputs = self._fitted(), self._outputs(crystals)
         return {name: state.calibrated(*outputs, name) for name in state.names}
 
+    def members(self, crystals: Sequence[Crystal]) -> np.ndarray:
+        """Return what each member says, shape (S, n), unit of the target.
+
+        As far apart as the joint prediction's shared part: around its mean, with
+        ``numpy.cov(members, rowvar=False)`` equal to ``factors.T @ factors``. What each
+        crystal has for itself is in none of them.
+
+        Raises:
+            SurrogateError: as :meth:`predict`.
+        """
+        found = self.predict(crystals)
+        apart = np.sqrt(max(len(found.factors) - 1, 1)) * found.factors
+        return np.asarray(found.mean + apart)
+
+    def held_out(self) -> tuple[np.ndarray, np.ndarray, Prediction]:
+        """Return (rows, labels, calibrated predictions) of the records that judged.
+
+        What conformal intervals and plots are made from; unit of the target. Rows
+        count the records with a label that the fit was given (without any: the
+        base's); checkpoints from before these were kept have none.
+
+        Raises:
+            SurrogateError: not fitted yet.
+        """
+        held = self._fitted().held
+        return held.rows, held.labels, Prediction.apart(held.mean, held.std)
+
     def save(self, folder: Path) -> None:
         """Write a checkpoint folder, in one step."""
         write(Path(folder), self._fitted().checkpoint(self.recipe, self.seed))

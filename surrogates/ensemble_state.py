@@ -12,14 +12,29 @@ from matdisco.crystal import Crystal
 from matdisco.elements import SYMBOLS
 from matdisco.errors import SurrogateError
 from surrogates.base import Prediction
-from surrogates.calibration import Scale, nats, z_scores
+from surrogates.calibration import Scale
 from surrogates.checkpoint import Checkpoint
+from surrogates.ensemble_spread import matched, moderated
 from surrogates.graphs import PackedGraphs
 from surrogates.metrics import evaluate as score
 from surrogates.networks.recipes import NetworkEnsembleRecipe
 
-LIKE = 3
-"""Degrees of freedom that the typical spread counts for against a crystal's own."""
+_HELD = "held_out."
+"""Prefix of the arrays in a checkpoint that are no weights."""
+
+
+@dataclass(frozen=True, eq=False)
+class Held:
+    """Records that calibrated the target, by members that did not learn them."""
+
+    rows: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    """Positions among the labelled records, shape (m,)."""
+    labels: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    """Unit of the target, shape (m,)."""
+    mean: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    """What was predicted, unit of the target, shape (m,)."""
+    std: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    """Its calibrated standard deviation, unit of the target, shape (m,)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +69,8 @@ class State:
     typical: float = 0.0
     """Mean square by which members disagreed on the records that judged, unit of the
     target squared; 0 in checkpoints from before it counted."""
+    held: Held = field(default_factory=Held, repr=False)
+    """What calibrated; empty in checkpoints from before it was kept."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -93,20 +110,28 @@ class State:
         self,
         raw: Prediction,
         labels: np.ndarray,
+        rows: np.ndarray,
         prior: Scale,
         typical: float | None = None,
+        *,
+        ratio: float = 1.0,
     ) -> Self:
         """Return a copy calibrated and scored on records that ``raw`` did not see.
 
         Args:
             raw: uncalibrated, of n records.
             labels: their labels, shape (n,).
+            rows: their positions among the labelled records, shape (n,).
             prior: the scale before them.
-            typical: see :func:`matched`.
+            typical: see :func:`~surrogates.ensemble_spread.matched`.
+            ratio: likewise; sigmas of what was held out are larger by as much.
         """
-        scale, typical = matched(raw, labels, prior, typical)
-        metrics = score(labels, moderated(raw, typical).scaled(scale.k))
-        return replace(self, scale=scale, metrics=metrics, typical=typical)
+        scale, typical = matched(raw, labels, prior, typical, ratio=ratio)
+        found = moderated(raw, typical).scaled(scale.k / ratio)
+        return replace(
+            self, scale=scale, metrics=score(labels, found), typical=typical,
+            held=Held(rows, labels, found.mean, found.std),
+        )  # fmt: skip
 
     def require_known(self, graphs: PackedGraphs, crystals: Sequence[Crystal]) -> None:
         """Refuse elements that no fitted record holds.
@@ -127,7 +152,7 @@ class State:
     def checkpoint(self, recipe: NetworkEnsembleRecipe, seed: int) -> Checkpoint:
         """Return plain data for :func:`surrogates.checkpoint.write`."""
         plain: dict[str, Any] = {
-            k: v for k, v in vars(self).items() if k not in ("weights", "scale")
+            k: v for k, v in vars(self).items() if k not in ("weights", "scale", "held")
         }
         plain |= {
             "seed": seed,
@@ -136,7 +161,10 @@ class State:
             "metrics": dict(self.metrics),
             "others": {k: list(v) for k, v in self.others.items()},
         }
-        return Checkpoint(recipe.model_dump(mode="json"), plain, self.weights)
+        held = {_HELD + k: v for k, v in vars(self.held).items()}
+        return Checkpoint(
+            recipe.model_dump(mode="json"), plain, {**self.weights, **held}
+        )
 
     @classmethod
     def restored(cls, checkpoint: Checkpoint) -> Self:
@@ -147,80 +175,7 @@ class State:
         # typical spread in those from before it counted
         others = data.get("others", {})
         data["others"] = {k: (*v, 0.0)[:5] for k, v in others.items()}
-        return cls(**data, weights=dict(checkpoint.arrays))
-
-
-def matched(
-    raw: Prediction, labels: np.ndarray, prior: Scale, typical: float | None = None
-) -> tuple[Scale, float]:
-    """Return the scale and the typical spread that records left out ask for.
-
-    Args:
-        raw: uncalibrated, of n records that its members did not learn.
-        labels: their labels, shape (n,).
-        prior: the scale before them.
-        typical: the spread before them, as heavy as ``prior``, or 0 to go without;
-            None lets the records decide.
-    """
-    if typical is None:
-        typical = useful_spread(raw, labels)
-    elif typical > 0:
-        typical = typical_spread(raw, typical, prior.n)
-    return prior.updated(z_scores(labels, moderated(raw, typical))), typical
-
-
-def typical_spread(
-    raw: Prediction, before: float | None = None, weight: float = 0.0
-) -> float:
-    """Return the mean square by which members disagree, unit of the target squared.
-
-    Args:
-        raw: uncalibrated, a column of factors per member.
-        before: an earlier value, None where there is none.
-        weight: records that it counts for.
-    """
-    own = (raw.factors**2).sum(axis=0)
-    if before is None:
-        return float(own.mean())
-    return float((weight * before + own.sum()) / max(weight + len(own), 1e-12))
-
-
-def useful_spread(raw: Prediction, labels: np.ndarray) -> float:
-    """Return the typical spread where it makes the labels likelier, otherwise 0.
-
-    Where members disagree for a reason (intermetallics of many kinds, eight members: a
-    log loss of -1.34 nats with their own spread, -1.28 with a moderated one) their own
-    spread says more than a typical one. Either gets its best common scale.
-
-    Args:
-        raw: uncalibrated, of n records that its members did not learn.
-        labels: their labels, shape (n,).
-    """
-    if not len(labels):
-        return 0.0
-    typical, squares = typical_spread(raw), z_scores(labels, raw) ** 2
-    factor = moderated(raw, typical).std / raw.std
-    squares = np.maximum(squares, 1e-12)  # labels that are met exactly have a logarithm
-    return typical if nats(squares, factor) < nats(squares, 1.0) else 0.0
-
-
-def moderated(raw: Prediction, typical: float) -> Prediction:
-    """Draw each crystal's spread of the members towards the typical one.
-
-    A variance of S networks has S - 1 degrees of freedom: where few happen to agree,
-    that is mostly chance, and the errors there are hardly smaller. The posterior mean
-    under a conjugate prior mixes both by their degrees of freedom (G. K. Smyth, Stat.
-    Appl. Genet. Mol. Biol. 3, 3 (2004), who shares variances of genes likewise).
-    Correlations between crystals stay as they are.
-
-    Args:
-        raw: S rows of factors, one per member.
-        typical: mean variance over many crystals; 0 changes nothing.
-    """
-    own_weight = len(raw.factors) - 1
-    if typical <= 0 or own_weight < 1:
-        return raw
-    own = (raw.factors**2).sum(axis=0)
-    mixed = (LIKE * typical + own_weight * own) / (LIKE + own_weight)
-    ratio = np.sqrt(mixed / np.maximum(own, 1e-12 * typical))
-    return Prediction(raw.mean, raw.factors * ratio, raw.residual)
+        arrays = dict(checkpoint.arrays)
+        held = {k: arrays.pop(k) for k in checkpoint.arrays if k.startswith(_HELD)}
+        kept = Held(**{k.removeprefix(_HELD): v for k, v in held.items()})
+        return cls(**data, weights=arrays, held=kept)

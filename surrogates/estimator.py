@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from pydantic import TypeAdapter
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import NotFittedError
 from typing_extensions import override
@@ -20,7 +19,7 @@ from matdisco.crystal import Crystal, Label
 from matdisco.data.dataset import Dataset
 from matdisco.errors import SurrogateError
 from surrogates.base import Prediction, Surrogate
-from surrogates.recipes import AnySurrogate
+from surrogates.recipes import AnySurrogate, recipe_of
 
 _TARGET = "target"
 
@@ -45,17 +44,23 @@ class CrystalRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         """Learn ``y`` (any unit) from ``X``; returns itself.
 
         Raises:
-            SurrogateError: lengths that differ, or what the surrogate refuses.
+            ConfigError: the recipe has an unknown kind or key, or is none.
+            SurrogateError: labels that are no numbers, lengths that differ, or what the
+                surrogate refuses.
         """
-        values = np.asarray(y, dtype=float)
+        try:
+            values = np.asarray(y, dtype=float)
+        except (TypeError, ValueError) as error:
+            raise SurrogateError(
+                f"y: expected one number for each crystal ({error})"
+            ) from error
         if values.shape != (len(X),):
             raise SurrogateError(
                 f"Expected one label for each of {len(X)} crystals "
                 f"(got shape {values.shape})"
             )
         given = {"kind": "gaussian_process"} if self.recipe is None else self.recipe
-        adapter: TypeAdapter[Any] = TypeAdapter(AnySurrogate)
-        recipe = adapter.validate_python(given)
+        recipe = recipe_of(given, "CrystalRegressor")
         crystals = tuple(
             Crystal(str(i), c.structure, {_TARGET: Label(float(v), "")})
             for i, (c, v) in enumerate(zip(as_crystals(X), values, strict=True))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from matdisco.errors import ConfigError
 from matdisco.recipe import Recipe
 from surrogates.networks.recipes import NetworkEnsembleRecipe
 from surrogates.tabular.recipes import (
@@ -34,6 +36,7 @@ __all__ = [
     "OneSurrogate",
     "RandomForestRecipe",
     "ZeroShotRecipe",
+    "recipe_of",
 ]
 
 OneSurrogate = Annotated[
@@ -57,23 +60,43 @@ class AutoRecipe(Recipe):
     candidates: tuple[OneSurrogate, ...] = ()
     """What to compare; empty compares processes and forests on composition,
     environments and, where chgnet is installed, CHGNet's latents, with and without its
-    formation energies as a trend."""
+    formation energies as a trend. With more records than an exact process takes, deep
+    kernels and networks with a Bayesian last layer stand in for the processes, and
+    graph networks join where there is a CUDA card."""
     folds: int = Field(5, ge=2, le=20)
     """Parts of the records, chemical systems whole; each judges once."""
 
-    def options(self) -> tuple[OneSurrogate, ...]:
-        """Return what is compared."""
+    def options(
+        self, n_records: int = 0, *, card: Callable[[], bool] = bool
+    ) -> tuple[OneSurrogate, ...]:
+        """Return what is compared.
+
+        Args:
+            n_records: labelled records that the winner is to learn; 0 where that is
+                not known yet.
+            card: tells whether there is a CUDA card, asked for large sets alone as it
+                imports torch; without a card, folds of graph networks on thousands of
+                records take hours.
+        """
         if self.candidates:
             return self.candidates
+        both, latents = "composition+environments", "chgnet_layers"
+        chgnet = find_spec("chgnet") is not None
+        forest = RandomForestRecipe(features=both)
+        if n_records > GaussianProcessRecipe().max_records:
+            large: list[OneSurrogate] = [LastLayerRecipe(features=both)]
+            large += [DeepKernelRecipe(features=both), forest]
+            if chgnet:
+                large.append(LastLayerRecipe(features=f"{latents}+composition"))
+            if card():
+                large.append(NetworkEnsembleRecipe())
+            return tuple(large)
         made: list[OneSurrogate] = [
             GaussianProcessRecipe(),
-            GaussianProcessRecipe(
-                features="composition+environments", kernel="additive"
-            ),
-            RandomForestRecipe(features="composition+environments"),
+            GaussianProcessRecipe(features=both, kernel="additive"),
+            forest,
         ]
-        if find_spec("chgnet"):
-            latents = "chgnet_layers"
+        if chgnet:
             made.append(GaussianProcessRecipe(features=latents))
             made += [
                 GaussianProcessRecipe(
@@ -114,3 +137,28 @@ AnySurrogate = Annotated[
     Field(discriminator="kind"),
 ]
 """Any surrogate block of a configuration, chosen by its ``kind``."""
+
+
+class _Block(Recipe):
+    """What :func:`recipe_of` reads, so that mistakes are told as in a file."""
+
+    surrogate: AnySurrogate
+    """The block."""
+
+
+def recipe_of(block: object, source: str) -> AnySurrogate:
+    """Return the recipe that ``block`` is, or whose fields it holds.
+
+    Args:
+        block: a recipe, or a mapping with ``kind``.
+        source: where it is from, for messages.
+
+    Raises:
+        ConfigError: one line per mistake, each with the nearest known word.
+    """
+    if not isinstance(block, Recipe | Mapping):
+        raise ConfigError(
+            f"{source}: expected a surrogate recipe, or its fields such as "
+            f"{{'kind': 'gaussian_process'}}, got {block!r}"
+        )
+    return _Block.from_mapping({"surrogate": block}, source=source).surrogate

@@ -11,6 +11,33 @@ from matdisco.errors import SurrogateError
 from surrogates.base import labelled, require_records
 
 
+def auxiliary_of(recipe: object) -> tuple[str, ...]:
+    """Return the labels that a recipe, or a candidate of it, learns beside its target.
+
+    Empty for a recipe that learns one label.
+    """
+    parts = (recipe, *getattr(recipe, "candidates", ()))
+    names = (name for part in parts for name in getattr(part, "auxiliary", ()))
+    return tuple(dict.fromkeys(names))
+
+
+def only_auxiliary(dataset: Dataset, target: str, auxiliary: Sequence[str]) -> Dataset:
+    """Return the records without ``target`` that have any of the auxiliary labels."""
+    rows = [
+        i
+        for i, c in enumerate(dataset.crystals)
+        if target not in c.labels and any(name in c.labels for name in auxiliary)
+    ]
+    return dataset.take(rows)
+
+
+def joined(dataset: Dataset, more: Dataset) -> Dataset:
+    """Return the records of ``dataset``, then those of ``more``, under its name."""
+    if not len(more):
+        return dataset  # the very object: its content hash is known
+    return Dataset(dataset.name, (*dataset.crystals, *more.crystals), dataset.card)
+
+
 def several(
     dataset: Dataset, target: str, auxiliary: Sequence[str], *, least: int
 ) -> tuple[Dataset, np.ndarray]:

@@ -191,7 +191,7 @@ def _improvement(
     mean = np.array([b.mean[:n] for b in beliefs[goals:]]).reshape(-1, n).T
     std = np.array([b.std[:n] for b in beliefs[goals:]]).reshape(-1, n).T
     chance = inside_probability(mean, std, limits[goals:])
-    return np.concatenate(parts) + np.log(np.maximum(chance, 1e-300))
+    return np.asarray(np.concatenate(parts) + np.log(np.maximum(chance, 1e-300)))
 
 
 def _bound(

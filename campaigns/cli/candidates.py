@@ -19,9 +19,13 @@ def candidates(
         int, typer.Option(min=0, help="Candidates and findings to print.")
     ] = 10,
 ) -> None:
-    """Make and screen a campaign's candidates, one at a time; spend nothing."""
+    """Make and screen a campaign's candidates, one at a time; spend nothing.
+
+    A pool without a candidate is an error that says why.
+    """
     from campaigns.config import CampaignConfig
-    from campaigns.pool import kept_on_record, screened_stream
+    from campaigns.pool import kept_on_record, screened_stream, why_nothing_left
+    from matdisco.candidates.base import refuse_empty
     from matdisco.candidates.streaming import PoolWriter
     from matdisco.errors import ConfigError
     from matdisco.screening.screen import FindingsTable, ScreeningReport, describe
@@ -53,7 +57,7 @@ def candidates(
                     f"{crystal.n_atoms:3d} atoms  "
                     f"{crystal.structure.volume / crystal.n_atoms:6.1f} Å³/atom"
                 )
-        if writer is not None:
+        if writer is not None and report.kept:
             writer.finish()
     finally:
         if writer is not None:
@@ -62,9 +66,14 @@ def candidates(
             file.close()
     print(f"screening   {describe(report.summary())}")
     print(f"pool        {report.kept:,} candidates, {len(systems):,} chemical systems")
-    print("\n".join(kept))
+    if kept:
+        print("\n".join(kept))
     if rejected:
         print("rejected, the first ones:")
         print("\n".join(rejected))
-    if to is not None:
+    if to is not None and not report.kept:
+        print(f"written     {to.with_suffix('.csv')}; no {to}: it would be empty")
+    elif to is not None:
         print(f"written     {to}, {to.with_suffix('.csv')}")
+    if not report.kept:
+        refuse_empty(0, why_nothing_left(loaded, report))

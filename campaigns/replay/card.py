@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from campaigns.replay import costs, until
+from campaigns.replay.intervals import Estimate, estimate, resamples
 from campaigns.replay.metrics import (
-    Estimate,
     Measure,
     counts,
-    difference,
-    estimate,
     expected_recall,
     hit_rates,
     random_labels,
     random_recall,
     recall_curve,
     regret_curve,
-    resamples,
     volume_curve,
 )
 from campaigns.replay.peers.verdicts import verdicts as peer_verdicts
@@ -30,8 +29,12 @@ from campaigns.replay.pools import Pool, numbered
 from campaigns.replay.recipes import ReplayConfig
 from campaigns.replay.runner import protocol, strategies
 from campaigns.replay.simulate import Trace
+from campaigns.replay.verdicts import notices, verdicts
 from matdisco.recipe import digest
 
+DECIDING = ("scikit-learn", "sevenn", "baybe", "ax-platform")
+"""What decides replays besides what is recorded of a campaign: forests, features of
+SevenNet, peers."""
 RANDOM = "random (exact)"
 """Name of the baseline that needs no simulation."""
 
@@ -87,6 +90,7 @@ def judge(config: ReplayConfig, pool: Pool, traces: Sequence[Trace]) -> dict[str
     card = {
         "replay": config.name,
         "description": " ".join(config.description.split()),
+        "notices": notices(config),
         "pool": {
             "candidates": len(pool),
             "wanted": pool.count,
@@ -110,7 +114,7 @@ def judge(config: ReplayConfig, pool: Pool, traces: Sequence[Trace]) -> dict[str
             "high": high.tolist(),
         },
         "strategies": rows,
-        "verdict": _verdicts(curves, own, others, spent, draws, pool),
+        "verdict": verdicts(curves, own, others, spent, draws, pool),
         **priced,
         **arrival,
         "recipes": {n: s.model_dump(mode="json") for n, s in compared.items()},
@@ -144,8 +148,7 @@ def _row(
         "audc": Measure(spent, n),
     }
     found: dict[str, Any] = {
-        k: _plain(estimate(curves, draws[: len(draws)] % len(curves), m))
-        for k, m in measures.items()
+        k: estimate(curves, draws % len(curves), m).plain() for k, m in measures.items()
     }
     orders = [np.array(t.order) for t in group]
     counted = [t.answered(spent) for t in group]
@@ -170,12 +173,11 @@ def _row(
         volumes = np.array(
             [volume_curve(o, pool.merit, pool.reference, spent) for o in orders]
         )
-        found["hypervolume"] = _plain(
-            estimate(volumes, draws % len(volumes), Measure(spent, n, at=last))
-        )
-        found["hypervolume_area"] = _plain(
-            estimate(volumes, draws % len(volumes), Measure(spent, n))
-        )
+        for key, measure in (
+            ("hypervolume", Measure(spent, n, at=last)),
+            ("hypervolume_area", Measure(spent, n)),
+        ):
+            found[key] = estimate(volumes, draws % len(volumes), measure).plain()
         found["hypervolume_curve"] = volumes.mean(axis=0).round(5).tolist()
     seconds = {
         k: float(np.mean([t.seconds[k] for t in group])) for k in group[0].seconds
@@ -217,70 +219,14 @@ def _limit(config: ReplayConfig, pool: Pool) -> float:
     return round(float(0.5 * len(pool) / labels), 1)
 
 
-def _verdicts(
-    curves: Mapping[str, np.ndarray],
-    own: Sequence[str],
-    others: Sequence[str],
-    spent: np.ndarray,
-    draws: np.ndarray,
-    pool: Pool,
-) -> dict[str, Any]:
-    """Compare by the area under the discovery curve, paired by seed."""
-    areas = {
-        n: np.array([Measure(spent, len(pool))(c) or 0.0 for c in group])
-        for n, group in curves.items()
-    }
-    luck = expected_recall(spent, pool.phases)
-    chance = float(Measure(spent, len(pool))(luck) or 0.0)
-    best = max(others, key=lambda n: areas[n].mean()) if others else None
-    found: dict[str, Any] = {}
-    for name in own:
-        mine = areas[name]
-        against = {"random": difference(mine, np.full(len(mine), chance), draws)}
-        if best is not None:
-            against["best_baseline"] = difference(mine, areas[best], draws)
-        words = [_words(name, "random choice", against["random"])]
-        if best is not None:
-            words.append(_words(name, best, against["best_baseline"]))
-        found[name] = {
-            "best_baseline": best,
-            "difference": {k: _plain(v) for k, v in against.items()},
-            "beats_random": _sign(against["random"]),
-            "beats_best_baseline": _sign(against["best_baseline"]) if best else None,
-            "words": "; ".join(words),
-        }
-    return found
-
-
-def _sign(gap: Estimate) -> str:
-    if gap.low is not None and gap.low > 0:
-        return "yes"
-    if gap.high is not None and gap.high < 0:
-        return "no, worse"
-    return "level"
-
-
-def _words(name: str, other: str, gap: Estimate) -> str:
-    verb = {
-        "yes": "beats", "no, worse": "is worse than", "level": "is level with"
-    }[_sign(gap)]  # fmt: skip
-    return (
-        f"{name} {verb} {other} at 95 % (area under the discovery curve "
-        f"{gap.value:+.3f}, {gap.low:+.3f} to {gap.high:+.3f})"
-    )
-
-
-def _plain(found: Estimate) -> dict[str, float | None]:
-    return {
-        k: None if v is None else round(float(v), 5)
-        for k, v in (("value", found.value), ("low", found.low), ("high", found.high))
-    }
-
-
 def _versions() -> dict[str, str]:
     from campaigns.environment import versions
 
-    return versions()
+    found = versions()
+    for name in DECIDING:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def text(card: Mapping[str, Any]) -> str:
@@ -291,6 +237,7 @@ def text(card: Mapping[str, Any]) -> str:
         f"replay {card['replay']}: {pool['wanted']} wanted of {pool['candidates']:,}, "
         f"{rules['seeds']} seeds, {rules['initial']} + {rules['rounds']} x "
         f"{rules['batch_size']} labels",
+        *(f"  NOTE: {said}" for said in card["notices"]),
         f"{'strategy':28s} {'AF50':>24s} {'AF80':>24s} {'recall at ' + str(last):>24s} "
         f"{'regret':>8s} {'CPU s':>7s}",
     ]
@@ -326,7 +273,7 @@ def text(card: Mapping[str, Any]) -> str:
 
 
 def _cell(found: Mapping[str, float | None]) -> str:
-    return Estimate(found["value"], found["low"], found["high"]).text()
+    return Estimate.read(found).text()
 
 
 def write(card: Mapping[str, Any], folder: Path) -> str:

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from campaigns.replay.intervals import Estimate, interval, too_few
 from campaigns.replay.learner_recipes import Cokriging
-from campaigns.replay.metrics import Estimate, interval, labels_for
+from campaigns.replay.metrics import labels_for
 from campaigns.replay.recipes import Strategy
 from campaigns.replay.simulate import Trace
 
@@ -32,8 +33,8 @@ def costs(curves: np.ndarray, spent: np.ndarray, draws: np.ndarray) -> dict[str,
     for recall in RECALLS:
         value = labels_for(curves.mean(axis=0), spent, recall)
         again = np.array([labels_for(c, spent, recall) for c in curves[draws].mean(1)])
-        found[f"cost{recall * 100:.0f}"] = _rising(value, again)
-    return {k: _plain(v) for k, v in found.items()}
+        found[f"cost{recall * 100:.0f}"] = _rising(value, again, len(curves)).plain()
+    return found
 
 
 def ratio(
@@ -53,7 +54,7 @@ def ratio(
 
     pairs = zip(mine[draws].mean(axis=1), other[draws].mean(axis=1), strict=True)
     again = np.array([one(a, b) for a, b in pairs])
-    return _rising(one(mine.mean(axis=0), other.mean(axis=0)), again)
+    return _rising(one(mine.mean(axis=0), other.mean(axis=0)), again, len(mine))
 
 
 def verdicts(
@@ -87,14 +88,12 @@ def verdicts(
             r: labels_for(curves[best].mean(axis=0), spent, r) <= spent[-1]
             for r in RECALLS
         }
-        words = [_words(r, e, reached=reached[r]) for r, e in rows.items()]
+        seeds = len(curves[name])
+        words = [_words(r, e, seeds, reached=reached[r]) for r, e in rows.items()]
         found[name] = {
             "single": best,
-            "ratio": {f"{r * 100:.0f}": _plain(e) for r, e in rows.items()},
-            "at_most_half": {
-                f"{r * 100:.0f}": e.value is not None and e.value <= 0.5
-                for r, e in rows.items()
-            },
+            "ratio": {f"{r * 100:.0f}": e.plain() for r, e in rows.items()},
+            "at_most_half": {f"{r * 100:.0f}": _half(e) for r, e in rows.items()},
             "words": f"{name} against {best}, which asks only the target: "
             + "; ".join(words),
         }
@@ -107,29 +106,33 @@ def asked(traces: Sequence[Trace]) -> dict[str, float]:
     return {n: float(np.mean([t.asked[n] for t in traces])) for n in names}
 
 
-def _words(recall: float, found: Estimate, *, reached: bool) -> str:
+def _half(found: Estimate) -> str:
+    """Say whether the cost is at most half: yes, no, level or not judged."""
+    if not found.judged:
+        return "not judged"
+    if found.high is not None and found.high <= 0.5:
+        return "yes"
+    # a lower end that is not reached is above any cost
+    return "level" if found.low is not None and found.low <= 0.5 else "no"
+
+
+_HALVES = {"yes": "at most half", "no": "more than half", "level": "level with half"}
+
+
+def _words(recall: float, found: Estimate, seeds: int, *, reached: bool) -> str:
     share = f"{recall * 100:.0f} %"
     if found.value is None:
         return f"{share} is not reached"
     but = "" if reached else ", which does not reach it (its whole budget is taken)"
+    times = f"{share} is found at {found.value:.2f} times the cost"
+    if not found.judged:
+        return f"{times} (not judged: {too_few(seeds)}){but}"
     high = "not reached" if found.high is None else f"{found.high:.2f}"
     low = "not reached" if found.low is None else f"{found.low:.2f}"
-    half = "at most half" if found.value <= 0.5 else "more than half"
-    return (
-        f"{share} is found at {found.value:.2f} times the cost ({low} to {high} at "
-        f"95 %, {half}){but}"
-    )
+    return f"{times} ({low} to {high}, {_HALVES[_half(found)]} at 95 %){but}"
 
 
-def _rising(value: float, again: np.ndarray) -> Estimate:
+def _rising(value: float, again: np.ndarray, seeds: int) -> Estimate:
     """Return an estimate of something of which inf, "not reached", is the worst."""
-    high, low = interval(-again)
-    ends = [None if v is None else -v for v in (low, high)]
-    return Estimate(None if value == float("inf") else value, *ends)
-
-
-def _plain(found: Estimate) -> dict[str, float | None]:
-    return {
-        k: None if v is None else round(float(v), 5)
-        for k, v in (("value", found.value), ("low", found.low), ("high", found.high))
-    }
+    reached = None if value == float("inf") else value
+    return interval(reached, again, seeds, rising=True)

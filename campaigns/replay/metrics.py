@@ -3,13 +3,12 @@
 Definitions: top-x recall r(n), acceleration factor AF(r) = r N / n(r) against random
 choice, and enhancement factor EF(n) = r(n) N / n, as in Q. Liang et al., npj Comput.
 Mater. 7, 188 (2021); area under the discovery curve, MADE (2026); n counts the initial
-labels. Intervals resample the seeds (B. Efron, 1979), all strategies with the same
-draws, so that differences are paired.
+labels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -17,28 +16,6 @@ import numpy as np
 from scipy.stats import hypergeom
 
 from campaigns.fronts.volume import hypervolume as hypervolume
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A mean over seeds with its 95 % bootstrap interval; None is "not reached"."""
-
-    value: float | None
-    """Of the mean curve."""
-    low: float | None
-    """2.5 % quantile of the resampled means."""
-    high: float | None
-    """97.5 % quantile."""
-
-    def text(self, digits: int = 3) -> str:
-        """Write as ``0.97 (0.95 to 0.98)``."""
-        if self.value is None:
-            return "not reached"
-        ends = [
-            "not reached" if v is None else f"{v:.{digits}g}"
-            for v in (self.low, self.high)
-        ]
-        return f"{self.value:.{digits}g} ({ends[0]} to {ends[1]})"
 
 
 def counts(initial: int, batch: int, rounds: int, pool: int) -> np.ndarray:
@@ -145,47 +122,6 @@ def expected_recall(spent: np.ndarray, phases: np.ndarray) -> np.ndarray:
     missed = np.asarray(hypergeom(len(phases), sizes[:, None], spent[None]).pmf(0))
     mean: np.ndarray = 1.0 - number @ missed / number.sum()
     return mean
-
-
-def resamples(seeds: int, n: int, seed: int = 0) -> np.ndarray:
-    """Return bootstrap draws of seed positions, shape (n, seeds)."""
-    return np.random.default_rng(seed).integers(seeds, size=(n, seeds))
-
-
-def interval(values: np.ndarray) -> tuple[float | None, float | None]:
-    """Return the 95 % percentile interval of resampled values; NaN is worst.
-
-    "Not reached" counts as the lowest value there is.
-    """
-    worst = np.where(np.isfinite(values), values, -np.inf)
-    low, high = np.quantile(worst, [0.025, 0.975], method="nearest")
-    return (
-        float(low) if np.isfinite(low) else None,
-        float(high) if np.isfinite(high) else None,
-    )
-
-
-def estimate(
-    curves: np.ndarray,
-    draws: np.ndarray,
-    measure: Callable[[np.ndarray], float | None],
-) -> Estimate:
-    """Apply a measure to the mean curve and to the resampled mean curves.
-
-    Args:
-        curves: one row per seed, shape (seeds, rounds + 1).
-        draws: from :func:`resamples`.
-        measure: turns one mean curve into a number or None.
-    """
-    means = curves[draws].mean(axis=1)
-    resampled = np.array([np.nan if (v := measure(m)) is None else v for m in means])
-    return Estimate(measure(curves.mean(axis=0)), *interval(resampled))
-
-
-def difference(a: np.ndarray, b: np.ndarray, draws: np.ndarray) -> Estimate:
-    """Return the paired mean difference a - b of per-seed numbers, shape (seeds,)."""
-    gap = a - b
-    return Estimate(float(gap.mean()), *interval(gap[draws].mean(axis=1)))
 
 
 @dataclass(frozen=True, eq=False)

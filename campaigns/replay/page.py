@@ -8,7 +8,7 @@ from html import escape
 from typing import Any
 
 from campaigns.replay import until
-from campaigns.replay.metrics import Estimate
+from campaigns.replay.intervals import Estimate
 
 _COLOURS = (
     "#1b6ca8", "#d1495b", "#2e8b57", "#8a5a9e", "#c98a1b", "#4a4a4a", "#0f9aa0",
@@ -20,6 +20,7 @@ body{font:15px/1.5 system-ui,sans-serif;max-width:960px;margin:2em auto;padding:
 color:#222}table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
 th,td{padding:.3em .6em;text-align:right;border-bottom:1px solid #ddd}
 th:first-child,td:first-child{text-align:left}.own{font-weight:600}
+.notice{border-left:4px solid #d1495b;background:#fbeef0;padding:.6em 1em}
 code,pre{font-size:12px;background:#f5f5f5}pre{padding:1em;overflow:auto}
 """
 
@@ -38,6 +39,10 @@ def page(card: Mapping[str, Any]) -> str:
     said = [*card["verdict"].values(), *card.get("cost_verdict", {}).values()]
     said += [v for pair in card.get("peer_verdict", {}).values() for v in pair.values()]
     verdicts = "".join(f"<li>{escape(v['words'])}</li>" for v in said)
+    notices = "".join(
+        f'<p class="notice" role="note">{escape(n[:1].upper() + n[1:])}.</p>'
+        for n in card["notices"]
+    )
     pool, rules = card["pool"], card["protocol"]
     facts = (
         f"{pool['wanted']} of {pool['candidates']:,} candidates are wanted. "
@@ -50,14 +55,15 @@ def page(card: Mapping[str, Any]) -> str:
 <title>{escape(card["replay"])}</title>
 <style>{_STYLE}</style>
 <h1>Replay: {escape(card["replay"])}</h1>
-<p>{escape(card["description"])}</p><p>{facts}</p>
+{notices}<p>{escape(card["description"])}</p><p>{facts}</p>
 <h2>Verdict</h2><ul>{verdicts}</ul>
 <h2>Found, by number of labels</h2>{_figure(card, order)}
 <h2>All strategies</h2><table>{head}{body}</table>
 <p>Values are those of the mean curve over seeds; intervals are 95 % paired bootstrap
-intervals over seeds. AF50 is how many times fewer labels than random choice find half
-of the wanted candidates; enhancement is the recall at the end over that of random
-choice. Calibration is judged each round on candidates that were not labelled.</p>
+intervals over seeds, widened for their small number; fewer than six have none. AF50 is
+how many times fewer labels than random choice find half of the wanted candidates;
+enhancement is the recall at the end over that of random choice. Calibration is judged
+each round on candidates that were not labelled.</p>
 {_costs(rows, order) if "cost_verdict" in card else ""}
 {_until(card, order) if "until_random" in card else ""}<h2>To run it again</h2>
 <p>Card <code>{card["hash"]}</code>, pool <code>{pool["hash"]}</code>, protocol
@@ -122,7 +128,7 @@ def _table_row(name: str, row: Mapping[str, Any], own: bool) -> str:
 
 
 def _cell(found: Mapping[str, float | None]) -> str:
-    return Estimate(found["value"], found["low"], found["high"]).text()
+    return Estimate.read(found).text()
 
 
 def _figure(card: Mapping[str, Any], order: Sequence[str]) -> str:

@@ -9,8 +9,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from campaigns.replay.file_kinds import refuse_others
 from campaigns.replay.strategies import Strategy as Strategy
 from campaigns.replay.strategies import misfit
+from matdisco.errors import ConfigError
 from matdisco.recipe import Recipe
 from matdisco.recipe_file import load
 
@@ -241,6 +243,11 @@ class ReplayConfig(Recipe):
         """Read and validate a YAML file.
 
         Raises:
-            ConfigError: one line per mistake.
+            ConfigError: one line per mistake; one sentence where it is a file for
+                another command.
         """
-        return load(cls, path)
+        try:
+            return load(cls, path)
+        except ConfigError:
+            refuse_others(path, "replay")
+            raise

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from campaigns.acquisition.recipes import HullRule
-from campaigns.replay.metrics import difference, interval, recall_curve
+from campaigns.replay.intervals import Estimate, difference, interval, too_few
+from campaigns.replay.metrics import recall_curve
 from campaigns.replay.recipes import Strategy
 
 SHARES = (0.5, 0.8, 0.9, 1.0)
@@ -54,11 +55,9 @@ def until(curves: np.ndarray, spent: np.ndarray, draws: np.ndarray) -> dict[str,
     for share in SHARES:
         counts = needed(curves, spent, share)
         capped = np.minimum(counts, spent[-1])
-        low, high = interval(capped[draws].mean(axis=1))
+        again = capped[draws].mean(axis=1)
         found[_key(share)] = {
-            "value": round(float(capped.mean()), 2),
-            "low": low,
-            "high": high,
+            **interval(float(capped.mean()), again, len(counts)).plain(),
             "arrived": int(np.isfinite(counts).sum()),
             "seeds": len(counts),
         }
@@ -102,13 +101,13 @@ def verdicts(
                     np.minimum(needed(curves[n], spent, share), spent[-1])
                     for n in (mine, other)
                 )
-                gap = difference(own, theirs, draws)
-                gaps[_key(share)] = {
-                    "value": gap.value, "low": gap.low, "high": gap.high
-                }  # fmt: skip
+                gaps[_key(share)] = difference(own, theirs, draws)
             words = "; ".join(f"{_of(k)} {_words(g)}" for k, g in gaps.items())
+            said = f"{mine} against {other}: {words}"
+            if not gaps[_key(SHARES[0])].judged:
+                said += f" (not judged: {too_few(len(curves[mine]))})"
             found[mine][other] = {
-                "difference": gaps, "words": f"{mine} against {other}: {words}"
+                "difference": {k: g.plain() for k, g in gaps.items()}, "words": said
             }  # fmt: skip
     return found
 
@@ -131,7 +130,7 @@ def cell(found: Mapping[str, Any]) -> str:
         return "not reached"
     if found["arrived"] < found["seeds"]:
         return f"at least {found['value']:.0f} ({found['arrived']} of {found['seeds']})"
-    if found["low"] == found["high"]:
+    if found.get("low") == found.get("high"):
         return f"{found['value']:.0f}"
     return f"{found['value']:.0f} ({found['low']:.0f} to {found['high']:.0f})"
 
@@ -144,13 +143,11 @@ def _of(key: str) -> str:
     return "all" if key == "100" else f"{key} %"
 
 
-def _words(gap: Mapping[str, Any]) -> str:
-    verb = "level"
-    if gap["high"] is not None and gap["high"] < 0:
-        verb = "fewer"
-    elif gap["low"] is not None and gap["low"] > 0:
-        verb = "more"
-    return (
-        f"{gap['value']:+.0f} ({gap['low']:+.0f} to {gap['high']:+.0f}, {verb}) "
-        "evaluations"
-    )
+_MORE = {"above": "more", "below": "fewer", "level": "level"}
+
+
+def _words(gap: Estimate) -> str:
+    if not gap.judged:
+        return f"{gap.value:+.0f} evaluations"
+    ends = f"{gap.low:+.0f} to {gap.high:+.0f}, {_MORE[gap.sign]} at 95 %"
+    return f"{gap.value:+.0f} ({ends}) evaluations"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from typing_extensions import override
@@ -15,6 +17,12 @@ from matdisco.recipe import Recipe
 if TYPE_CHECKING:
     from matdisco.crystal import Crystal
     from matdisco.data.dataset import Dataset
+
+Limits = Callable[[Mapping[str, int]], str | None]
+"""Given atoms of each element in a cell, says which limit of the asked chemical space
+they break; None where they are inside."""
+LOOKED = 1_000
+"""Candidates that are made to say which condition leaves all of them out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +68,29 @@ class CandidateRecipe(Recipe):
         """Name the elements that the kind itself fixes, before ``where``."""
         return None
 
+    def own_limits(self) -> Limits:
+        """Return what the kind itself asks of a composition, before ``where``.
+
+        Raises:
+            ConfigError: what it asks stands in a file that cannot be read.
+        """
+        space = self.own_space()
+        return lambda counts: outside_elements(counts, space)
+
+    def limits(self) -> Limits:
+        """Return what every candidate meets, also one that is bred later.
+
+        The kind's own limits on elements and composition, then ``where``. Sizes of
+        cells that the kind was asked to make are none of them, those in ``where`` are.
+
+        Raises:
+            ConfigError: see :meth:`own_limits`.
+        """
+        own, where = self.own_limits(), self.where
+        if where is None:
+            return own
+        return lambda counts: own(counts) or where.objection(counts)
+
     def counts_where(self) -> bool:
         """Tell whether :meth:`size` and :meth:`generate` heed ``where`` already."""
         return False
@@ -71,7 +102,8 @@ class CandidateRecipe(Recipe):
             ConfigError: the pool would be empty.
         """
         size = self.size()
-        refuse_empty(size.count, self.title())
+        if size.count == 0:
+            refuse_empty(0, self.why_nothing())
         if self.where is None or self.counts_where():
             return size
         return SizeEstimate(size.count, False, size.mean_atoms)
@@ -108,8 +140,34 @@ class CandidateRecipe(Recipe):
         from matdisco.data.dataset import Dataset
 
         crystals = tuple(self.stream())
-        refuse_empty(len(crystals), f"{self.title()}: nothing is left")
+        if not crystals:
+            refuse_empty(0, self.why_nothing())
         return Dataset(self.title(), crystals)
+
+    def why_nothing(self) -> str:
+        """Say why no candidate came; makes some without ``where`` to find out."""
+        if self.where is None:
+            return self.why_none_made()
+        free = self.model_copy(update={"where": None})
+        found, example = Counter[str](), dict[str, str]()
+        for crystal in islice(free.generate(), LOOKED):
+            objection = self.where.objection(counts_of(crystal))
+            if objection is not None:
+                key = objection.partition(":")[0]
+                found[key] += 1
+                example.setdefault(key, objection)
+        if not found:
+            return free.why_none_made()
+        told = ", ".join(
+            f"where.{example[key]} ({n:,} of them)" for key, n in found.most_common()
+        )
+        n = sum(found.values())
+        many = f"the first {n:,}" if n == LOOKED else f"all {n:,}"
+        return f"where leaves out {many} of {self.title()}: {told}; relax it"
+
+    def why_none_made(self) -> str:
+        """Say why the kind makes nothing, whatever ``where`` is."""
+        return f"{self.title()}: none can be made; widen what it is asked for"
 
 
 def counts_of(crystal: Crystal) -> Mapping[str, int]:
@@ -121,14 +179,25 @@ def counts_of(crystal: Crystal) -> Mapping[str, int]:
     return counts
 
 
-def refuse_empty(count: int, what: str) -> None:
+def outside_elements(
+    counts: Mapping[str, int], space: Iterable[str] | None
+) -> str | None:
+    """Say which elements lie outside a space, or None; a space of None holds all."""
+    foreign = () if space is None else set(counts) - set(space)
+    if not foreign or space is None:
+        return None
+    return f"elements: {', '.join(sorted(foreign))} besides {', '.join(sorted(space))}"
+
+
+def refuse_empty(count: int, why: str) -> None:
     """Raise when a candidate source would give nothing.
+
+    Args:
+        count: candidates there are.
+        why: the reason, and what to do about it.
 
     Raises:
         ConfigError: ``count`` is zero.
     """
     if count == 0:
-        raise ConfigError(
-            f"candidates: the pool would be empty ({what}); "
-            "widen the elements, the number of components or max_atoms"
-        )
+        raise ConfigError(f"candidates: the pool would be empty: {why}")

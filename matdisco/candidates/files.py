@@ -36,7 +36,7 @@ class FileCandidates(CandidateRecipe):
             raise ConfigError(
                 f"candidates.path: {path} is not a matdisco dataset ({error})"
             ) from error
-        refuse_empty(count, f"{path} has no records")
+        refuse_empty(count, f"{path} has no records; give another dataset")
         return SizeEstimate(count, True, float(atoms.mean()))
 
     @override
@@ -48,6 +48,13 @@ class FileCandidates(CandidateRecipe):
         # The labels are what a campaign is to find out: they must not leak in.
         for crystal in Dataset.open(self._file()):
             yield replace(crystal, labels={})
+
+    def elements_found(self) -> tuple[str, ...]:
+        """Name the elements in the file, alphabetical."""
+        import pyarrow.parquet as pq
+
+        column = pq.read_table(self._file(), columns=["elements"])["elements"]
+        return tuple(sorted({e for row in column.to_pylist() for e in row}))
 
     @override
     def title(self) -> str:
@@ -86,6 +93,10 @@ class ReadCandidates(CandidateRecipe):
     @override
     def title(self) -> str:
         return Path(self.path).stem
+
+    def elements_found(self) -> tuple[str, ...]:
+        """Name the elements in the files, alphabetical; reads all of them."""
+        return tuple(sorted({e for c in self.generate() for e in c.elements}))
 
     @override
     def size(self) -> SizeEstimate:

@@ -6,18 +6,28 @@ Forcade, Phys. Rev. B 77, 224115 (2008) and 80, 014120 (2009), as icet implement
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 from typing_extensions import override
 
-from matdisco.candidates.base import CandidateRecipe, SizeEstimate
+from matdisco.candidates.base import (
+    CandidateRecipe,
+    Limits,
+    SizeEstimate,
+    outside_elements,
+    refuse_empty,
+)
+from matdisco.candidates.sublattices import Parent
+from matdisco.candidates.where import outside_fractions
 from matdisco.elements import check_elements
 from matdisco.errors import ConfigError, MissingExtra
 
 if TYPE_CHECKING:
     from ase import Atoms
+    from pymatgen.core import Structure
 
     from matdisco.crystal import Crystal
 
@@ -34,17 +44,23 @@ class OrderingCandidates(CandidateRecipe):
     elements: tuple[str, ...] = ()
     """What mixes on the ideal lattice."""
     parent: str | None = None
-    """Or a structure file with one crystal. Its partly occupied sites give what
-    mixes where; ``mix`` gives it for ordered crystals."""
+    """Or a structure file with one crystal. Its shared and partly occupied sites give
+    what mixes where (what is missing to full occupancy is vacancies); ``mix`` gives it
+    for ordered crystals."""
     mix: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
     """Element of the parent → elements that may sit on its sites."""
+    occupancy_tolerance: float | None = Field(0.01, ge=0, le=1)
+    """Largest departure from the occupancies in the parent's file, over all sites that
+    it fills alike: cells have the composition of the file. null makes every
+    composition. Sites that ``mix`` names are always free."""
     max_cells: int = Field(4, ge=1, le=20)
     """Largest cell, in primitive cells of the parent."""
     fractions: Mapping[str, tuple[float, float]] = Field(default_factory=dict)
     """Least and largest share of an element among all atoms; enumeration within it is
     quicker than ``where`` afterwards."""
-    volume: Literal["additive", "bonds"] = "additive"
-    """Starting volume, see ``kind: prototypes``."""
+    volume: Literal["additive", "bonds", "as_given"] = "additive"
+    """Starting volume, see ``kind: prototypes``, or that of the parent's file, which
+    suits vacancies: the rest of the crystal holds the cell open."""
     volume_scale: float = Field(1.0, gt=0.3, lt=3.0)
     """Factor on the starting volume."""
 
@@ -65,6 +81,11 @@ class OrderingCandidates(CandidateRecipe):
                 f"elements: expected at least two to mix on {self.lattice}, got "
                 f"{list(self.elements)}"
             )
+        if self.lattice is not None and self.volume == "as_given":
+            raise ValueError(
+                f"volume: as_given needs a parent file, {self.lattice} has no volume "
+                "of its own; give additive or bonds"
+            )
         return self
 
     @override
@@ -78,83 +99,112 @@ class OrderingCandidates(CandidateRecipe):
     @override
     def size(self) -> SizeEstimate:
         """Bound the number: labellings of all cells, equal ones by shifts left out."""
-        if self.lattice is not None:
-            choices = [len(self.elements)] * SITES[self.lattice]
-        else:
-            _, symbols = self._parent()
-            choices = [len(s) for s in symbols]
-        count, atoms = 0, 0
+        parent = self._parent()
+        count, atoms = 0, 0.0
         for n in range(1, self.max_cells + 1):
-            labellings = 1
-            for k in choices:
-                labellings *= k**n
-            # Shifts by lattice vectors join up to n labellings; pure ones stay alone.
-            bound = _cells(n) * (labellings // n + max(choices))
-            count += bound
-            atoms += bound * n * len(choices)
+            labellings = parent.labellings(n, self.occupancy_tolerance)
+            if labellings:
+                # Shifts by lattice vectors join n labellings; pure ones stay alone.
+                pure = max(len(one.symbols) for one in parent.sublattices)
+                bound = _cells(n) * (labellings // n + pure)
+                count += bound
+                atoms += bound * n * parent.mean_atoms()
+        if count == 0:
+            refuse_empty(0, self.why_none_made())
         return SizeEstimate(count, False, atoms / count)
 
     @override
+    def own_limits(self) -> Limits:
+        shares = self._parent().shares(self.occupancy_tolerance)
+
+        def objection(counts: Mapping[str, int]) -> str | None:
+            return (
+                outside_elements(counts, shares)
+                or outside_fractions(counts, shares)
+                or outside_fractions(counts, self.fractions)
+            )
+
+        return objection
+
+    @override
+    def why_none_made(self) -> str:
+        parent, cells = self._parent(), range(1, self.max_cells + 1)
+        tolerance = self.occupancy_tolerance
+        if any(parent.labellings(n, tolerance) for n in cells):
+            return f"{self.title()}: no ordering meets fractions; widen them"
+        given = "; ".join(str(s) for s in parent.sublattices if s.shares is not None)
+        enough = (n for n in range(1, 101) if parent.labellings(n, tolerance))
+        n = next(enough, None)
+        return (
+            f"no cell of up to {self.max_cells} primitive cells holds the occupancies "
+            f"of {self.parent} ({given}) within {tolerance:g}; "
+            + ("" if n is None else f"cells of {n} would; ")
+            + "raise max_cells or occupancy_tolerance (null: any composition)"
+        )
+
+    @override
     def generate(self) -> Iterator[Crystal]:
-        from matdisco.candidates.volume import prescaled
         from matdisco.crystal import Crystal
 
         try:
             from icet.tools import enumerate_structures
         except ImportError as error:
             raise MissingExtra("icet", "generators") from error
-        primitive, symbols = self._parent()
+        parent = self._parent()
+        limits = parent.restrictions(self.occupancy_tolerance, self.fractions)
+        symbols = [parent.allowed(k) for k in parent.kinds]
         cells = range(1, self.max_cells + 1)
-        limits = {k: tuple(v) for k, v in self.fractions.items()} or None
         seen: dict[str, int] = {}
-        found = enumerate_structures(primitive, cells, symbols, limits)
-        for atoms in _quietly(found):
+        found = enumerate_structures(parent.primitive(), cells, symbols, limits or None)
+        for labelled in _quietly(found):
+            atoms, vacancies = parent.decode(labelled)
+            if not len(atoms) or outside_fractions(
+                Counter(atoms.get_chemical_symbols()), self.fractions
+            ):
+                continue
             plain = Crystal.from_atoms(atoms, "ordering")
-            structure = prescaled(plain.structure, self.volume, self.volume_scale)
             stem = f"{plain.formula}.{self.lattice or 'ordering'}"
             seen[stem] = seen.get(stem, 0) + 1
-            source = {"parent": self.lattice or str(self.parent)}
-            yield Crystal(f"{stem}-{seen[stem]:04d}", structure, source=source)
+            source: dict[str, Any] = {"parent": self.lattice or str(self.parent)}
+            if vacancies:
+                source["vacancies"] = vacancies
+            name = f"{stem}-{seen[stem]:04d}"
+            yield Crystal(name, self._scaled(plain.structure), source=source)
 
-    def _parent(self) -> tuple[Atoms, list[list[str]]]:
-        """Return the primitive cell, and the elements that may sit on each site."""
-        if self.lattice is not None:
-            from ase.build import bulk
+    def _scaled(self, structure: Structure) -> Structure:
+        """Return the structure with the asked starting volume."""
+        from matdisco.candidates.volume import prescaled
 
-            cell = {"hcp": {"a": 3.0, "c": 3.0 * (8 / 3) ** 0.5}}
-            settings = cell.get(self.lattice, {"a": 4.0})
-            atoms = bulk(self.elements[0], self.lattice, **settings)
-            return atoms, [list(self.elements)] * len(atoms)
-        return self._from_file()
+        if self.volume != "as_given":
+            return prescaled(structure, self.volume, self.volume_scale)
+        scaled = structure.copy()
+        scaled.scale_lattice(structure.volume * self.volume_scale)
+        return scaled
 
-    def _from_file(self) -> tuple[Atoms, list[list[str]]]:
-        from matdisco.candidates.sources import known_crystals
-        from matdisco.crystal import Crystal
+    def _parent(self) -> Parent:
+        """Return the primitive cell, and what may sit on each site."""
+        if self.lattice is None:
+            assert self.parent is not None
+            return Parent.of(_primitive(self.parent), self.mix, self.parent)
+        from ase.build import bulk
 
-        assert self.parent is not None
-        found = list(known_crystals(self.parent, "candidates.parent"))
-        if len(found) != 1:
-            raise ConfigError(
-                f"candidates.parent: expected one crystal in {self.parent}, found "
-                f"{len(found)}"
-            )
-        structure = found[0].structure.get_primitive_structure()
-        symbols: list[list[str]] = []
-        for site in structure:
-            own = sorted({s.symbol for s in site.species})
-            mixed = [list(self.mix[e]) for e in own if e in self.mix]
-            symbols.append(sorted({e for m in mixed for e in m}) if mixed else own)
-        if all(len(s) == 1 for s in symbols):
-            raise ConfigError(
-                f"candidates.parent: nothing mixes in {self.parent}: it has no partly "
-                "occupied site; say with mix what may sit where, such as "
-                "mix: {Ti: [Ti, Zr]}"
-            )
-        cell = structure.lattice.matrix
-        plain = Crystal.from_arrays(
-            "parent", cell, [s[0] for s in symbols], structure.frac_coords
+        cell = {"hcp": {"a": 3.0, "c": 3.0 * (8 / 3) ** 0.5}}
+        settings = cell.get(self.lattice, {"a": 4.0})
+        atoms = bulk(self.elements[0], self.lattice, **settings)
+        return Parent.ideal(atoms, self.elements)
+
+
+def _primitive(path: str) -> Structure:
+    """Return the primitive cell of the one crystal in a file."""
+    from matdisco.candidates.sources import known_crystals
+
+    found = list(known_crystals(path, "candidates.parent"))
+    if len(found) != 1:
+        raise ConfigError(
+            f"candidates.parent: expected one crystal in {path}, found {len(found)}; "
+            "give a file with that crystal alone"
         )
-        return plain.to_atoms(), symbols
+    return found[0].structure.get_primitive_structure()
 
 
 def _quietly(found: Iterator[Atoms]) -> Iterator[Atoms]:

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, field_validator, model_validator
 from typing_extensions import override
 
-from matdisco.candidates.base import CandidateRecipe, SizeEstimate, refuse_empty
+from matdisco.candidates.base import CandidateRecipe, Limits, SizeEstimate, refuse_empty
+from matdisco.candidates.where import outside_components
 from matdisco.elements import check_elements
 from matdisco.errors import DataError
 from matdisco.recipe import nearest
@@ -95,6 +96,19 @@ class PrototypeCandidates(CandidateRecipe):
         return tuple(sorted(self.elements))
 
     @override
+    def own_limits(self) -> Limits:
+        elements = super().own_limits()
+        barred = set(self.never_only)
+
+        def objection(counts: Mapping[str, int]) -> str | None:
+            found = elements(counts) or outside_components(len(counts), self.components)
+            if found is None and len(counts) > 1 and set(counts) <= barred:
+                return f"never_only: only {', '.join(sorted(counts))}"
+            return found
+
+        return objection
+
+    @override
     def title(self) -> str:
         return "prototypes-" + "-".join(sorted(self.elements))
 
@@ -109,9 +123,20 @@ class PrototypeCandidates(CandidateRecipe):
             n = self._n_decorations(entry)
             count += n
             atoms += n * sum(entry["counts"])
-        refuse_empty(count, f"no prototype has {self.components} components")
+        if count == 0:
+            refuse_empty(0, self.why_nothing())
         kept = min(count, self.sample or count)
         return SizeEstimate(kept, not self._uncounted, atoms / count)
+
+    @override
+    def why_none_made(self) -> str:
+        numbers = ", ".join(map(str, self.components))
+        return (
+            f"no structure type holds {numbers} different elements out of "
+            f"{', '.join(sorted(self.elements))} in at most {self.max_atoms} atoms, "
+            "with prototypes, min_packing and never_only as they are; widen the "
+            "elements, the number of components or max_atoms"
+        )
 
     @override
     def generate(self) -> Iterator[Crystal]:

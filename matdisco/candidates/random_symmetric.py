@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, field_validator, model_validator
 from typing_extensions import override
 
-from matdisco.candidates.base import CandidateRecipe, SizeEstimate
+from matdisco.candidates.base import CandidateRecipe, Limits, SizeEstimate
+from matdisco.candidates.where import outside_components
 from matdisco.elements import check_elements
 from matdisco.errors import ConfigError, MissingExtra
 
@@ -86,6 +87,22 @@ class RandomSymmetricCandidates(CandidateRecipe):
         return tuple(sorted(self.elements))
 
     @override
+    def own_limits(self) -> Limits:
+        elements = super().own_limits()
+        return lambda counts: (
+            elements(counts) or outside_components(len(counts), self.components)
+        )
+
+    @override
+    def why_none_made(self) -> str:
+        return (
+            f"{self.title()}: no composition and space group that were drawn fit "
+            f"{self.min_atoms} to {self.max_atoms} atoms in space groups "
+            f"{self.space_groups[0]} to {self.space_groups[1]}; widen those, or raise "
+            "tries"
+        )
+
+    @override
     def title(self) -> str:
         return "random-" + "-".join(sorted(self.elements))
 
@@ -110,7 +127,11 @@ class RandomSymmetricCandidates(CandidateRecipe):
             if self.where is None or self.where.allows_elements(s)
         ]
         if not spaces:
-            raise ConfigError("candidates.where: allows none of the sets of elements")
+            raise ConfigError(
+                "candidates.where: allows none of the sets of "
+                f"{', '.join(map(str, self.components))} elements out of "
+                f"{', '.join(sorted(self.elements))}; relax it"
+            )
         for k in range(self.n):
             rng = np.random.default_rng(np.random.SeedSequence([self.seed, k]))
             for _ in range(self.tries):

@@ -7,20 +7,31 @@ keep the parent's structure and its charge balance.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import cache, lru_cache
-from itertools import product
+from itertools import islice, product
 from math import perm
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic import Field, field_validator
 from typing_extensions import override
 
-from matdisco.candidates.base import CandidateRecipe, SizeEstimate, counts_of
+from matdisco.candidates.base import (
+    CandidateRecipe,
+    SizeEstimate,
+    counts_of,
+    refuse_empty,
+)
 from matdisco.elements import check_elements
 
 if TYPE_CHECKING:
     from matdisco.crystal import Crystal
+
+
+PARENTS_TRIED = 2_000
+"""Parents in which an exchange is looked for before the size is told: a few seconds for
+their oxidation states."""
 
 
 class SubstitutionCandidates(CandidateRecipe):
@@ -55,13 +66,20 @@ class SubstitutionCandidates(CandidateRecipe):
 
     @override
     def size(self) -> SizeEstimate:
-        """Bound the number: every way to put elements on the ions of every parent."""
+        """Bound the number: every way to put elements on the ions of every parent.
+
+        Raises:
+            ConfigError: none of the parents, or of the first :data:`PARENTS_TRIED`
+                where there are no others, has a probable exchange.
+        """
         count, atoms = 0, 0
         for n_elements, n_atoms in self._parent_sizes():
             if n_atoms <= self.max_atoms and 2 <= n_elements <= len(self.elements):
                 ways = perm(len(self.elements), n_elements)
                 count += ways
                 atoms += ways * n_atoms
+        if count == 0 or _is_barren(self, self._changed()):
+            refuse_empty(0, self.why_none_made())
         kept = min(count, self.keep or count)
         return SizeEstimate(kept, False, atoms / max(count, 1))
 
@@ -74,14 +92,15 @@ class SubstitutionCandidates(CandidateRecipe):
             plan = sorted(best[: self.keep], key=lambda e: (e.row, e.order))
         waiting = iter(plan)
         exchange = next(waiting, None)
-        for row, parent in enumerate(self._parents()):
+        for row, parent in enumerate(self.usable_parents()):
             while exchange is not None and exchange.row == row:
                 yield _exchanged(parent, exchange, self.volume)
                 exchange = next(waiting, None)
             if exchange is None:
                 return
 
-    def _parents(self) -> Iterator[Crystal]:
+    def usable_parents(self) -> Iterator[Crystal]:
+        """Yield the ordered parents that are small enough."""
         from matdisco.candidates.sources import known_crystals
 
         for crystal in known_crystals(self.parents, "candidates.parents"):
@@ -100,23 +119,80 @@ class SubstitutionCandidates(CandidateRecipe):
                 table["nelements"].to_pylist(), table["nsites"].to_pylist(), strict=True
             )
             return
-        for crystal in self._parents():
+        for crystal in self.usable_parents():
             yield len(crystal.elements), crystal.n_atoms
 
     def _plan(self) -> Iterator[_Exchange]:
         """Yield the exchanges of each parent, the probable ones first."""
-        for row, parent in enumerate(self._parents()):
-            counts = dict(counts_of(parent))
-            if not 2 <= len(counts) <= len(self.elements):
-                continue
-            ions = _ions(parent.composition.reduced_formula)
-            if ions is None or set(ions) != set(counts):
-                continue
-            found = _exchanges(counts, ions, tuple(sorted(self.elements)),
-                               self.probability)  # fmt: skip
-            ranked = sorted(found, key=lambda f: (-f[0], sorted(f[1].items())))
-            for order, (probability, mapping) in enumerate(ranked):
-                yield _Exchange(row, order, probability, mapping, ions)
+        for row, parent in enumerate(self.usable_parents()):
+            found = self.exchanges(row, parent)
+            if not isinstance(found, str):
+                yield from found
+
+    def exchanges(self, row: int, parent: Crystal) -> list[_Exchange] | str:
+        """Return the exchanges of one parent, or a clause that says why it has none."""
+        counts = dict(counts_of(parent))
+        if not 2 <= len(counts) <= len(self.elements):
+            return f"hold one element, or more than the {len(self.elements)} given"
+        ions = _ions(parent.composition.reduced_formula)
+        if ions is None or set(ions) != set(counts):
+            return (
+                "have no whole oxidation states that add up to zero (alloys have none: "
+                "kind: prototypes or orderings makes alloys)"
+            )
+        space = tuple(sorted(self.elements))
+        found = _exchanges(counts, ions, space, self.probability)
+        ranked = sorted(found, key=lambda f: (-f[0], sorted(f[1].items())))
+        if not ranked:
+            return (
+                f"have no exchange into {', '.join(space)} that is neutral and as "
+                f"probable as {self.probability:g}"
+            )
+        return [
+            _Exchange(row, order, probability, mapping, ions)
+            for order, (probability, mapping) in enumerate(ranked)
+        ]
+
+    @override
+    def why_none_made(self) -> str:
+        from matdisco.candidates.sources import known_crystals
+
+        reasons, looked = Counter[str](), 0
+        known = known_crystals(self.parents, "candidates.parents")
+        for parent in islice(known, PARENTS_TRIED):
+            looked += 1
+            if parent.n_atoms > self.max_atoms:
+                reasons[f"have more than max_atoms: {self.max_atoms} atoms"] += 1
+            elif not parent.structure.is_ordered:
+                reasons["have shared sites"] += 1
+            elif isinstance(why := self.exchanges(0, parent), str):
+                reasons[why] += 1
+        told = ", ".join(f"{n:,} {why}" for why, n in reasons.most_common())
+        return (
+            f"none of the {looked:,} parents looked at in {self.parents} gives a "
+            f"candidate: {told or 'there are none'}; give other parents or elements, "
+            "or a lower probability"
+        )
+
+    def _changed(self) -> int:
+        """Return when the parents' file last changed, ns."""
+        from matdisco.candidates.sources import existing
+
+        return existing(self.parents, "candidates.parents").stat().st_mtime_ns
+
+
+@lru_cache(maxsize=32)
+def _is_barren(recipe: SubstitutionCandidates, changed: int) -> bool:
+    """Tell whether no parent has an exchange; False where too many are left to try.
+
+    Args:
+        recipe: the recipe, its ``where`` not heeded.
+        changed: when the parents' file last changed, so that it is read anew then.
+    """
+    for tried, parent in enumerate(recipe.usable_parents(), start=1):
+        if tried > PARENTS_TRIED or not isinstance(recipe.exchanges(0, parent), str):
+            return False
+    return True
 
 
 class _Exchange(NamedTuple):

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 from typing_extensions import override
 
-from matdisco.candidates.base import CandidateRecipe, SizeEstimate
+from matdisco.candidates.base import (
+    CandidateRecipe,
+    Limits,
+    SizeEstimate,
+    outside_elements,
+)
 from matdisco.candidates.files import FileCandidates, ReadCandidates
 from matdisco.candidates.orderings import OrderingCandidates
 from matdisco.candidates.prototypes import PrototypeCandidates
 from matdisco.candidates.random_symmetric import RandomSymmetricCandidates
 from matdisco.candidates.substitution import SubstitutionCandidates
+from matdisco.errors import ConfigError
 
 if TYPE_CHECKING:
     from matdisco.crystal import Crystal
@@ -47,12 +53,34 @@ class UnionCandidates(CandidateRecipe):
         return tuple(sorted({e for s in spaces if s for e in s}))
 
     @override
+    def own_limits(self) -> Limits:
+        """Allow what any part allows, the part's own ``where`` included."""
+        parts = [_limits(p) for p in self.parts]
+
+        def objection(counts: Mapping[str, int]) -> str | None:
+            found = []
+            for i, limits in enumerate(parts):
+                one = limits(counts)
+                if one is None:
+                    return None
+                found.append(f"parts[{i}] {one}")
+            return "no part allows it: " + "; ".join(found)
+
+        return objection
+
+    @override
+    def why_none_made(self) -> str:
+        return "; ".join(
+            f"parts[{i}]: {p.why_nothing()}" for i, p in enumerate(self.parts)
+        )
+
+    @override
     def title(self) -> str:
         return "+".join(p.title() for p in self.parts)
 
     @override
     def size(self) -> SizeEstimate:
-        sizes = [p.estimate() for p in self.parts]
+        sizes = [_estimate(i, p) for i, p in enumerate(self.parts)]
         count = sum(s.count for s in sizes)
         atoms = sum(s.count * s.mean_atoms for s in sizes) / max(count, 1)
         # parts may share members, so several exact counts add up to a bound
@@ -66,3 +94,29 @@ class UnionCandidates(CandidateRecipe):
                 if crystal.id not in taken:
                     taken.add(crystal.id)
                     yield crystal
+
+
+def _estimate(i: int, part: Part) -> SizeEstimate:
+    """Tell the size of a part.
+
+    Raises:
+        ConfigError: what is wrong with it, and which part it is.
+    """
+    try:
+        return part.estimate()
+    except ConfigError as error:
+        told = str(error).removeprefix("candidates").removeprefix(".")
+        raise ConfigError(f"candidates.parts[{i}]: {told.lstrip(': ')}") from error
+
+
+def _limits(part: Part) -> Limits:
+    """Return a part's limits; a part of files allows the elements in them.
+
+    On their own, files bound children by the elements of the pool. In a union the pool
+    has those of the other parts, too.
+    """
+    limits = part.limits()
+    if isinstance(part, FileCandidates | ReadCandidates):
+        space = part.elements_found()
+        return lambda counts: outside_elements(counts, space) or limits(counts)
+    return limits

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from math import gcd
 
 from pydantic import Field, field_validator
@@ -70,38 +70,87 @@ class Where(Recipe):
         >>> Where(formulas=("A3B",), never=("Pb",)).allows({"Ti": 2, "Ni": 6})
         True
         """
-        n = sum(counts.values())
-        if not self.allows_elements(tuple(counts)):
-            return False
-        if n < self.min_atoms or (self.max_atoms is not None and n > self.max_atoms):
-            return False
-        for symbol, (low, high) in self.fractions.items():
-            if not low - 1e-9 <= counts.get(symbol, 0) / n <= high + 1e-9:
-                return False
-        if self.formulas and _shape(counts.values()) not in map(
-            _pattern, self.formulas
-        ):
-            return False
-        if self.balanced:
-            from matdisco.screening.oxidation import balance
-
-            return balance(counts).neutral
-        return True
+        return self.objection(counts) is None
 
     def allows_elements(self, symbols: tuple[str, ...]) -> bool:
         """Tell whether the set of elements alone is allowed."""
-        mine = set(symbols)
+        return self._objection_to_elements(set(symbols)) is None
+
+    def objection(self, counts: Mapping[str, int]) -> str | None:
+        """Say which condition a cell with these atoms does not meet; None: all are met.
+
+        >>> Where(fractions={"Cu": (0, 0.5)}).objection({"Cu": 3, "Au": 1})
+        'fractions: Cu is 0.75 of the atoms, allowed are 0 to 0.5'
+        """
+        objection = self._objection_to_elements(set(counts))
+        if objection is not None:
+            return objection
+        n = sum(counts.values())
+        if n < self.min_atoms:
+            return f"min_atoms: {n} atoms, fewer than {self.min_atoms}"
+        if self.max_atoms is not None and n > self.max_atoms:
+            return f"max_atoms: {n} atoms, more than {self.max_atoms}"
+        objection = outside_fractions(counts, self.fractions)
+        if objection is not None:
+            return objection
+        if self.formulas and _shape(counts.values()) not in map(
+            _pattern, self.formulas
+        ):
+            return f"formulas: not of the form {', '.join(self.formulas)}"
+        if self.balanced:
+            from matdisco.screening.oxidation import balance
+
+            if not balance(counts).neutral:
+                return "balanced: no known oxidation states add up to zero"
+        return None
+
+    def _objection_to_elements(self, mine: set[str]) -> str | None:
         if self.elements is not None and not mine <= set(self.elements):
-            return False
-        if not set(self.must_contain) <= mine or set(self.never) & mine:
-            return False
+            foreign = _named(mine - set(self.elements))
+            return f"elements: {foreign} besides {_named(self.elements)}"
+        if not set(self.must_contain) <= mine:
+            return f"must_contain: no {_named(set(self.must_contain) - mine)}"
         if self.contains_any and not set(self.contains_any) & mine:
-            return False
-        return self.components is None or len(mine) in self.components
+            return f"contains_any: none of {_named(self.contains_any)}"
+        if set(self.never) & mine:
+            return f"never: {_named(set(self.never) & mine)}"
+        return outside_components(len(mine), self.components)
 
     @override
     def __hash__(self) -> int:
         return hash(self.digest())
+
+
+def outside_components(n: int, allowed: tuple[int, ...] | None) -> str | None:
+    """Say that ``n`` different elements are not among the allowed numbers, or None."""
+    if allowed is None or n in allowed:
+        return None
+    numbers = ", ".join(map(str, allowed))
+    return f"components: {n} different elements, allowed are {numbers}"
+
+
+def outside_fractions(
+    counts: Mapping[str, int], fractions: Mapping[str, tuple[float, float]]
+) -> str | None:
+    """Say which element's atomic fraction lies outside its limits, or None.
+
+    Args:
+        counts: atoms of each element.
+        fractions: element → least and largest atomic fraction, 0 to 1.
+    """
+    n = sum(counts.values())
+    for symbol, (low, high) in fractions.items():
+        share = counts.get(symbol, 0) / n
+        if not low - 1e-9 <= share <= high + 1e-9:
+            return (
+                f"fractions: {symbol} is {share:.3g} of the atoms, allowed are "
+                f"{low:.3g} to {high:.3g}"
+            )
+    return None
+
+
+def _named(symbols: Iterable[str]) -> str:
+    return ", ".join(sorted(symbols))
 
 
 def _shape(amounts: object) -> tuple[int, ...]:

@@ -15,17 +15,37 @@ class DuplicateRule(ScreeningRule):
 
     name: ClassVar[str] = "duplicates"
     level: Literal["same", "similar"] = "same"
-    """How near is equal: ``same`` (5 % in lengths, 0.05 of the atomic spacing in
-    positions) or ``similar`` (pymatgen's defaults: one prototype)."""
+    """How near is equal, once both are scaled to one volume per atom: ``same`` (5 % in
+    lengths, 2° in angles, 0.05 of the atomic spacing in positions: one crystal) or
+    ``similar`` (pymatgen's defaults, 20 %, 5° and 0.3: one prototype). Volumes are not
+    compared, since copies that differ in volume alone relax to one crystal; where
+    structures are evaluated as they stand (evaluator.relax null, or relax.cell false),
+    set severity to flag or off to keep them."""
 
     def objection(self, match: Match) -> Finding:
         """Return the finding for a match."""
         return self._finding(
-            f"the same crystal as {match.name} ({match.group})",
+            self._sentence(match),
             match=match.name,
             group=match.group,
             distance=round(match.distance, 6),
+            volume_ratio=round(match.volume, 4),
         )
+
+    def _sentence(self, match: Match) -> str:
+        from matdisco.data.fingerprints import TOLERANCES
+
+        what = (
+            "the same crystal as" if self.level == "same" else "of one prototype with"
+        )
+        sentence = f"{what} {match.name} ({match.group})"
+        # As far apart as lengths may be, in volume.
+        if abs(match.volume ** (1 / 3) - 1) <= TOLERANCES[self.level].lengths:
+            return sentence
+        sentence += f" at {match.volume:.2f} times its volume"
+        if self.level == "similar":
+            return sentence
+        return f"{sentence}; relaxing the cell would make them one"
 
 
 class NoveltyRule(DuplicateRule):

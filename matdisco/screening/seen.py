@@ -2,7 +2,8 @@
 
 Compositions part the crystals into blocks; in a block only those with a near profile
 (:func:`matdisco.data.fingerprints.profile`) are worth pymatgen's ``StructureMatcher``,
-which has the last word. A crystal costs about a kilobyte: arrays, no objects.
+which has the last word. Both compare at one volume per atom. A crystal costs about a
+kilobyte: arrays, no objects.
 """
 
 from __future__ import annotations
@@ -44,6 +45,10 @@ class _Kept(NamedTuple):
             crystal.atomic_numbers.astype(np.int16),
             np.array(structure.frac_coords),
         )
+
+    def volume(self) -> float:
+        """Return the volume per atom, Å³."""
+        return abs(float(np.linalg.det(self.cell))) / len(self.numbers)
 
     def structure(self) -> Structure:
         return Structure(Lattice(self.cell), self.numbers.tolist(), self.fractional)
@@ -94,6 +99,8 @@ class Match(NamedTuple):
     """Where it was remembered from, for example ``pool``."""
     distance: float
     """Cosine distance of the profiles."""
+    volume: float
+    """Volume per atom over that of the known crystal; the comparison leaves it out."""
 
 
 class Seen:
@@ -166,7 +173,9 @@ class Seen:
             if len(mine) == len(theirs) and self._matcher.fit(
                 mine, theirs, skip_structure_reduction=True
             ):
-                return Match(kept.name, kept.group, max(0.0, float(distances[k])))
+                volume = crystal.structure.volume / crystal.n_atoms / kept.volume()
+                near_by = max(0.0, float(distances[k]))
+                return Match(kept.name, kept.group, near_by, volume)
         return None
 
     def _reduced(self, structure: Structure) -> Structure:

@@ -13,6 +13,7 @@ from surrogates.calibration.conformal import (
 )
 from surrogates.calibration.errors import ErrorModel, chemistry_table, nats
 from surrogates.calibration.isotonic import IsotonicScale
+from surrogates.calibration.out_of_bag import OutOfBag, error_of_all
 from surrogates.calibration.scale import Scale, z_scores
 from surrogates.calibration.unseen import UnseenChemistry
 
@@ -22,10 +23,12 @@ __all__ = [
     "ErrorModel",
     "IsotonicScale",
     "MondrianConformal",
+    "OutOfBag",
     "Scale",
     "UnseenChemistry",
     "chemistry",
     "chemistry_table",
+    "error_of_all",
     "nats",
     "z_scores",
 ]

@@ -21,6 +21,7 @@ import numpy as np
 from matdisco.crystal import Crystal
 from matdisco.errors import MissingExtra, SurrogateError
 from surrogates.featurizers.latent_cache import cached_rows
+from surrogates.featurizers.plausible import plausible
 from surrogates.graphs import atomic_numbers
 from surrogates.neighbors import require_sound
 
@@ -48,7 +49,8 @@ def chgnet_features(crystals: Sequence[Crystal], *, n_threads: int = 2) -> np.nd
 
     Raises:
         MissingExtra: chgnet is not installed.
-        SurrogateError: a flat cell, or a crystal of which CHGNet makes no graph.
+        SurrogateError: a flat cell, overlapping atoms, or a crystal of which CHGNet
+            makes no graph.
     """
     # CHGNet's crystal feature is the mean over atoms of what its last norm gives
     everything = chgnet_layer_features(crystals, n_threads=n_threads)
@@ -64,10 +66,11 @@ def chgnet_layer_features(
     Gaussian process needs fewer labels. Raises as :func:`chgnet_features`.
     """
     recipe = {"package": _version("chgnet", "chgnet"), "pooling": "mean of layers"}
-    return cached_rows(
+    rows = cached_rows(
         "chgnet", recipe, crystals, lambda c: _chgnet(c, n_threads),
         width=CHGNET_LAYERS_WIDTH,
     )  # fmt: skip
+    return plausible("CHGNet", crystals, rows)
 
 
 def sevennet_features(crystals: Sequence[Crystal], *, n_threads: int = 2) -> np.ndarray:
@@ -77,14 +80,16 @@ def sevennet_features(crystals: Sequence[Crystal], *, n_threads: int = 2) -> np.
 
     Raises:
         MissingExtra: sevenn is not installed.
-        SurrogateError: a flat cell, or an element that SevenNet-0 does not know.
+        SurrogateError: a flat cell, overlapping atoms, or an element that SevenNet-0
+            does not know.
     """
     recipe = {"package": _version("sevenn", "sevennet"), "weights": "7net-0"}
     recipe["layers"] = ",".join(map(str, SEVENNET_LAYERS))
-    return cached_rows(
+    rows = cached_rows(
         "sevennet", recipe, crystals, lambda c: _sevennet(c, n_threads),
         width=SEVENNET_WIDTH,
     )  # fmt: skip
+    return plausible("SevenNet-0", crystals, rows)
 
 
 def _version(package: str, extra: str) -> str:
@@ -136,7 +141,8 @@ def _chgnet_batch(model: Any, crystals: list[Crystal]) -> np.ndarray:
             graphs.append(model.graph_converter(crystal.structure))
         except (ValueError, RuntimeError) as error:
             raise SurrogateError(
-                f"crystal {crystal.id}: CHGNet makes no graph of it ({error})"
+                f"crystal {crystal.id}: CHGNet makes no graph of it ({error}); is its "
+                "cell right? composition features need no neighbours"
             ) from error
     found: np.ndarray = model(graphs, task="e")["e"].numpy().reshape(-1)
     return found

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from campaigns.replay.card import judge, write
+from campaigns.replay.intervals import Estimate
 from campaigns.replay.pools import load
 from campaigns.replay.recipes import ReplayConfig
 from campaigns.replay.runner import run
@@ -26,11 +27,7 @@ HEAD = (
 
 
 def cell(found):
-    value, low, high = (found[k] for k in ("value", "low", "high"))
-    if value is None:
-        return "not reached"
-    ends = ["–" if v is None else f"{v:.3g}" for v in (low, high)]
-    return f"{value:.3g} ({ends[0]} to {ends[1]})"
+    return Estimate.read(found).text()
 
 
 def rows(card):

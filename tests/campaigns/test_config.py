@@ -153,6 +153,53 @@ WRONG = {
         {"candidates": {"kind": "dataset", "path": "nowhere.parquet"}},
         "candidates.path: no such file: nowhere.parquet",
     ),
+    "condition that leaves the elements out": (
+        {
+            "candidates": {
+                "kind": "prototypes", "elements": ["Cu", "Au"], "components": [1, 2],
+                "max_atoms": 4, "where": {"must_contain": ["Cu"]},
+            }
+        },
+        "candidates.where: the hull needs a reference .* but pure Au is left out",
+    ),
+    "block without a kind": (
+        {"acquisition": {"batch_size": 4}},
+        "acquisition: expected a block with a 'kind:' key; kinds: log_expected",
+    ),
+    "advice from nobody": (
+        {"acquisition": {"kind": "random"}, "stopping": {"cost": 0.1}},
+        "stopping.cost: asks what the surrogate expects, but acquisition: random",
+    ),
+    "rounds of nothing": (
+        {"stopping": {"rounds": 4}},
+        "stopping.rounds: 4 would change nothing: needs stopping.cost",
+    ),
+    "a share of no fall back": (
+        {"gate": {"share": 0.2}},
+        "gate.share: 0.2 would change nothing: needs gate.fall_back",
+    ),
+    "a gate that is off": (
+        {"gate": {"level": 0, "fall_back": "stop"}},
+        "gate.fall_back: stop would change nothing: gate.level 0",
+    ),
+    "ahead of a batch": (
+        {"execution": {"ahead": 3}},
+        "execution.ahead: 3 would change nothing: needs mode: continuous",
+    ),
+    "elements of no hull": (
+        {
+            "objective": {
+                "kind": "property", "property": "energy_per_atom", "goal": "minimise",
+            },
+            "start": {"per_element": 2, "random": 8},
+        },
+        "start.per_element: 2 would change nothing: only objective energy_above_hull",
+    ),
+    "draws of a closed form": (
+        {"acquisition": {"kind": "log_expected_improvement", "samples": 64,
+                         "scorer": "exact"}},
+        "acquisition.samples: 64 would change nothing: scorer exact draws nothing",
+    ),
     "not a number": ({"seed": "one"}, "seed: .*got 'one'"),
 }  # fmt: skip
 

@@ -16,7 +16,8 @@ from campaigns.acquisition.recipes import (
 )
 from campaigns.acquisition.select import select, select_and_next
 from campaigns.cli import main
-from campaigns.explain import exploration_share
+from campaigns.explain import before, exploration_share
+from campaigns.objectives import HullObjective
 from campaigns.tracking.artifacts import write_round
 from campaigns.utility import Utility
 from matdisco.errors import DataError
@@ -41,6 +42,56 @@ def test_the_two_parts_are_those_of_expected_improvement():
         Utility(belief([0.5, 2.0], [0.01, 0.5]), best=-0.1, wanted=(0.0, 1.0))
     )
     assert inside[0] < 1e-9 and inside[1] == 1.0
+
+
+def facts(name, **changes):
+    return {
+        "candidate": name, "reason": "log_expected_improvement", "mean": 1.0,
+        "std": 0.2, "expected_merit": 0.1, "acquisition": -1.0, **changes,
+    }  # fmt: skip
+
+
+def test_what_weighs_is_said_and_what_does_not_is_not():
+    objective = HullObjective()
+    worse = {"expected_merit": 0.05, "std": 0.1}
+    plain = before(objective, facts("a", **worse), facts("b"), left_out=False)
+    assert "tells more that the choices before it do not" in plain
+    first = before(objective, facts("a", **worse), facts("b"), left_out=False,
+                   alone=True)  # fmt: skip
+    assert "tells more" not in first
+    cheap = before(
+        objective,
+        facts("a", **worse, relative_cost=9.0, chance_of_answer=0.9),
+        facts("b", relative_cost=16.0, chance_of_answer=0.6, copy_of="c"),
+        left_out=False, alone=True,
+    )  # fmt: skip
+    assert "cheaper by a factor of 1.78" in cheap
+    assert "likelier to be answered (90% against 60%)" in cheap
+    assert "the other is probably a copy of what is known" in cheap
+
+
+def test_costs_that_decided_are_in_the_proposals(tmp_path):
+    rule = {"kind": "log_expected_improvement", "batch_size": 4, "cost_exponent": 3}
+    run = Playing(tmp_path / "run", acquisition=rule)
+    run.play()
+    run.play()
+    payload = run.ledger.events("proposed")[1].payload
+    run.ledger.close()
+    for p in payload["proposals"]:
+        atoms = next(c.n_atoms for c in run.pool if c.id == p["candidate"])
+        assert (
+            p["relative_cost"] == atoms**3 and f"relative cost {atoms**3}" in p["why"]
+        )
+
+
+def test_greedy_choice_explores_nothing(tmp_path):
+    run = Playing(tmp_path / "run", acquisition={"kind": "greedy", "batch_size": 4})
+    run.play()
+    run.play()
+    proposals = run.ledger.events("proposed")[1].payload["proposals"]
+    run.ledger.close()
+    assert {p["exploration"] for p in proposals} == {0.0}
+    assert "0% exploration" in proposals[0]["why"]
 
 
 @pytest.mark.parametrize(

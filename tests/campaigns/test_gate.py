@@ -2,13 +2,15 @@
 
 import numpy as np
 import pytest
+from campaign_files import small_campaign
 from markupsafe import escape
 from played_campaign import Playing
 from recorded_campaign import PROPERTY
 
 from campaigns import Campaign
+from campaigns.config import CampaignConfig
 from campaigns.explain import explained_round
-from campaigns.gate import GateRecipe, chance, judge, mean_squared_correlation
+from campaigns.gate import GateRecipe, Verdict, chance, judge, mean_squared_correlation
 from campaigns.ledger import Event
 from campaigns.state import State
 from matdisco.errors import CampaignError
@@ -138,6 +140,20 @@ def test_it_can_stop_the_campaign_before_anything_is_spent(tmp_path):
         run.play()
     assert len(run.payloads()) == 2
     run.ledger.close()
+
+
+def test_a_person_may_change_what_follows_a_failure():
+    """And nothing else of the gate: the message says so."""
+    first, other, wider = (
+        CampaignConfig.model_validate(small_campaign(gate=gate))
+        for gate in ({"fall_back": "stop"}, {"fall_back": "random"}, {"level": 0.1})
+    )
+    assert first.digest() == other.digest() != wider.digest()
+
+
+def test_a_sigma_of_nothing_is_called_that():
+    sentence = Verdict("overconfident", 1, 4, 2e18, 0.0).sentence(GateRecipe())
+    assert "the stated sigma is practically zero" in sentence and "e+" not in sentence
 
 
 def test_space_filling_goes_where_nothing_is_known(tmp_path):

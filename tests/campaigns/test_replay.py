@@ -16,7 +16,7 @@ from scipy.spatial.distance import cdist
 from torch import from_numpy
 
 from campaigns.cli import main
-from campaigns.replay import metrics, runner
+from campaigns.replay import intervals, metrics, runner
 from campaigns.replay.card import judge, text, write
 from campaigns.replay.features import formula_table
 from campaigns.replay.learner_recipes import Exact
@@ -74,18 +74,19 @@ def test_acceleration_is_random_over_own_labels_and_says_when_it_is_not_reached(
     assert metrics.acceleration(curve, spent, 0.5, 1000) == pytest.approx(500 / 27.5)
     assert metrics.acceleration(curve, spent, 0.8, 1000) is None
     one = metrics.Measure(spent, 1000, recall=0.8)
-    found = metrics.estimate(np.array([curve, curve + 0.2]), np.array([[1, 1]]), one)
+    found = intervals.estimate(np.array([curve, curve + 0.2]), np.array([[1, 1]]), one)
     assert found.value == pytest.approx(800 / 40)
-    assert metrics.Estimate(None, None, None).text() == "not reached"
+    assert intervals.Estimate(None, None, None).text() == "not reached"
 
 
 def test_an_interval_with_seeds_that_never_get_there_says_so():
     spent = metrics.counts(10, 10, 2, 100)
-    curves = np.array([[0.0, 0.5, 1.0], [0.0, 0.0, 0.1]])
-    draws = metrics.resamples(2, 400)
-    found = metrics.estimate(curves, draws, metrics.Measure(spent, 100, recall=0.5))
+    curves = np.array([[0.0, 0.5, 1.0], [0.0, 0.0, 0.1]] * 3)
+    draws = intervals.resamples(6, 400)
+    found = intervals.estimate(curves, draws, metrics.Measure(spent, 100, recall=0.5))
     assert found.value is not None and found.high is not None
-    assert found.low is None  # both seeds drawn slow: not reached
+    assert found.low is None  # most seeds drawn slow: not reached
+    assert found.text().startswith(f"{found.value:.3g} (not reached to ")
 
 
 def test_random_choice_is_the_hypergeometric_law():
@@ -105,8 +106,8 @@ def test_paired_differences_are_narrower_than_independent_ones():
     rng = np.random.default_rng(0)
     luck = rng.normal(size=12)  # of the first labels, shared by both strategies
     a, b = luck + 0.1, luck + rng.normal(0, 0.02, 12)
-    draws = metrics.resamples(12, 1000)
-    gap = metrics.difference(a, b, draws)
+    draws = intervals.resamples(12, 1000)
+    gap = intervals.difference(a, b, draws)
     assert gap.low > 0
     assert gap.high - gap.low < 0.1 < np.ptp(a[draws].mean(axis=1))
 
@@ -125,14 +126,14 @@ def test_hypervolume_is_botorchs_and_the_front_is_not_dominated():
 
 
 def test_a_replay_finds_more_than_chance_and_the_same_again(small, tmp_path):
-    config = ReplayConfig.load(small())
+    config = ReplayConfig.load(small(seeds=6))
     traces = run(config, tmp_path / "a", workers=1)
     names = {t.strategy for t in traces}
     assert names == {
         "ucb", "own-greedy", "own-max-variance", "forest-columns-greedy",
         "forest-columns-ucb",
     }  # fmt: skip
-    for seed in range(2):
+    for seed in range(6):
         first = [t.order[:6] for t in traces if t.seed == seed]
         assert len(set(first)) == 1  # paired: the same start
         assert first[0] == tuple(start(config, load(config), seed))
@@ -142,7 +143,8 @@ def test_a_replay_finds_more_than_chance_and_the_same_again(small, tmp_path):
     assert card["verdict"]["ucb"]["beats_random"] == "yes"
     assert card["strategies"]["ucb"]["recall"]["value"] > 0.5
     assert 0 <= card["strategies"]["ucb"]["calibration"]["coverage_90"] <= 1
-    assert "beats random choice at 95 %" in text(card)
+    assert "beats random choice at 95 %" in text(card) and "NOTE" not in text(card)
+    assert card["notices"] == [] and "scikit-learn" in card["versions"]
     write(card, tmp_path / "a")
     page = (tmp_path / "a" / "card.html").read_text()
     assert card["hash"] in page and "http" not in page.split("<script")[0]
@@ -216,6 +218,14 @@ def test_other_seeds_are_other_campaigns_and_the_same_as_in_a_longer_run(
     assert [t.order for t in last_two] == [t.order for t in all_three[1:]]
     assert len({t.order for t in all_three}) == 3
     card = judge(later, load(later), last_two)
+    write(card, tmp_path / "later")
+    page = (tmp_path / "later" / "card.html").read_text()
+    for said in (text(card), page):
+        assert "2 seeds are too few, at least 6 are needed" in said
+        assert "o baselines were played" in said  # capital on the page
+        assert " at 95 %" not in said.split("<script")[0]
+    assert card["verdict"]["ucb"]["beats_random"] == "not judged"
+    assert "low" not in card["strategies"]["ucb"]["recall"]
     assert card["protocol"]["first_seed"] == 1 and card["protocol"]["seeds"] == 2
 
 

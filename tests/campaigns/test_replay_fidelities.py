@@ -8,6 +8,7 @@ import yaml
 from campaigns.replay import costs
 from campaigns.replay.card import judge, text, write
 from campaigns.replay.cokriging import CokrigingLearner
+from campaigns.replay.intervals import Estimate, resamples
 from campaigns.replay.learner_recipes import Cokriging
 from campaigns.replay.pools import load
 from campaigns.replay.recipes import ReplayConfig
@@ -150,9 +151,9 @@ def _rule(kind):
 
 def test_ratios_of_cost_by_hand():
     spent = np.array([10.0, 20.0, 30.0])
-    fast = np.array([[0.0, 0.5, 1.0], [0.0, 0.5, 1.0]])
-    slow = np.array([[0.0, 0.2, 0.4], [0.0, 0.2, 0.4]])
-    draws = np.array([[0, 1], [1, 1]])
+    fast = np.array([[0.0, 0.5, 1.0], [0.0, 0.5, 1.0]] * 3)
+    slow = np.array([[0.0, 0.2, 0.4], [0.0, 0.2, 0.4]] * 3)
+    draws = resamples(6, 100)
     # half at 20 against never within 30, which counts as 30
     assert costs.ratio(fast, slow, spent, draws, 0.5).value == pytest.approx(20 / 30)
     none = costs.ratio(slow, fast, spent, draws, 0.5)
@@ -160,6 +161,24 @@ def test_ratios_of_cost_by_hand():
     found = costs.costs(fast, spent, draws)
     assert found["cost50"] == {"value": 20.0, "low": 20.0, "high": 20.0}
     assert costs.costs(slow, spent, draws)["cost80"]["value"] is None
+    few = costs.ratio(fast[:5], slow[:5], spent, resamples(5, 100), 0.5)
+    assert few.plain() == {"value": round(20 / 30, 5)}
+
+
+@pytest.mark.parametrize(
+    ("ends", "said"),
+    [
+        ((0.3, 0.5), "0.40 times the cost (0.30 to 0.50, at most half at 95 %)"),
+        ((0.3, 0.6), "(0.30 to 0.60, level with half at 95 %)"),
+        ((0.3, None), "(0.30 to not reached, level with half at 95 %)"),
+        ((0.51, 0.6), "(0.51 to 0.60, more than half at 95 %)"),
+    ],
+)
+def test_half_the_cost_is_said_of_the_interval_not_of_the_mean(ends, said):
+    found = Estimate(0.4, *ends)
+    assert said in costs._words(0.8, found, 10, reached=True)
+    unknown = costs._words(0.8, Estimate(0.4, judged=False), 3, reached=True)
+    assert "half" not in unknown and "3 seeds are too few" in unknown
 
 
 def test_answers_by_cost_are_counted_when_they_are_paid():

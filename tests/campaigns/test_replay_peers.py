@@ -11,7 +11,7 @@ from scipy.spatial.distance import pdist
 
 from campaigns.cli import main
 from campaigns.replay.card import judge, text
-from campaigns.replay.metrics import resamples
+from campaigns.replay.intervals import resamples
 from campaigns.replay.peers import base
 from campaigns.replay.peers.base import descriptors, seeded
 from campaigns.replay.peers.play import Alike, _rounds
@@ -194,10 +194,10 @@ def test_own_strategies_are_compared_with_peers_paired_by_seed():
     own = Strategy(learner={"kind": "nothing"}, acquisition={"kind": "random"})
     strategies = {"own": own, "peer": Strategy(learner=Ax(features=("columns",)))}
     spent = np.array([10, 20, 30])
-    luck = np.array([[0, 0.1, 0.2], [0, 0.3, 0.5], [0, 0.5, 0.8]])
+    luck = np.array([[0, 0.1, 0.2], [0, 0.3, 0.5], [0, 0.5, 0.8]] * 2)
     gain = np.array([0, 0.1, 0.1])
     curves = {"own": luck + gain, "peer": luck}
-    draws = resamples(3, 200)
+    draws = resamples(6, 200)
     found = verdicts(curves, strategies, spent, draws, 100)
     assert list(found) == ["own"] and list(found["own"]) == ["peer"]
     gap = found["own"]["peer"]["difference"]
@@ -207,9 +207,11 @@ def test_own_strategies_are_compared_with_peers_paired_by_seed():
     turned = {"own": luck - gain, "peer": luck}
     less = verdicts(turned, strategies, spent, draws, 100)
     assert "less at 95 %" in less["own"]["peer"]["words"]
-    one = {n: c[:1] for n, c in curves.items()}
-    alone = verdicts(one, strategies, spent, resamples(1, 200), 100)
-    assert "of one seed, which tells nothing" in alone["own"]["peer"]["words"]
+    few = {n: c[:5] for n, c in curves.items()}
+    unknown = verdicts(few, strategies, spent, resamples(5, 200), 100)["own"]["peer"]
+    why = "(not judged: 5 seeds are too few, at least 6 are needed)"
+    assert unknown["words"].endswith(f"+0.075 {why}")
+    assert list(unknown["difference"]) == ["value"]
     assert verdicts({"own": luck}, strategies, spent, draws, 100) == {}
 
 

@@ -8,13 +8,8 @@ import pytest
 from surrogates import metrics
 from surrogates.base import Prediction
 from surrogates.checkpoint import Checkpoint, load, read, write
-from surrogates.ensemble_state import (
-    LIKE,
-    State,
-    moderated,
-    typical_spread,
-    useful_spread,
-)
+from surrogates.ensemble_spread import LIKE, moderated, typical_spread, useful_spread
+from surrogates.ensemble_state import State
 from surrogates.testing import toy_crystals
 from tests.surrogates.test_ensemble import NEW, fitted, shelf
 
@@ -94,7 +89,7 @@ def test_it_is_kept_and_checkpoints_from_before_predict_as_before(
     shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "surrogates.ensemble_state.useful_spread", lambda raw, labels: 0.5
+        "surrogates.ensemble_spread.useful_spread", lambda raw, labels: 0.5
     )
     ensemble = fitted(shelf, None, NEW)
     state = ensemble.state

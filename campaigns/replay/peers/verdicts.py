@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from campaigns.replay.metrics import Estimate, Measure, difference
+from campaigns.replay.intervals import Estimate, difference, too_few
+from campaigns.replay.metrics import Measure
 from campaigns.replay.peers.recipes import PeerRecipe
 from campaigns.replay.strategies import Strategy
 
@@ -45,26 +46,19 @@ def verdicts(
         for other in peers:
             gap = difference(areas[mine], areas[other], draws)
             found[mine][other] = {
-                "difference": {
-                    k: round(float(v), 5)
-                    for k, v in (
-                        ("value", gap.value), ("low", gap.low), ("high", gap.high)
-                    )
-                    if v is not None
-                },
+                "difference": gap.plain(),
                 "words": _words(mine, other, gap, len(areas[mine])),
-            }  # fmt: skip
+            }
     return found
 
 
 def _words(mine: str, other: str, gap: Estimate, seeds: int) -> str:
     area = f"area under the discovery curve {gap.value:+.3f}"
     found = f"{mine} beside the peer {other}: {area}"
-    if seeds == 1 or gap.low is None or gap.high is None:
-        return f"{found}, of one seed, which tells nothing about others"
-    verb = "level"
-    if gap.low > 0:
-        verb = "more"
-    elif gap.high < 0:
-        verb = "less"
+    if not gap.judged:
+        return f"{found} (not judged: {too_few(seeds)})"
+    verb = _VERBS[gap.sign]
     return f"{found} ({gap.low:+.3f} to {gap.high:+.3f}, {verb} at 95 %)"
+
+
+_VERBS = {"above": "more", "below": "less", "level": "level"}

@@ -137,18 +137,6 @@ def test_orderings_are_those_of_hart_and_forcade():
     assert all(counts_of(c).get("Au", 0) / c.n_atoms <= 0.4 for c in gold.stream())
 
 
-def test_orderings_of_a_disordered_file(tmp_path):
-    pytest.importorskip("icet")
-    mixed = Structure(
-        Lattice.cubic(4.0), [{"Ti": 0.5, "Zr": 0.5}, "N"], [[0, 0, 0], [0.5, 0.5, 0.5]]
-    )
-    path = tmp_path / "mixed.cif"
-    mixed.to(str(path))
-    made = check_candidates(OrderingCandidates(parent=str(path), max_cells=2))
-    assert {"TiN", "ZrN", "ZrTiN2"} == {c.formula for c in made}
-    assert all(counts_of(c)["N"] * 2 == c.n_atoms for c in made)
-
-
 def test_random_crystals_have_their_symmetry():
     pytest.importorskip("pyxtal")
     from matdisco.data.fingerprints import space_group
@@ -190,6 +178,65 @@ def test_where_means_what_it_says(counts, where):
         and (not shapes or formula.anonymized_formula in shapes)
     )
     assert where.allows(counts) == expected
+
+
+def test_a_union_with_files_allows_the_elements_of_the_files(known):
+    union = UnionCandidates(
+        parts=(
+            FileCandidates(path=str(known)),
+            PrototypeCandidates(elements=("Cu", "Au"), max_atoms=2),
+        )
+    )
+    limits = union.limits()
+    assert limits({"Cu": 1, "Au": 3}) is None
+    assert limits({"Mg": 2, "Sr": 1, "O": 1}) is None
+    told = limits({"Mg": 1, "Cu": 1})
+    assert told is not None
+    assert "parts[0] elements: Cu besides Mg, O, Sr, Ti" in told
+    assert "parts[1] elements: Mg besides Au, Cu" in told
+
+
+def test_every_candidate_is_inside_the_limits_of_its_recipe():
+    recipe = PrototypeCandidates(
+        elements=("Al", "Ti", "O"), max_atoms=6, never_only=("Al", "Ti"),
+        where=Where(fractions={"O": (0.3, 0.7)}, max_atoms=5),
+    )  # fmt: skip
+    limits = recipe.limits()
+    assert all(limits(counts_of(c)) is None for c in recipe.stream())
+    told = {
+        limits({"Al": 1, "Ti": 3}),
+        limits({"Al": 1, "O": 3}),
+        limits({"Al": 3, "O": 3}),
+    }
+    assert told == {
+        "never_only: only Al, Ti",
+        "fractions: O is 0.75 of the atoms, allowed are 0.3 to 0.7",
+        "max_atoms: 6 atoms, more than 5",
+    }
+
+
+def test_an_empty_source_says_why(known):
+    alloys = SubstitutionCandidates(
+        parents="shipped:al-ni-ti", elements=("Cu", "Au", "Pd")
+    )
+    with pytest.raises(ConfigError, match=r"the 987 parents.*\d+ have no whole oxid"):
+        alloys.estimate()
+    rare = SubstitutionCandidates(parents=str(known), elements=("U", "Xe"))
+    with pytest.raises(ConfigError, match=r"1 have no exchange into U, Xe.* as 0\.001"):
+        rare.estimate()
+    salts = SubstitutionCandidates(
+        parents=str(known), elements=("Ca", "Na", "O", "F"),
+        where=Where(formulas=("AB2",)),
+    )  # fmt: skip
+    with pytest.raises(ConfigError, match=r"leaves out all.*where\.formulas: not of"):
+        salts.build()
+    with pytest.raises(ConfigError, match=r"where\.must_contain: no Pd \(120 of them"):
+        PrototypeCandidates(
+            elements=("Cu", "Au"), max_atoms=4, where=Where(must_contain=("Pd",))
+        ).estimate()
+    for ask in ("build", "estimate"):
+        with pytest.raises(ConfigError, match=r"parts\[0\]: .*no whole oxidation"):
+            getattr(UnionCandidates(parts=(alloys,)), ask)()
 
 
 def test_wrong_conditions_are_told():

@@ -86,6 +86,27 @@ def test_novelty_is_judged_by_a_reference_set(tmp_path):
     assert rule(novel, cubic(4.1, "Ba", "Ti", "O", "O", "O")) is None
 
 
+@pytest.mark.parametrize(
+    ("level", "a", "sentence"),
+    [
+        ("same", 5.62, "the same crystal as x (pool)"),
+        ("same", 7.0, "the same crystal as x (pool) at 1.95 times its volume; relaxing "
+                      "the cell would make them one"),
+        ("similar", 5.62, "of one prototype with x (pool)"),
+        ("similar", 7.0, "of one prototype with x (pool) at 1.95 times its volume"),
+    ],
+)  # fmt: skip
+def test_duplicates_are_compared_at_one_volume_and_say_so(level, a, sentence):
+    asked = screen(duplicates={"level": level}, density={"severity": "off"})
+    for edge, id_ in ((5.6, "x"), (a, "y")):
+        salt = Structure.from_spacegroup(
+            "Fm-3m", Lattice.cubic(edge), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]]
+        )
+        finding = asked.judge(Crystal(id_, salt)).rejected
+    assert finding is not None and finding.message == sentence
+    assert finding.numbers["volume_ratio"] == pytest.approx((a / 5.6) ** 3, abs=1e-4)
+
+
 def altered(structure: Structure, rng: np.random.Generator) -> list[Structure]:
     """The same crystal as a supercell, rotated and shifted, strained and rattled."""
     q, r = np.linalg.qr(rng.normal(size=(3, 3)))

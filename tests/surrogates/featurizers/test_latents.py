@@ -10,6 +10,7 @@ import pytest
 
 from matdisco.crystal import Crystal
 from matdisco.errors import MatdiscoError, SurrogateError
+from surrogates.featurizers import pretrained
 from surrogates.featurizers.latent_cache import cached_rows
 from surrogates.featurizers.pretrained import (
     CHGNET_LAYERS_WIDTH,
@@ -152,3 +153,44 @@ def test_a_potential_is_not_asked_where_it_would_not_end(
     crystal = Crystal.from_arrays("odd", cell, [29, 79], spots)
     with pytest.raises(MatdiscoError, match=r"odd.*(flat|not a number)"):
         features(kind, [crystal], n_threads=1)
+
+
+def pair(gap: float, cell: float = 4.0) -> Crystal:
+    """Two aluminium atoms, ``gap`` Å apart, in a cube."""
+    spots = np.array([[0.0, 0.0, 0.0], [0.0, 0.0, gap / cell]])
+    return Crystal.from_arrays("pair-9", np.eye(3) * cell, ["Al", "Al"], spots)
+
+
+@pytest.mark.parametrize(
+    ("kind", "package", "width"),
+    [
+        ("chgnet", "chgnet", CHGNET_LAYERS_WIDTH),
+        ("sevennet", "sevenn", SEVENNET_WIDTH),
+    ],
+)
+def test_overlapping_atoms_are_refused_even_where_a_row_is_kept(
+    kind: str, package: str, width: int, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Earlier versions kept what the potential made up of them."""
+    if find_spec(package) is None:
+        pytest.skip(f"needs the package {package}")
+    energy = -1.0
+
+    def potential(crystals: list[Crystal], n_threads: int) -> np.ndarray:
+        return np.full((len(crystals), width), energy)
+
+    monkeypatch.setattr(pretrained, f"_{kind}", potential)
+    with monkeypatch.context() as before:
+        before.setattr(pretrained, "plausible", lambda name, crystals, rows: rows)
+        assert len(features(kind, [pair(0.004)])) == 1
+    with pytest.raises(SurrogateError, match=r"pair-9: atoms 0 and 1 are 0\.004 Å"):
+        features(kind, [CRYSTALS[0], pair(0.004)])
+    energy = -5858.0  # of SevenNet-0 at this distance
+    with pytest.raises(SurrogateError, match=r"pair-9: .* -5\.86e\+03 eV.* 0\.500 Å"):
+        features(kind, [pair(0.5)])
+
+
+def test_a_crystal_without_neighbours_is_told_what_to_do(folder: Path) -> None:
+    pytest.importorskip("chgnet")
+    with pytest.raises(SurrogateError, match=r"pair-9: .* composition features"):
+        features("chgnet", [pair(7.0, 14.0)], n_threads=1)

@@ -1,0 +1,48 @@
+"""Telling one kind of configuration from another, where a command got the wrong one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from matdisco.errors import ConfigError
+from matdisco.recipe_file import mapping
+
+Kind = Literal["campaign", "replay"]
+
+_COMMANDS = {
+    "replay": (frozenset({"pool", "targets", "strategies"}), "replay {path}"),
+    "campaign": (frozenset({"candidates", "evaluator", "surrogate"}), "run {path}"),
+    "training": (frozenset({"dataset", "target", "surrogate"}),
+                 "surrogate train {path}"),
+    "labelling": (frozenset({"candidates", "evaluator"}), "label {path} --to FOLDER"),
+    "curation": (frozenset({"rules"}), "data curate FILES --to DATASET --rules {path}"),
+    "assessment": (frozenset({"sections"}),
+                   "surrogate assess MODEL DATASET --suite {path}"),
+}  # fmt: skip
+"""Kind of file to keys that each of it has, and the command that takes it. The first
+that fits counts: what a labelling file needs a campaign has, too."""
+_NEVER = {"labelling": frozenset({"budget", "acquisition", "objective", "start"})}
+"""Keys that a kind never has: a campaign that lacks one of its own is still one."""
+
+
+def refuse_others(path: str | Path, expected: Kind) -> None:
+    """Refuse a file that is plainly of another kind, with the command that takes it.
+
+    Args:
+        path: a YAML file that is not valid as ``expected``.
+        expected: what the command takes.
+
+    Raises:
+        ConfigError: the file is of another kind, or is no YAML.
+    """
+    keys = set(mapping(path))
+    if keys >= _COMMANDS[expected][0]:
+        return
+    for kind, (needed, command) in _COMMANDS.items():
+        if kind != expected and keys >= needed and not keys & _NEVER.get(kind, set()):
+            article = "an" if kind[0] in "aeiou" else "a"
+            raise ConfigError(
+                f"{path}: this is {article} {kind} file, expected a {expected} file: "
+                f"matdisco {command.format(path=path)}"
+            )

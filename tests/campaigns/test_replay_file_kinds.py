@@ -1,0 +1,68 @@
+"""Files given to the wrong command, and the files that the documentation names."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from campaigns.cli import main
+from campaigns.config import CampaignConfig
+from campaigns.replay.recipes import ReplayConfig
+from matdisco.errors import ConfigError
+
+LOADERS = {"run": CampaignConfig, "validate": CampaignConfig, "replay": ReplayConfig}
+NAMED = [
+    (page, *found)
+    for page in ("README.md", *map(str, Path("docs").glob("**/*.md")))
+    for found in re.findall(
+        r"matdisco (run|validate|replay) (configs/\S+\.yaml)", Path(page).read_text()
+    )
+]
+
+
+@pytest.mark.parametrize(
+    ("command", "file", "said"),
+    [
+        ("replay", "replays/quickstart.yaml", "a campaign file, expected a replay "
+         "file: matdisco run configs/replays/quickstart.yaml"),
+        ("run", "replays/phonons.yaml", "a replay file, expected a campaign file: "
+         "matdisco replay configs/replays/phonons.yaml"),
+        ("candidates", "surrogates/latents.yaml", "a training file, expected a "
+         "campaign file: matdisco surrogate train configs/surrogates/latents.yaml"),
+        ("run", "datasets/al-ni-ti.yaml", "a labelling file, expected a campaign file: "
+         "matdisco label configs/datasets/al-ni-ti.yaml --to FOLDER"),
+        ("validate", "curation.yaml", "a curation file"),
+        ("replay", "assessments/quick-2.yaml", "an assessment file"),
+    ],
+)  # fmt: skip
+def test_the_wrong_kind_of_file_is_one_sentence_with_the_right_command(
+    command, file, said, capsys
+):
+    with pytest.raises(SystemExit) as stopped:
+        main([command, f"configs/{file}"])
+    error = capsys.readouterr().err
+    assert stopped.value.code == 2
+    assert f"configs/{file}: this is {said}" in error and "required" not in error
+
+
+def test_a_file_of_the_right_kind_keeps_its_own_mistakes(tmp_path):
+    text = Path("configs/replays/phonons.yaml").read_text()
+    (tmp_path / "r.yaml").write_text(text.replace("rounds:", "rouds:"))
+    with pytest.raises(ConfigError, match="did you mean rounds"):
+        ReplayConfig.load(tmp_path / "r.yaml")
+    text = Path("configs/quickstart.yaml").read_text()
+    # without its surrogate it has all that a labelling file has, but is none
+    (tmp_path / "c.yaml").write_text(text.replace("surrogate:", "surogate:"))
+    with pytest.raises(ConfigError, match="did you mean surrogate"):
+        CampaignConfig.load(tmp_path / "c.yaml")
+
+
+def test_the_documentation_names_some_files():
+    assert {"replay", "run"} <= {command for _, command, _ in NAMED}
+
+
+@pytest.mark.parametrize(("page", "command", "file"), sorted(set(NAMED)))
+def test_files_that_the_documentation_names_are_of_the_kind_it_says(
+    page, command, file
+):
+    assert LOADERS[command].load(Path(file)).name
