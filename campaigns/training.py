@@ -13,25 +13,24 @@ import numpy as np
 import pandas as pd
 import yaml
 from pydantic import Field
-from scipy.special import ndtri
 from typing_extensions import override
 
-from matdisco.crystal import Crystal
-from matdisco.data.dataset import Dataset
+from campaigns.training_parts import Parts, parts_of
 from matdisco.data.shipped import resolve
 from matdisco.data.splits import SplitRecipe
-from matdisco.errors import ConfigError, MissingExtra, SurrogateError
-from matdisco.properties import get
+from matdisco.errors import ConfigError, MissingExtra
+from matdisco.properties import Property
 from matdisco.recipe import Recipe
 from matdisco.recipe_file import load
 from surrogates.base import FitReport, HistoryRow, Prediction, Progress, Surrogate
 from surrogates.recipes import AnySurrogate
+from surrogates.seen import Seen
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FILES = {
-    "checkpoint/": "the surrogate: safetensors and JSON",
+    "checkpoint/": "the surrogate, and keys of its training records for audits",
     "config.yaml": "the configuration, all defaults written out",
     "history.csv": "training history, where the kind has one",
     "metrics.json": "how good it is on the test part",
@@ -96,8 +95,8 @@ class Outcome:
     """Fitted on all parts but ``test``."""
     report: FitReport
     """How the fit went."""
-    target: str
-    """Label that was learnt."""
+    quantity: Property
+    """What was learnt, with the unit of its labels."""
     truth: np.ndarray
     """Labels of the test part, shape (n,)."""
     prediction: Prediction
@@ -106,14 +105,17 @@ class Outcome:
     """On the test part."""
     history: tuple[HistoryRow, ...] = field(default=())
     """What training reported."""
+    note: str = ""
+    """What was learnt beside the labelled records; empty if nothing."""
 
     @override
     def __str__(self) -> str:
         from surrogates.metrics import IN_UNIT
 
-        unit = get(self.target).unit
+        unit = self.quantity.unit
         words = self.surrogate.describe()
         lines = [words.get("surrogate", "surrogate"), f"  {self.report}"]
+        lines += [f"  {self.note}"] if self.note else []
         if "why" in words:
             lines += [f"  {part}" for part in words["why"].split("; ")]
         lines.append(f"  on {len(self.truth):,} test records:")
@@ -124,28 +126,28 @@ class Outcome:
 
 
 def train(
-    config: TrainingConfig, folder: Path, *, progress: Progress | None = None
+    config: TrainingConfig,
+    folder: Path,
+    *,
+    parts: Parts | None = None,
+    progress: Progress | None = None,
 ) -> Outcome:
     """Fit, judge on the test part, and write :data:`FILES` into ``folder``.
+
+    Args:
+        config: what to train.
+        folder: where the files go.
+        parts: what :func:`~campaigns.training_parts.parts_of` made of it, if that is
+            known already.
+        progress: called with every row of the history.
 
     Raises:
         DataError: the dataset cannot be read or split.
         SurrogateError: the surrogate refuses the data.
     """
-    from surrogates.base import labelled
     from surrogates.metrics import evaluate
 
-    data, _ = labelled(Dataset.open(resolve(config.dataset)), config.target)
-    if not len(data):
-        raise SurrogateError(f"{config.dataset}: no record has a label {config.target}")
-    parts = config.split.build(data)
-    test = data.take(parts["test"])
-    rows = np.sort(np.concatenate([v for k, v in parts.items() if k != "test"]))
-    if not len(test) or not len(rows):
-        raise SurrogateError(
-            f"{config.dataset}: the split leaves {len(rows)} records to learn and "
-            f"{len(test)} to judge; choose other shares or another kind"
-        )
+    parts = parts or parts_of(config)
     history: list[HistoryRow] = []
 
     def remember(row: HistoryRow) -> None:
@@ -154,42 +156,23 @@ def train(
             progress(row)
 
     surrogate = config.surrogate.build(config.seed, folder / "work")
-    report = surrogate.fit(data.take(rows), config.target, progress=remember)
-    found, truth = surrogate.predict(test.crystals), test.values(config.target)
+    report = surrogate.fit(parts.learn, config.target, progress=remember)
+    found = surrogate.predict(parts.test.crystals)
+    truth = parts.test.values(config.target)
     outcome = Outcome(
-        surrogate, report, config.target, truth, found, evaluate(truth, found),
-        report.history or tuple(history),
+        surrogate, report, parts.quantity, truth, found, evaluate(truth, found),
+        report.history or tuple(history), _note(parts),
     )  # fmt: skip
-    _write(config, folder, outcome, test)
+    _write(config, folder, outcome, parts)
     return outcome
 
 
-def predictions(
-    surrogate: Surrogate, crystals: Sequence[Crystal], level: float
-) -> pd.DataFrame:
-    """Return id, formula, mean, std, lower, upper and the kind of interval."""
-    from surrogates.calibration import ConformalInterval
-
-    found = surrogate.predict(crystals)
-    half, kind = float(ndtri(0.5 + level / 2)) * found.std, "gaussian"
-    held_out = getattr(surrogate, "held_out", None)
-    if held_out is not None:
-        _, truth, held = held_out()
-        try:
-            half = ConformalInterval.fit(truth, held, level).width * found.std
-            kind = "conformal"
-        except SurrogateError:  # too few records were left out for this level
-            kind = "gaussian"
-    return pd.DataFrame(
-        {
-            "id": [c.id for c in crystals],
-            "formula": [c.formula for c in crystals],
-            "mean": found.mean,
-            "std": found.std,
-            "lower": found.mean - half,
-            "upper": found.mean + half,
-            "interval": kind,
-        }
+def _note(parts: Parts) -> str:
+    if not parts.n_auxiliary + parts.n_apart:
+        return ""
+    return (
+        f"{parts.n_auxiliary:,} records with auxiliary labels alone were learnt as "
+        f"well; {parts.n_apart:,} were not, being like records of the test part"
     )
 
 
@@ -199,7 +182,7 @@ def parity(outcome: Outcome) -> Figure:
 
     from matdisco.plot_style import BLUE, GREY, PALE, STYLE, figure, grid
 
-    label = get(outcome.target)
+    label = outcome.quantity
     mean, truth = outcome.prediction.mean, outcome.truth
     with rc_context(STYLE):
         made = figure(5.2, 4.6)
@@ -228,27 +211,36 @@ def parity(outcome: Outcome) -> Figure:
 
 
 def _write(
-    config: TrainingConfig, folder: Path, outcome: Outcome, test: Dataset
+    config: TrainingConfig, folder: Path, outcome: Outcome, parts: Parts
 ) -> None:
     from matdisco.plot_style import to_png
 
     folder.mkdir(parents=True, exist_ok=True)
-    outcome.surrogate.save(folder / "checkpoint")
+    checkpoint = folder / "checkpoint"
+    outcome.surrogate.save(checkpoint)
+    Seen.of(parts.learn, outcome.surrogate, config.target).save(checkpoint)
     text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
     (folder / "config.yaml").write_text(text, encoding="utf-8")
     (folder / "metrics.json").write_text(json.dumps(dict(outcome.metrics), indent=1))
     if outcome.history:
-        keys = list(dict.fromkeys(k for row in outcome.history for k in row))
+        keys = columns(outcome.history)
         with (folder / "history.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, keys)
             writer.writeheader()
             writer.writerows([dict(row) for row in outcome.history])
     table: dict[str, Any] = {
-        "id": list(test.ids),
-        "formula": [c.formula for c in test.crystals],
+        "id": list(parts.test.ids),
+        "formula": [c.formula for c in parts.test.crystals],
         "label": outcome.truth,
         "mean": outcome.prediction.mean,
         "std": outcome.prediction.std,
     }
     pd.DataFrame(table).to_csv(folder / "test.csv", index=False)
     (folder / "parity.png").write_bytes(to_png(parity(outcome)))
+
+
+def columns(history: Sequence[HistoryRow]) -> list[str]:
+    """Return stage, epoch, then all others by name: the same after a resume."""
+    every = {key for row in history for key in row}
+    first = [key for key in ("stage", "epoch") if key in every]
+    return first + sorted(every - set(first))

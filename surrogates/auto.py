@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from typing_extensions import override
 
 from matdisco.crystal import Crystal
 from matdisco.data.dataset import Dataset
@@ -135,6 +136,7 @@ class Auto(ShowsItself):
         made.chosen = restored(inner, "the winner in it")
         return made
 
+    @override
     def describe(self) -> Mapping[str, str]:
         """Return name → text for cards and MLflow tags; ``why`` says the choice."""
         if self.chosen is None:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from matdisco.crystal import Crystal
 from matdisco.data.dataset import Dataset
 from matdisco.recipe import Recipe
 from surrogates.recipes import OneSurrogate
@@ -31,7 +32,10 @@ def folds_of(records: Dataset, others: Dataset, k: int, seed: int) -> list[Fold]
     the test asks. With too few systems to keep whole it is the formula that counts.
     """
     number, whole = fold_numbers(records, k, seed)
-    key = (lambda c: c.chemical_system) if whole else (lambda c: c.formula)
+
+    def key(crystal: Crystal) -> str:
+        return crystal.chemical_system if whole else crystal.formula
+
     made = []
     for fold in range(k):
         test = records.take(np.flatnonzero(number == fold))

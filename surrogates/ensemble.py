@@ -20,7 +20,6 @@ from typing_extensions import override
 from matdisco.crystal import Crystal
 from matdisco.data.dataset import Dataset
 from matdisco.errors import SurrogateError
-from matdisco.recipe import digest
 from surrogates.base import (
     FitReport,
     HistoryRow,
@@ -29,16 +28,13 @@ from surrogates.base import (
     labelled,
     require_records,
 )
-from surrogates.checkpoint import Checkpoint, read, write
+from surrogates.checkpoint import Checkpoint, write
 from surrogates.compute import threads
 from surrogates.displays import ShowsItself
+from surrogates.ensemble_base import fingerprint, kept
 from surrogates.ensemble_state import State
-from surrogates.ensemble_training import (
-    fine_tuned,
-    from_scratch,
-    loaded,
-    store_of,
-)
+from surrogates.ensemble_training import from_scratch, loaded, store_of
+from surrogates.ensemble_tuning import fine_tuned, retargeted
 from surrogates.networks.base import CrystalNetwork
 from surrogates.networks.recipes import NetworkEnsembleRecipe
 from surrogates.pretraining import pretraining_records
@@ -48,13 +44,6 @@ from surrogates.training_state import Resume
 
 _LEAST = 8
 """Records below which a network from scratch is not worth its name."""
-_NOT_BASE = frozenset(
-    {
-        "pretrain", "finetune_epochs", "finetune_learning_rate", "replay", "left_out",
-        "calibration_prior", "threads", "device",
-    }
-)  # fmt: skip
-"""Recipe fields that do not change the pretrained base (its data has a hash)."""
 
 
 class NetworkEnsemble(ShowsItself):
@@ -83,7 +72,11 @@ class NetworkEnsemble(ShowsItself):
         """Learn ``target``; from the pretrained base if the recipe names one.
 
         Every fit starts from the base, never from the last fit, so its result depends
-        on recipe, seed, base and data alone. Without records the base is the result.
+        on recipe, seed, base and data alone. Without records the base is the result,
+        unless it learnt another target, which says nothing without them.
+
+        Raises:
+            SurrogateError: too few records, or one that cannot be used.
         """
         start = time.perf_counter()
         recipe = self.recipe
@@ -98,15 +91,12 @@ class NetworkEnsemble(ShowsItself):
                 )  # fmt: skip
             else:
                 records, known = labelled(dataset, target)
+                if self._base_target(target) != target:
+                    require_records(len(records), _LEAST, target, dataset.name)
                 base, history = self._pretrained(target, progress)
                 state, held = base, 0
                 if len(records):
-                    old, old_labels, _ = self._pretraining(base.target)
-                    state, rows = fine_tuned(
-                        recipe, base, (records, known), (old, old_labels),
-                        seed=self.seed, progress=progress,
-                        resume=self._resume("round"),
-                    )  # fmt: skip
+                    state, rows = self._tuned(base, (records, known), target, progress)
                     held, history = len(records), (*history, *rows)
         self.state = state
         seconds = time.perf_counter() - start
@@ -198,23 +188,17 @@ class NetworkEnsemble(ShowsItself):
         """Return the base: from memory, from the folder, or trained and kept."""
         recipe = self.recipe
         records, labels, key = self._pretraining(target)
-        print_ = digest(
-            {
-                "recipe": recipe.model_dump(mode="json", exclude=set(_NOT_BASE)),
-                "dataset": records.content_hash,
-                "target": key,
-            }
-        )
+        print_ = fingerprint(recipe, records.content_hash, key)
         if self._base is not None and self._base.base == print_:
             return self._base, ()
         home = None if self.folder is None else self.folder / "base"
-        found = None if home is None else _kept(home)
+        found = None if home is None else kept(home)
         if found is not None and found.base == print_:
             self._base = found
             return found, ()
         require_records(len(records), _LEAST, key, records.name)
         state, _, history = from_scratch(
-            recipe, records, labels[:, None], (target,), seed=recipe.base_seed,
+            recipe, records, labels[:, None], (key,), seed=recipe.base_seed,
             progress=progress, resume=self._resume("base"),
         )  # fmt: skip
         state = replace(state, base=print_)
@@ -223,6 +207,25 @@ class NetworkEnsemble(ShowsItself):
             self._forget("base")
         self._base = state
         return state, history
+
+    def _tuned(
+        self,
+        base: State,
+        new: tuple[Dataset, np.ndarray],
+        target: str,
+        progress: Progress | None,
+    ) -> tuple[State, tuple[HistoryRow, ...]]:
+        """Return the base tuned on new records, for its target or for another."""
+        recipe, seed, resume = self.recipe, self.seed, self._resume("round")
+        if self._base_target(target) != target:
+            return retargeted(
+                recipe, base, new, target, seed=seed, progress=progress, resume=resume
+            )
+        old, labels, _ = self._pretraining(target)
+        return fine_tuned(
+            recipe, base, new, (old, labels),
+            seed=seed, progress=progress, resume=resume,
+        )  # fmt: skip
 
     # ---- parts
 
@@ -249,15 +252,10 @@ class NetworkEnsemble(ShowsItself):
         if (resume := self._resume(stage)) is not None:
             resume.clear()
 
+    def _base_target(self, target: str) -> str:
+        return self.recipe.pretrain_target or target
+
     def _pretraining(self, target: str) -> tuple[Dataset, np.ndarray, str]:
-        key = self.recipe.pretrain_target or target
+        key = self._base_target(target)
         records, labels = pretraining_records(self.recipe.pretrain or "", key)
         return records, labels, key
-
-
-def _kept(home: Path) -> State | None:
-    """Return the base in ``home``; None where it is absent or damaged (learn again)."""
-    try:
-        return State.restored(read(home))
-    except (SurrogateError, KeyError, TypeError):
-        return None

@@ -9,7 +9,7 @@ al., NeurIPS 2020, arXiv:1910.06403, for the interface.)
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 import torch
@@ -38,12 +38,44 @@ _JITTER = 1e-8
 candidates that the surrogate cannot tell apart."""
 
 
-def to_botorch(surrogate: Surrogate, pool: Sequence[Crystal]) -> PoolModel:
+@overload
+def to_botorch(
+    surrogate: Surrogate, pool: Sequence[Crystal], *, members: Literal[False] = False
+) -> PoolModel: ...
+
+
+@overload
+def to_botorch(
+    surrogate: Surrogate, pool: Sequence[Crystal], *, members: Literal[True]
+) -> MembersModel: ...
+
+
+def to_botorch(
+    surrogate: Surrogate, pool: Sequence[Crystal], *, members: bool = False
+) -> PoolModel | MembersModel:
     """Predict ``pool`` and return the joint posterior as a BoTorch model.
 
     Works for every fitted surrogate; ``model.choices()`` are the discrete choices.
+
+    Args:
+        surrogate: fitted.
+        pool: n crystals; their order gives the indices.
+        members: the members of an ensemble as they are instead of their Gaussian.
+            They share what the Gaussian shares; what each crystal has for itself is
+            in none of them.
+
+    Raises:
+        SurrogateError: not fitted, or ``members`` of what has none.
     """
-    return PoolModel(surrogate.predict(pool))
+    if not members:
+        return PoolModel(surrogate.predict(pool))
+    said = getattr(surrogate, "members", None)
+    if said is None:
+        raise SurrogateError(
+            f"members: {surrogate.describe().get('surrogate', 'this surrogate')} is no "
+            "ensemble of networks and has no members to show; leave it out"
+        )
+    return MembersModel(said(pool))
 
 
 class PoolModel(Model):

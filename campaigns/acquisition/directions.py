@@ -5,7 +5,8 @@ A random direction turns the targets into one number
 improvement makes it ParEGO (qParEGO: S. Daulton et al., NeurIPS 2020,
 arXiv:2006.05078), as in replays. Here every pick of a batch has a direction of its own,
 and the targets keep a belief each: what is drawn is all of them, what is judged the
-number that a draw makes. Limits are counted as the chance of meeting them.
+number that a draw makes. Limits are counted as the chance of meeting them; as long as
+no answer meets them, the likeliest to do so are chosen.
 """
 
 from __future__ import annotations
@@ -130,13 +131,13 @@ def _along(
     for _ in range(min(q, n)):
         weights = rng.dirichlet(np.ones(goals))
         known = chebyshev(answered, weights)
-        # before anything lies inside the limits, the worst answer is the bar
-        best = float(known[useful].max() if useful.any() else known.min())
         seed = int(rng.integers(2**31))
-        if isinstance(recipe, LogExpectedImprovement):
+        if not useful.any():  # nothing to improve on: look for what meets the limits
+            value = _likely(beliefs, belief.limits, n)
+        elif isinstance(recipe, LogExpectedImprovement):
             value = _improvement(
-                beliefs, belief.limits, n, weights, (low, span), best, recipe.samples,
-                seed, waiting,
+                beliefs, belief.limits, n, weights, (low, span),
+                float(known[useful].max()), recipe.samples, seed, waiting,
             )  # fmt: skip
         elif isinstance(recipe, ThompsonSampling):
             value = _drawn(beliefs, belief.limits, n, weights, (low, span), rng)
@@ -192,6 +193,13 @@ def _improvement(
     std = np.array([b.std[:n] for b in beliefs[goals:]]).reshape(-1, n).T
     chance = inside_probability(mean, std, limits[goals:])
     return np.asarray(np.concatenate(parts) + np.log(np.maximum(chance, 1e-300)))
+
+
+def _likely(beliefs: Sequence[Prediction], limits: np.ndarray, n: int) -> np.ndarray:
+    """Return the chance of each candidate to meet all limits, (n,)."""
+    mean = np.array([b.mean[:n] for b in beliefs]).T
+    std = np.array([b.std[:n] for b in beliefs]).T
+    return inside_probability(mean, std, limits)
 
 
 def _bound(

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from matdisco.crystal import Crystal
     from matdisco.data.dataset import Dataset
 
@@ -30,14 +28,20 @@ def train(
     ] = True,
 ) -> None:
     """Fit a surrogate on a dataset, judge it on a split, keep a checkpoint."""
+    from campaigns.progress import Display
     from campaigns.training import FILES, TrainingConfig, train
+    from campaigns.training_parts import parts_of, require_all
 
     loaded = TrainingConfig.load(config)
+    require_all(loaded)
+    parts = parts_of(loaded)
     folder = to or Path("surrogates") / config.stem
     print(f"writes {folder}/ with:")
     for name, meaning in FILES.items():
         print(f"  {name:<16} {meaning}")
-    outcome = train(loaded, folder, progress=_show)
+    display = Display()
+    with display.learning(0, final=True):
+        outcome = train(loaded, folder, parts=parts, progress=display.training)
     print(outcome)
     if tracking:
         from campaigns.tracking.training import log_training
@@ -57,20 +61,32 @@ def predict(
     level: Annotated[
         float, typer.Option(min=0.5, max=0.999, help="Coverage of the interval.")
     ] = 0.9,
+    interval: Annotated[
+        Literal["conformal", "chemistry", "adaptive", "gaussian"],
+        typer.Option(
+            help="conformal: one width; chemistry: one for each class of anions; "
+            "adaptive: labelled records are a stream in their order, and every answer "
+            "moves the width of what follows; gaussian: from sigma alone."
+        ),
+    ] = "conformal",
 ) -> None:
     """Predict structures: a CSV with mean, sigma and an interval.
 
-    The interval is conformal where the checkpoint kept enough predictions of records
-    that it did not learn, otherwise Gaussian; the column ``interval`` says which.
+    Conformal intervals need enough predictions of records that the surrogate did not
+    learn, as its checkpoint keeps them; without, the interval is Gaussian. The column
+    ``interval`` says which it is.
     """
-    from campaigns.training import predictions
+    from campaigns.predicting import predictions
     from surrogates import load
+    from surrogates.seen import Seen
 
     surrogate = load(checkpoint)
     crystals, notes = _crystals(files)
     for note in notes:
         print(f"left out: {note}", file=sys.stderr)
-    table = predictions(surrogate, crystals, level)
+    table = predictions(
+        surrogate, crystals, level, interval=interval, seen=Seen.load(checkpoint)
+    )
     if to is None:
         print(table.to_csv(index=False), end="")
     else:
@@ -84,7 +100,11 @@ def audit(
     pool: Annotated[str, typer.Argument(help="Dataset file or shipped:NAME to check.")],
     training: Annotated[
         list[str] | None,
-        typer.Option("--trained-on", help="Dataset it was fitted on; repeatable."),
+        typer.Option(
+            "--trained-on",
+            help="Dataset it was fitted on, to compare structures and not only what "
+            "the checkpoint keeps of them; repeatable.",
+        ),
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
     clean: Annotated[
@@ -94,11 +114,13 @@ def audit(
 ) -> None:
     """Tell which crystals of a pool the surrogate was trained on.
 
-    Exits with 1 if it was trained on some of them.
+    Exits with 1 if it was trained on some of them, with 2 if nothing is known of what
+    it was trained on.
     """
-    from matdisco.errors import DataError
+    from matdisco.errors import ConfigError, DataError
     from surrogates import load
     from surrogates.audit import audit, overlap_free
+    from surrogates.seen import Seen
 
     surrogate = load(checkpoint)
     target = surrogate.describe().get("target")
@@ -111,28 +133,22 @@ def audit(
             )
     candidates = _open(pool)
     report = audit(
-        candidates, known, surrogate=surrogate, target=target, workers=workers
-    )
+        candidates, known, surrogate=surrogate, target=target,
+        seen=Seen.load(checkpoint), workers=workers,
+    )  # fmt: skip
     print(report)
+    if not report.compared:
+        raise ConfigError(
+            f"{checkpoint}: does not list its training records (a checkpoint of a "
+            "campaign, or from before they were kept); expected the dataset that it "
+            "was fitted on as --trained-on"
+        )
     if clean is not None:
         left = overlap_free(candidates, report, "prototype")
         left.save(clean)
         print(f"{len(left):,} crystals that were not learnt written to {clean}")
     if report.leaks:
         raise typer.Exit(1)
-
-
-def _show(row: Mapping[str, float | str]) -> None:
-    """Print every tenth epoch as a plain line."""
-    epoch = int(row.get("epoch", 0))
-    if epoch % 10 == 0:
-        print(
-            "  ".join(
-                f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}"
-                for k, v in row.items()
-            ),
-            file=sys.stderr,
-        )
 
 
 def _open(name: str) -> Dataset:

@@ -25,11 +25,12 @@ from campaigns.replay.metrics import (
     volume_curve,
 )
 from campaigns.replay.peers.verdicts import verdicts as peer_verdicts
-from campaigns.replay.pools import Pool, numbered
+from campaigns.replay.pools import Pool
 from campaigns.replay.recipes import ReplayConfig
 from campaigns.replay.runner import protocol, strategies
-from campaigns.replay.simulate import Trace
-from campaigns.replay.verdicts import notices, verdicts
+from campaigns.replay.trace import Trace
+from campaigns.replay.verdicts import limit_verdicts, notices, verdicts
+from campaigns.replay.wanted import numbered
 from matdisco.recipe import digest
 
 DECIDING = ("scikit-learn", "sevenn", "baybe", "ax-platform")
@@ -86,6 +87,8 @@ def judge(config: ReplayConfig, pool: Pool, traces: Sequence[Trace]) -> dict[str
     beside = peer_verdicts(curves, compared, spent, draws, len(pool))
     if beside:
         arrival["peer_verdict"] = beside
+    if pool.margins is not None:
+        arrival["limit_verdict"] = limit_verdicts(curves, compared, spent, draws, pool)
     mean, low, high = random_recall(spent, pool.phases)
     card = {
         "replay": config.name,
@@ -162,12 +165,17 @@ def _row(
         .round(4)
         .tolist()
     )
-    if len(config.targets) == 1:
-        regret = [regret_curve(o, pool.merit[:, 0], c)[-1] for o, c in pairs]
+    if len(config.goals) == 1:
+        regret = [regret_curve(o, pool.worth, c)[-1] for o, c in pairs]
         found["regret"] = float(np.mean(regret))
         wide = numbered(_top(pool, 0.05))
         found["recall_top5"] = float(
             np.mean([recall_curve(o, wide, c)[-1] for o, c in pairs])
+        )
+    if pool.margins is not None:
+        met = np.asarray((pool.margins >= 0).all(axis=1))
+        found["within_limits"] = round(
+            float(np.mean([met[o[config.initial :]].mean() for o in orders])), 4
         )
     if pool.reference is not None:
         volumes = np.array(
@@ -207,7 +215,7 @@ def _row(
 def _top(pool: Pool, fraction: float) -> np.ndarray:
     count = max(1, round(fraction * len(pool)))
     chosen = np.zeros(len(pool), dtype=bool)
-    chosen[np.argsort(-pool.merit[:, 0], kind="stable")[:count]] = True
+    chosen[np.argsort(-pool.worth, kind="stable")[:count]] = True
     return chosen
 
 
@@ -256,11 +264,17 @@ def text(card: Mapping[str, Any]) -> str:
         if "cost50" in row:
             told = ", ".join(f"{v:.0f} {k}" for k, v in row.get("asked", {}).items())
             lines[-1] += f"  cost of half {_cell(row['cost50'])}, asked {told or 0}"
+        if "within_limits" in row:
+            lines[-1] += f"  within the limits {row['within_limits']:.2f}"
         if "hypervolume" in row:
             lines[-1] += f"  hypervolume {_cell(row['hypervolume'])}"
     chance = card["random"]["recall"][-1]
     lines.append(f"{RANDOM:28s} {'1':>24s} {'1':>24s} {chance:24.3f}")
-    said = [*card["verdict"].values(), *card.get("cost_verdict", {}).values()]
+    said = [
+        *card["verdict"].values(),
+        *card.get("cost_verdict", {}).values(),
+        *card.get("limit_verdict", {}).values(),
+    ]
     lines += [f"  {v['words']}" for v in said]
     pairs = card.get("peer_verdict", {}).values()
     lines += [f"  {v['words']}" for pair in pairs for v in pair.values()]

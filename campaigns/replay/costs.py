@@ -15,7 +15,7 @@ from campaigns.replay.intervals import Estimate, interval, too_few
 from campaigns.replay.learner_recipes import Cokriging
 from campaigns.replay.metrics import labels_for
 from campaigns.replay.recipes import Strategy
-from campaigns.replay.simulate import Trace
+from campaigns.replay.trace import Trace
 
 RECALLS = (0.5, 0.8)
 """Shares of what is wanted whose cost is compared."""

@@ -37,6 +37,7 @@ def page(card: Mapping[str, Any]) -> str:
     )
     body = "".join(_table_row(n, rows[n], n in own) for n in order)
     said = [*card["verdict"].values(), *card.get("cost_verdict", {}).values()]
+    said += card.get("limit_verdict", {}).values()
     said += [v for pair in card.get("peer_verdict", {}).values() for v in pair.values()]
     verdicts = "".join(f"<li>{escape(v['words'])}</li>" for v in said)
     notices = "".join(
@@ -64,7 +65,7 @@ intervals over seeds, widened for their small number; fewer than six have none. 
 how many times fewer labels than random choice find half of the wanted candidates;
 enhancement is the recall at the end over that of random choice. Calibration is judged
 each round on candidates that were not labelled.</p>
-{_costs(rows, order) if "cost_verdict" in card else ""}
+{_costs(rows, order) if "cost_verdict" in card else ""}{_limits(rows, order)}
 {_until(card, order) if "until_random" in card else ""}<h2>To run it again</h2>
 <p>Card <code>{card["hash"]}</code>, pool <code>{pool["hash"]}</code>, protocol
 <code>{rules["hash"]}</code>. Save the configuration below and run
@@ -89,6 +90,18 @@ def _costs(rows: Mapping[str, Any], order: Sequence[str]) -> str:
         "<tr><th>strategy</th><th>half found</th><th>80 % found</th>"
         f"<th>cheaper answers, mean</th></tr>{body}</table>"
     )
+
+
+def _limits(rows: Mapping[str, Any], order: Sequence[str]) -> str:
+    """Return what share of the chosen meets the limits; empty where there are none."""
+    said = "".join(
+        f"<li>{escape(n)}: {rows[n]['within_limits']:.2f}</li>"
+        for n in order
+        if "within_limits" in rows[n]
+    )
+    if not said:
+        return ""
+    return f"<h2>Share of the chosen that meets the limits</h2><ul>{said}</ul>"
 
 
 def _until(card: Mapping[str, Any], order: Sequence[str]) -> str:

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from campaigns.fronts.volume import pareto as pareto
 from campaigns.replay.hulls import HullTruth, hull_truth
 from campaigns.replay.recipes import (
-    AnyWanted,
     DatasetPool,
     Fidelities,
-    Front,
     ReplayConfig,
     SitesRecipe,
-    Stable,
     TablePool,
-    Target,
-    Threshold,
 )
 from campaigns.replay.tables import (
     Rows,
@@ -32,6 +26,8 @@ from campaigns.replay.tables import (
     logged,
     read_table,
 )
+from campaigns.replay.targets import Front, Stable
+from campaigns.replay.wanted import least_merits, mark, numbered, signs
 from matdisco.crystal import Crystal
 from matdisco.errors import ConfigError
 
@@ -47,7 +43,7 @@ class Pool:
     values: np.ndarray
     """Answers in the targets' units (logarithms where asked), shape (n, targets)."""
     merit: np.ndarray
-    """Answers turned so that higher is better, shape (n, targets)."""
+    """Answers of the goals turned so that higher is better, shape (n, goals)."""
     wanted: np.ndarray
     """Which candidates count as found, shape (n,), bool."""
     columns: np.ndarray
@@ -61,9 +57,12 @@ class Pool:
     cells: tuple[SitesRecipe, np.ndarray] | None = None
     """How sites make cells, and the cell edges (Å), shape (n,)."""
     reference: np.ndarray | None = None
-    """Reference point of the hypervolume, in merits, shape (targets,)."""
+    """Reference point of the hypervolume, in merits, shape (goals,)."""
     limits: tuple[float | None, ...] = ()
-    """Least useful merit of each target, None where there is no limit."""
+    """Least useful merit of each goal, None where there is no limit."""
+    margins: np.ndarray | None = None
+    """By how much each candidate meets each limit that has no goal, below zero where it
+    does not, shape (n, limits); None where there are none."""
     truth: HullTruth | None = None
     """The hull of the whole pool, where stable phases are wanted."""
     cheaper: np.ndarray | None = None
@@ -79,6 +78,14 @@ class Pool:
     def low_wanted(self) -> bool:
         """Whether the first target is minimised."""
         return bool(np.array_equal(self.merit[:, 0], -self.values[:, 0]))
+
+    @property
+    def worth(self) -> np.ndarray:
+        """The first merit; what misses a limit counts as the worst, shape (n,)."""
+        first = self.merit[:, 0]
+        if self.margins is None:
+            return first
+        return np.where((self.margins >= 0).all(axis=1), first, first.min())
 
     @cached_property
     def phases(self) -> np.ndarray:
@@ -205,14 +212,17 @@ def _pool(config: ReplayConfig, rows: Rows) -> Pool:
             f"pool: {len(rows.ids)} candidates with answers, expected at least {least} "
             "(initial + one batch)"
         )
-    turn = signs(config.targets)
-    merit = rows.values * turn
+    turned = rows.values * signs(config.targets)
+    merit, margins = np.split(turned, [len(config.goals)], axis=1)
+    turn = signs(config.goals)
+    margins = margins - least_merits(config.targets[len(config.goals) :])
+    useful = (margins >= 0).all(axis=1)
     truth = None
     if isinstance(config.wanted, Stable):
         truth = hull_truth(rows.crystals, rows.values[:, 0])
         wanted = truth.phase >= 0
     else:
-        wanted = mark(config.wanted, config.targets, merit)
+        wanted = mark(config.wanted, config.goals, merit, useful)
     if not wanted.any():
         raise ConfigError("wanted: no candidate of the pool counts as found")
     reference = None
@@ -221,58 +231,10 @@ def _pool(config: ReplayConfig, rows: Rows) -> Pool:
         reference = np.median(merit, axis=0)
         if given is not None:
             point = np.array(given)[None]
-            reference = (logged(point, config.targets, "wanted.reference") * turn)[0]
+            reference = (logged(point, config.goals, "wanted.reference") * turn)[0]
     return Pool(
         config.name, rows.ids, rows.values, merit, wanted, rows.columns, rows.formulas,
         rows.crystals, rows.sites or {}, rows.cells, reference,
-        tuple(float(v) if np.isfinite(v) else None for v in _limits(config.targets)),
-        truth,
+        tuple(float(v) if np.isfinite(v) else None for v in least_merits(config.goals)),
+        margins if margins.shape[1] else None, truth,
     )  # fmt: skip
-
-
-def _limits(targets: Sequence[Target]) -> np.ndarray:
-    """Return the least useful merit of each target, minus infinity for no limit."""
-    given = [t.limit for t in targets]
-    known = np.array([[1.0 if v is None else v for v in given]])
-    merit = (logged(known, targets, "targets.limit") * signs(targets))[0]
-    return np.where([v is None for v in given], -np.inf, merit)
-
-
-def signs(targets: Sequence[Target]) -> np.ndarray:
-    """Return 1 where a target is maximised and -1 where it is minimised."""
-    return np.array([1.0 if t.goal == "maximise" else -1.0 for t in targets])
-
-
-def mark(wanted: AnyWanted, targets: Sequence[Target], merit: np.ndarray) -> np.ndarray:
-    """Return which candidates count as found, shape (n,).
-
-    Args:
-        wanted: the rule; not that of stable phases.
-        targets: what the columns of ``merit`` are.
-        merit: higher is better, shape (n, targets).
-    """
-    if isinstance(wanted, Front):
-        useful = (merit >= _limits(targets)).all(axis=1)
-        front = np.zeros(len(merit), dtype=bool)
-        front[useful] = pareto(merit[useful])
-        return front
-    first = merit[:, 0]
-    if isinstance(wanted, Threshold):
-        limit = logged(np.array([[wanted.value]]), targets[:1], "wanted.value")[0, 0]
-        result: np.ndarray = first > signs(targets)[0] * limit
-        return result
-    assert not isinstance(wanted, Stable)
-    count = max(1, round(wanted.fraction * len(first)))
-    best = np.argsort(-first, kind="stable")[:count]
-    chosen = np.zeros(len(first), dtype=bool)
-    chosen[best] = True
-    return chosen
-
-
-def numbered(mask: np.ndarray) -> np.ndarray:
-    """Return 0, 1, 2, ... where a mask is true and -1 elsewhere, shape (n,).
-
-    >>> numbered(np.array([False, True, True])).tolist()
-    [-1, 0, 1]
-    """
-    return np.where(mask, np.cumsum(mask) - 1, -1)

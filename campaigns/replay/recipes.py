@@ -12,6 +12,15 @@ from pydantic import Field, model_validator
 from campaigns.replay.file_kinds import refuse_others
 from campaigns.replay.strategies import Strategy as Strategy
 from campaigns.replay.strategies import misfit
+from campaigns.replay.targets import (
+    AnyWanted,
+    Front,
+    Limit,
+    Stable,
+    Target,
+    Threshold,
+    Top,
+)
 from matdisco.errors import ConfigError
 from matdisco.recipe import Recipe
 from matdisco.recipe_file import load
@@ -73,58 +82,6 @@ class DatasetPool(Recipe):
 AnyPool = Annotated[TablePool | DatasetPool, Field(discriminator="kind")]
 
 
-class Target(Recipe):
-    """One property that is wanted low or high."""
-
-    column: str
-    """Column, or label of the dataset."""
-    goal: Literal["minimise", "maximise"]
-    """Which end is wanted."""
-    unit: str = ""
-    """Unit, for tables."""
-    log: bool = False
-    """Learn and rank the base-10 logarithm."""
-    limit: float | None = None
-    """Outcome constraint of a front, in the target's unit: a candidate worse than this
-    is of no use, however good the other targets are."""
-    censored: Literal["drop", "at_limit"] = "drop"
-    """Values such as ``<1E-10``: left out of the pool, or taken as the limit."""
-
-
-class Top(Recipe):
-    """The best share of the pool counts as found or not."""
-
-    kind: Literal["top"] = "top"
-    fraction: float = Field(0.01, gt=0, lt=0.5)
-    """Share of the pool by true value."""
-
-
-class Threshold(Recipe):
-    """Everything beyond a value counts."""
-
-    kind: Literal["threshold"] = "threshold"
-    value: float
-    """In the target's unit: above it when maximised, below it when minimised."""
-
-
-class Front(Recipe):
-    """The Pareto front of all targets, and the hypervolume it dominates."""
-
-    kind: Literal["front"] = "front"
-    reference: tuple[float, ...] | None = None
-    """Reference point, one per target in its unit; the median of the pool when not
-    given."""
-
-
-class Stable(Recipe):
-    """The phases on the convex hull of the whole pool (target: energy per atom)."""
-
-    kind: Literal["stable"] = "stable"
-
-
-AnyWanted = Annotated[Top | Threshold | Front | Stable, Field(discriminator="kind")]
-
-
 class Cheaper(Recipe):
     """A cheaper answer about every candidate, which strategies may pay for."""
 
@@ -171,7 +128,8 @@ class ReplayConfig(Recipe):
     pool: AnyPool
     """The labelled candidates."""
     targets: tuple[Target, ...] = Field(min_length=1, max_length=4)
-    """What is wanted; one, or several for a front."""
+    """What is wanted: one goal, or several for a front. After one goal may follow
+    limits, targets without a goal of their own."""
     wanted: AnyWanted = Field(default_factory=Top)
     """What counts as found."""
     initial: int = Field(50, ge=2)
@@ -200,26 +158,56 @@ class ReplayConfig(Recipe):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        front, several = isinstance(self.wanted, Front), len(self.targets) > 1
-        if front != several:
-            raise ValueError(
-                "wanted: kind front needs two or more targets, and several targets "
-                f"need kind front; got {self.wanted.kind} and {len(self.targets)}"
-            )
-        if any(t.limit is not None for t in self.targets) and not front:
-            raise ValueError("targets: limit goes with wanted: {kind: front} only")
-        hull = isinstance(self.wanted, Stable)
+        self._targets_fit()
+        front, hull = (isinstance(self.wanted, k) for k in (Front, Stable))
         if hull and self.targets[0].goal != "minimise":
             raise ValueError("wanted: kind stable needs an energy with goal: minimise")
         if self.fidelities is not None:
             self._fidelities_fit(self.fidelities, plain=not (front or hull))
         for name, strategy in self.strategies.items():
             said = misfit(
-                strategy, self.wanted.kind, fidelities=self.fidelities is not None
+                strategy,
+                self.wanted.kind,
+                fidelities=self.fidelities is not None,
+                limits=len(self.goals) < len(self.targets),
             )
             if said is not None:
                 raise ValueError(f"strategies.{name}: {said}")
         return self
+
+    def _targets_fit(self) -> None:
+        goals, front = len(self.goals), isinstance(self.wanted, Front)
+        if not goals:
+            raise ValueError("targets: expected at least one with a goal, got limits")
+        if front != (goals > 1):
+            raise ValueError(
+                "wanted: kind front needs two or more targets, and several targets "
+                f"need kind front; got {self.wanted.kind} and {goals} with a goal"
+            )
+        if any(t.goal is None for t in self.targets[:goals]):
+            raise ValueError("targets: expected those with a goal first, then limits")
+        if any(isinstance(t.limit, Limit) != (t.goal is None) for t in self.targets if
+               t.limit is not None or t.goal is None):  # fmt: skip
+            raise ValueError(
+                "targets: expected a goal (minimise or maximise), or without one "
+                "limit: {at_least: NUMBER} or {at_most: NUMBER}"
+            )
+        if any(t.limit is not None for t in self.goals) and not front:
+            raise ValueError(
+                "targets: beside one goal a limit is a target of its own, without a "
+                "goal: {column: NAME, limit: {at_least: NUMBER}}"
+            )
+        plain = isinstance(self.wanted, Top | Threshold) and self.fidelities is None
+        if goals < len(self.targets) and not plain:
+            raise ValueError(
+                "targets: limits without a goal go with wanted top or threshold and "
+                "without fidelities; a target of a front has limit: NUMBER"
+            )
+
+    @property
+    def goals(self) -> tuple[Target, ...]:
+        """The targets that are wanted low or high; the others are limits."""
+        return tuple(t for t in self.targets if t.goal is not None)
 
     def _fidelities_fit(self, fidelities: Fidelities, *, plain: bool) -> None:
         if not plain:

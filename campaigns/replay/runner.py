@@ -29,7 +29,8 @@ from campaigns.replay.peers.base import require
 from campaigns.replay.peers.recipes import PeerRecipe
 from campaigns.replay.pools import Pool, load
 from campaigns.replay.recipes import ReplayConfig, Strategy
-from campaigns.replay.simulate import Trace, simulate
+from campaigns.replay.simulate import simulate
+from campaigns.replay.trace import Trace
 from matdisco.data.workers import terminal
 from matdisco.errors import CampaignError
 from matdisco.recipe import digest
@@ -203,7 +204,10 @@ def _one_thread() -> Iterator[None]:
 
 
 def _key(common: str, strategy: Strategy) -> str:
-    return digest({"protocol": common, "strategy": strategy.model_dump(mode="json")})
+    said = strategy.model_dump(mode="json")
+    if said["limits"] == "heed":
+        del said["limits"]  # traces from before there were limits count on
+    return digest({"protocol": common, "strategy": said})
 
 
 def _file(folder: Path, name: str, seed: int) -> Path:

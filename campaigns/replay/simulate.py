@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
 from functools import partial
-from typing import Any
 
 import numpy as np
 
 from campaigns.acquisition.batch import Aim, choose
-from campaigns.acquisition.beliefs import joint
+from campaigns.acquisition.beliefs import Belief, joint
 from campaigns.acquisition.chebyshev import chebyshev, in_range, reach
+from campaigns.acquisition.pool import Pick
 from campaigns.acquisition.recipes import (
     Greedy,
     HypervolumeImprovement,
@@ -21,11 +20,13 @@ from campaigns.replay.climbing import Climb
 from campaigns.replay.hulls import HullStep
 from campaigns.replay.learner_recipes import Cokriging
 from campaigns.replay.learners import Learner, learner
+from campaigns.replay.limits import Limits, choose_within
 from campaigns.replay.peers.play import play
 from campaigns.replay.peers.recipes import PeerRecipe
 from campaigns.replay.phases import Phases
 from campaigns.replay.pools import Pool
 from campaigns.replay.recipes import ReplayConfig, Strategy
+from campaigns.replay.trace import Trace
 from surrogates.base import Prediction
 from surrogates.metrics import evaluate
 from surrogates.tabular.transforms import NormalScores
@@ -38,46 +39,6 @@ _CALIBRATION = (
     "mae", "nll", "ence", "miscalibration_area", "coverage_90", "spearman",
     "spearman_error_std",
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Trace:
-    """What one replay did."""
-
-    strategy: str
-    """Name of the strategy."""
-    seed: int
-    """The seed."""
-    order: tuple[int, ...]
-    """Pool rows in the order of evaluation."""
-    seconds: Mapping[str, float]
-    """CPU seconds spent on fit, predict and choose."""
-    calibration: tuple[Mapping[str, float], ...]
-    """One row per round, on candidates that were not labelled yet."""
-    paid: tuple[float, ...] = ()
-    """What was spent when each answer of ``order`` came, in evaluations of the target;
-    empty where every answer costs 1 and nothing else was asked."""
-    asked: Mapping[str, int] = field(default_factory=dict)
-    """Cheaper fidelity to how many answers of it were paid for."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain data for JSON."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Trace:
-        """Read what :meth:`to_dict` wrote."""
-        return cls(**{**data, "order": tuple(data["order"]),
-                      "calibration": tuple(data["calibration"]),
-                      "paid": tuple(data.get("paid", ()))})  # fmt: skip
-
-    def answered(self, spent: np.ndarray) -> np.ndarray:
-        """Return how many answers of ``order`` there were after each cost, int."""
-        if not self.paid:
-            return np.asarray(np.minimum(spent, len(self.order)))
-        # sums of costs are rounded in the last digits
-        count = np.searchsorted(self.paid, spent + 1e-9, side="right")
-        return np.asarray(count)
 
 
 def start(config: ReplayConfig, pool: Pool, seed: int) -> np.ndarray:
@@ -159,6 +120,7 @@ class _Chooser:
         self.ranks = getattr(strategy.learner, "labels", "values") == "ranks"
         self.learners: list[Learner] = []
         self.step: HullStep | None = None
+        self.limits = Limits.of(pool, strategy, seed)
         if not isinstance(self.recipe, RandomChoice):
             targets = pool.merit.shape[1]
             copies = 1 if targets == 1 else DIRECTIONS
@@ -209,18 +171,31 @@ class _Chooser:
                 "predict",
                 lambda: fitted.belief(needs_std=not isinstance(self.recipe, Greedy)),  # noqa: B023
             )
-            aim = Aim(float(y[rows].max()), answered=y[rows])
+            barred = np.concatenate([rows, chosen]).astype(int)
+            weight = None
+            if self.limits is not None:
+                weight = self.limits.weight(rows, self.phases.timed)
             picks = self.phases.timed(
                 "choose",
-                lambda: choose(
-                    belief, self.recipe, aim, self.rng, len(share),  # noqa: B023
-                    barred=np.concatenate([rows, chosen]).astype(int),  # noqa: B023
-                ),
-            )  # fmt: skip
+                lambda: self._picks(belief, y[rows], rows, weight, len(share), barred),  # noqa: B023
+            )
             if not judged:
                 judged = _judged(fitted.predict, y, free, self.seed)
             chosen += [p.row for p in picks]
         return chosen, judged
+
+    def _picks(
+        self, belief: Belief, y: np.ndarray, rows: np.ndarray,
+        weight: np.ndarray | None, q: int, barred: np.ndarray,
+    ) -> list[Pick]:  # fmt: skip
+        """Choose ``q`` rows, weighed by their chances to meet the limits, if any."""
+        if weight is None or self.limits is None:
+            aim = Aim(float(y.max()), answered=y)
+            return choose(belief, self.recipe, aim, self.rng, q, barred=barred)
+        met = self.limits.met(rows)
+        return choose_within(
+            belief, self.recipe, y, met, weight, self.rng, q, barred=barred
+        )
 
     def _front(
         self, rule: HypervolumeImprovement, rows: np.ndarray, q: int, free: np.ndarray

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from campaigns.acquisition.recipes import (
     AnyAcquisition,
     FidelityRule,
+    Greedy,
     HullRule,
     HypervolumeImprovement,
     LevelSet,
+    LogExpectedImprovement,
+    MaxVariance,
+    ProbabilityOfImprovement,
+    Quantile,
+    RandomChoice,
     TopShare,
+    UpperConfidenceBound,
 )
 from campaigns.replay.learner_recipes import AnyLearner, Cokriging
 from campaigns.replay.peers.recipes import PeerRecipe
@@ -17,6 +26,11 @@ from matdisco.recipe import Recipe
 IGNORED = ("cost_exponent", "feasibility", "per_formula")
 """Options of campaigns that a replay has nothing for: every answer costs the same, none
 fails, and tables need not have formulas."""
+HEEDING = (
+    LogExpectedImprovement, ProbabilityOfImprovement, TopShare, UpperConfidenceBound,
+    Quantile, Greedy,
+)  # fmt: skip
+"""Rules that can be weighed by the chance that a candidate meets the limits."""
 
 
 class Strategy(Recipe):
@@ -27,15 +41,21 @@ class Strategy(Recipe):
     acquisition: AnyAcquisition | None = None
     """What chooses; its batch size is that of the replay. Left out for a peer (learner
     ``baybe`` or ``ax``), which chooses by itself, and only then."""
+    limits: Literal["heed", "ignore"] = "heed"
+    """Whether the rule is weighed by the chance that the limits are met, where there
+    are any; ``ignore`` shows what that is worth."""
 
 
-def misfit(strategy: Strategy, wanted: str, *, fidelities: bool) -> str | None:
+def misfit(
+    strategy: Strategy, wanted: str, *, fidelities: bool, limits: bool = False
+) -> str | None:
     """Return why a strategy does not go with a replay; None where it does.
 
     Args:
         strategy: the strategy.
         wanted: kind of what is wanted.
         fidelities: whether cheaper answers may be asked.
+        limits: whether there are limits beside the goal.
     """
     kind, rule = strategy.learner.kind, strategy.acquisition
     if isinstance(strategy.learner, PeerRecipe):
@@ -44,10 +64,11 @@ def misfit(strategy: Strategy, wanted: str, *, fidelities: bool) -> str | None:
                 f"learner {kind} chooses by itself; expected no acquisition, got "
                 f"{rule.kind}"
             )
-        if fidelities or wanted not in ("top", "threshold"):
+        if fidelities or limits or wanted not in ("top", "threshold"):
+            got = "fidelities" if fidelities else "limits" if limits else wanted
             return (
                 f"learner {kind} needs one target without fidelities and wanted top or "
-                f"threshold, got {'fidelities' if fidelities else wanted}"
+                f"threshold, got {got}"
             )
         return None
     if rule is None:
@@ -62,6 +83,15 @@ def misfit(strategy: Strategy, wanted: str, *, fidelities: bool) -> str | None:
         return "scorer: replays choose by the exact scorer; expected exact or auto"
     if said := _ranks_misfit(strategy, wanted):
         return said
+    if strategy.limits == "ignore" and not limits:
+        return "limits: there are none to ignore; expected a target without a goal"
+    blind = (*HEEDING, MaxVariance, RandomChoice)
+    if limits and strategy.limits == "heed" and not isinstance(rule, blind):
+        return (
+            f"acquisition {rule.kind} cannot heed limits; expected limits: ignore, or "
+            "one of log_expected_improvement, probability_of_improvement, top_share, "
+            "upper_confidence_bound, quantile and greedy"
+        )
     several = isinstance(strategy.learner, Cokriging)
     if several and not fidelities:
         return "learner cokriging needs fidelities: {cheaper: [...]}"

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from campaigns.replay.recipes import ReplayConfig, SitesRecipe, TablePool, Target
+from campaigns.replay.recipes import ReplayConfig, SitesRecipe, TablePool
+from campaigns.replay.targets import Target
 from matdisco.crystal import Crystal
 from matdisco.errors import ConfigError
 

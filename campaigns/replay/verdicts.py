@@ -11,6 +11,7 @@ from campaigns.replay.intervals import LEAST_SEEDS, Estimate, difference, too_fe
 from campaigns.replay.metrics import Measure, expected_recall
 from campaigns.replay.pools import Pool
 from campaigns.replay.recipes import ReplayConfig
+from campaigns.replay.strategies import Strategy
 
 
 def verdicts(
@@ -47,6 +48,39 @@ def verdicts(
             ),
             "words": "; ".join(words),
         }
+    return found
+
+
+def limit_verdicts(
+    curves: Mapping[str, np.ndarray],
+    strategies: Mapping[str, Strategy],
+    spent: np.ndarray,
+    draws: np.ndarray,
+    pool: Pool,
+) -> dict[str, Any]:
+    """Compare each strategy that heeds limits with the same that ignores them.
+
+    Returns:
+        Strategy to the other's name, the paired difference of areas under the discovery
+        curve and a sentence; only where both were played.
+    """
+    area = Measure(spent, len(pool))
+    found: dict[str, Any] = {}
+    for mine in curves:
+        if strategies[mine].limits == "ignore":
+            continue
+        blind = strategies[mine].model_copy(update={"limits": "ignore"})
+        for other in (n for n in curves if strategies[n] == blind):
+            a, b = (
+                np.array([area(c) or 0.0 for c in curves[n]]) for n in (mine, other)
+            )
+            gap = difference(a, b, draws)
+            found[mine] = {
+                "ignoring": other,
+                "difference": gap.plain(),
+                "words": _words(mine, f"{other}, which ignores the limits,", gap,
+                                len(a)),
+            }  # fmt: skip
     return found
 
 

@@ -21,7 +21,6 @@ from campaigns.tracking.store import (
 from matdisco.data.dataset import Dataset
 from matdisco.data.shipped import resolve
 from matdisco.errors import CampaignError, MatdiscoError
-from matdisco.properties import get
 from matdisco.recipe import digest
 
 if TYPE_CHECKING:
@@ -71,7 +70,7 @@ def _log(client: Any, config: TrainingConfig, outcome: Outcome, folder: Path) ->
         client.delete_run(broken.info.run_id)
     run = client.create_run(home, run_name=config.name)
     now = time.time_ns() // 1_000_000
-    unit = get(config.target).unit
+    unit = outcome.quantity.unit
     metrics = [
         Metric(score("test/", k, unit), v, now, 0) for k, v in outcome.metrics.items()
     ]
@@ -112,14 +111,14 @@ def _log(client: Any, config: TrainingConfig, outcome: Outcome, folder: Path) ->
         if (folder / name).exists():
             client.log_artifact(run.info.run_id, str(folder / name))
     client.log_artifacts(run.info.run_id, str(folder / "checkpoint"), "checkpoint")
-    _register(client, config, folder / "checkpoint", home, run.info.run_id)
+    _register(client, config, outcome, folder / "checkpoint", home, run.info.run_id)
     client.set_terminated(run.info.run_id)
     return str(run.info.run_id)
 
 
 def _note(config: TrainingConfig, outcome: Outcome) -> str:
     """Describe a training in Markdown, for the top of its MLflow page."""
-    prop, found = get(config.target), outcome.metrics
+    prop, found = outcome.quantity, outcome.metrics
     kind = config.surrogate.kind.replace("_", " ")
     lines = [
         f"**{config.name}**: {kind} of {prop.axis}.",
@@ -137,7 +136,12 @@ def _note(config: TrainingConfig, outcome: Outcome) -> str:
 
 
 def _register(
-    client: Any, config: TrainingConfig, checkpoint: Path, home: str, run_id: str
+    client: Any,
+    config: TrainingConfig,
+    outcome: Outcome,
+    checkpoint: Path,
+    home: str,
+    run_id: str,
 ) -> None:
     """Log the checkpoint as a model and make it the newest version of its name."""
     kind, target = config.surrogate.kind, config.target
@@ -147,9 +151,9 @@ def _register(
         requirements=pinned(versions()),
     )  # fmt: skip
     text = (
-        f"{kind.replace('_', ' ')} of {get(target).axis}, trained on {config.dataset}. "
-        f"Assess it with: matdisco surrogate assess models:/{config.name}@{NEWEST} "
-        "DATASET"
+        f"{kind.replace('_', ' ')} of {outcome.quantity.axis}, trained on "
+        f"{config.dataset}. Assess it with: matdisco surrogate assess models:/"
+        f"{config.name}@{NEWEST} DATASET"
     )
     register(client, config.name, model, run_id, description=text, tags=tags)
 

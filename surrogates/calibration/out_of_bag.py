@@ -25,6 +25,8 @@ class OutOfBag:
     """Positions among the learnt records, ascending, shape (m,)."""
     members: np.ndarray
     """Members that missed each of them, shape (L, m)."""
+    share: float = 1.0
+    """m over the records that as many members missed, whoever knew their group."""
 
     @classmethod
     def of(cls, weights: np.ndarray, groups: Sequence[str]) -> OutOfBag:
@@ -45,9 +47,10 @@ class OutOfBag:
         missed = seen[:, group] == 0  # (S, n)
         wanted = max((count + 1) // 2, min(count, 2))
         rows = np.flatnonzero(missed.sum(axis=0) >= wanted)
+        alone = int(((weights == 0).sum(axis=0) >= wanted).sum())
         turn = (np.arange(count)[:, None] - np.arange(len(rows))) % count
         order = np.argsort(np.where(missed[:, rows], turn, count), axis=0)
-        return cls(rows, order[:wanted])
+        return cls(rows, order[:wanted], len(rows) / max(alone, 1))
 
     def __len__(self) -> int:
         return len(self.rows)

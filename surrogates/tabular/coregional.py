@@ -5,6 +5,10 @@ Found. Trends Mach. Learn. 4, 195 (2012)): the covariance of label s of crystal 
 label t of crystal b is B[s, t] k(a, b), with B = r rᵀ + diag(1 - r²). Each label is
 the target's function times its correlation plus one of its own, so an auxiliary label
 can be a related property or a cheap fidelity; records need not have all labels.
+
+New crystals are the harder task: a record left out keeps none of its labels. Those
+whose other labels were learnt get a factor of their own on sigma, from the same records
+with the one label left out.
 """
 
 from __future__ import annotations
@@ -22,7 +26,7 @@ from matdisco.crystal import Crystal
 from matdisco.data.dataset import Dataset
 from matdisco.errors import SurrogateError
 from surrogates.base import FitReport, Prediction, Progress, labelled, require_records
-from surrogates.calibration import Scale
+from surrogates.calibration import Scale, z_scores
 from surrogates.featurizers.table import Standardizer
 from surrogates.gp.exact import root
 from surrogates.gp.kernels import distances, matern52
@@ -40,6 +44,8 @@ class Coregional(Tabular[CoregionalRecipe]):
     """See the module; made by :class:`~surrogates.tabular.CoregionalRecipe`."""
 
     _output: np.ndarray  # which label each observation is of, (n,); 0 is the target
+    _hashes: np.ndarray  # of the crystal of each observation, (n, 32) bytes
+    _told: dict[int, float]  # label → factor on sigma where another label was learnt
 
     @override
     def fit(
@@ -62,24 +68,40 @@ class Coregional(Tabular[CoregionalRecipe]):
         values = np.concatenate([labels for _, labels in parts])
         self._y = np.concatenate([self._transformed(y, data) for data, y in parts])
         self._output = np.repeat(np.arange(len(names)), [len(y) for _, y in parts])
-        self._raw = self._features([c for data, _ in parts for c in data.crystals])
+        crystals = [c for data, _ in parts for c in data.crystals]
+        self._hashes = _hashed(crystals)
+        self._raw = self._features(crystals)
         self.target, self.dataset_hash = target, parts[0][0].content_hash
         self.held = self._learn(self._raw, self._y, progress)
         self._ready = True
         self._calibrate(values, parts[0][0])
+        self._tell()
         n = len(parts[0][0])
         return FitReport(n, n, time.perf_counter() - start, (), dict(self.metrics))
+
+    @override
+    def predict(self, crystals: Sequence[Crystal]) -> Prediction:
+        """Return the calibrated joint prediction, in the order of ``crystals``.
+
+        Only labels that were learnt count, not those that the crystals bring: a cheap
+        label of a candidate helps once its record was in the dataset.
+        """
+        found = super().predict(crystals)
+        return found.scaled(self._factors(crystals, 0)) if crystals else found
 
     def predict_all(self, crystals: Sequence[Crystal]) -> dict[str, Prediction]:
         """Return label → prediction, each calibrated on its own errors left out."""
         self._require_fit()
-        x = self._features(crystals)
-        out = {self.target: self._finished(self._of_output(x, 0), crystals)}
+        out = {self.target: self.predict(crystals)}
+        if not crystals:
+            return out | dict.fromkeys(self.recipe.auxiliary, out[self.target])
+        x, inverse = self._features(crystals), self._inverse()
         for t, name in enumerate(self.recipe.auxiliary, start=1):
-            held = self._left_out(t)
-            z = (self._y[held.rows] - held.prediction.mean) / held.prediction.std
+            held = self._left_out(t, inverse)
+            z = z_scores(self._y[held.rows], held.prediction)
             scale = Scale(1.0, self.recipe.calibration_prior).updated(z)
-            out[name] = self.transform.back(self._of_output(x, t).scaled(scale.k))
+            factors = scale.k * self._factors(crystals, t)
+            out[name] = self.transform.back(self._of_output(x, t).scaled(factors))
         return out
 
     @property
@@ -94,7 +116,8 @@ class Coregional(Tabular[CoregionalRecipe]):
         z = self._standard_labels()
         self._theta = _chosen(self._x[rows], z[rows], self._output[rows])
         self._condition()
-        return self._left_out(0)
+        self._told = {}
+        return self._left_out(0, self._inverse())
 
     @override
     def _answer(self, x: np.ndarray) -> Prediction:
@@ -103,12 +126,15 @@ class Coregional(Tabular[CoregionalRecipe]):
     @override
     def _state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         theta = {k: np.asarray(v).tolist() for k, v in self._theta.items()}
-        return theta, {"output": self._output}
+        told = [self._told.get(t, 1.0) for t in range(len(self._centre))]
+        arrays = {"output": self._output, "hashes": self._hashes}
+        return {"theta": theta, "told": told}, arrays
 
     @override
     def _restore(self, state: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
-        self._output = arrays["output"]
-        self._theta = {k: np.asarray(v) for k, v in state.items()}
+        self._output, self._hashes = arrays["output"], arrays["hashes"]
+        self._told = dict(enumerate(state["told"]))
+        self._theta = {k: np.asarray(v) for k, v in state["theta"].items()}
         self._standardise()
         self._condition()
 
@@ -121,6 +147,16 @@ class Coregional(Tabular[CoregionalRecipe]):
         if self._ready:
             pairs = self.correlations.items()
             text["correlations"] = ", ".join(f"{k} {v:.3f}" for k, v in pairs)
+            text["uncertainty_with_other_labels"] = f"times {self._told[0]:.2f}"
+            text["labels"] = str(len(self._y))
+        return text
+
+    @override
+    def describe(self) -> Mapping[str, str]:
+        """Return name → text; records are crystals, each with one label or several."""
+        text = dict(super().describe())
+        if self._ready:
+            text["records"] = str(len(np.unique(self._hashes, axis=0)))
         return text
 
     def _standardise(self) -> None:
@@ -141,12 +177,54 @@ class Coregional(Tabular[CoregionalRecipe]):
         self._lower = cholesky(covariance, lower=True)
         self._alpha = cho_solve((self._lower, True), self._standard_labels())
 
-    def _left_out(self, t: int) -> Held:
+    def _inverse(self) -> np.ndarray:
+        """Return the inverse of the covariance of all labels, (n, n)."""
+        value: np.ndarray = cho_solve((self._lower, True), np.eye(len(self._y)))
+        return value
+
+    def _left_out(self, t: int, inverse: np.ndarray, *, whole: bool = True) -> Held:
+        """Predict each label ``t`` without it, or without all of its crystal.
+
+        A group's errors are (K⁻¹ of its rows)⁻¹ α and their covariance is that inverse
+        (compare :meth:`surrogates.gp.exact.ExactGP.leave_groups_out`).
+        """
         rows = np.flatnonzero(self._output == t)
-        inverse = np.diag(cho_solve((self._lower, True), np.eye(len(self._y))))[rows]
-        mean = self._y[rows] - self._spread[t] * self._alpha[rows] / inverse
-        std = self._spread[t] / np.sqrt(inverse)
-        return Held(rows, Prediction.apart(mean, std))
+        _, crystal = np.unique(self._hashes, axis=0, return_inverse=True)
+        errors, variances = np.zeros(len(rows)), np.zeros(len(rows))
+        for at, row in enumerate(rows):
+            same = np.flatnonzero(crystal == crystal[row]) if whole else np.array([row])
+            own = np.linalg.inv(inverse[np.ix_(same, same)])[same == row][0]
+            errors[at] = own @ self._alpha[same]
+            variances[at] = own[same == row][0]
+        mean = self._y[rows] - self._spread[t] * errors
+        return Held(rows, Prediction.apart(mean, self._spread[t] * np.sqrt(variances)))
+
+    def _tell(self) -> None:
+        """Match sigma of crystals whose other labels were learnt to their errors."""
+        inverse = self._inverse()
+        for t in range(len(self._centre)):
+            held = self._left_out(t, inverse, whole=False)
+            if t == 0:
+                found = self._calibrated(self._held_raw(held))
+            else:
+                whole = self._left_out(t, inverse)
+                z = z_scores(self._y[whole.rows], whole.prediction)
+                scale = Scale(1.0, self.recipe.calibration_prior).updated(z)
+                found = held.prediction.scaled(scale.k)
+            more = self._others(self._hashes[held.rows], t)
+            z = z_scores(self._y[held.rows], found)[more]
+            self._told[t] = Scale(1.0, self.recipe.calibration_prior).updated(z).k
+
+    def _others(self, hashes: np.ndarray, t: int) -> np.ndarray:
+        """Say of each crystal whether a label other than ``t`` was learnt, (m,)."""
+        learnt = {row.tobytes() for row in self._hashes[self._output != t]}
+        return np.array([row.tobytes() in learnt for row in hashes], dtype=bool)
+
+    def _factors(self, crystals: Sequence[Crystal], t: int) -> np.ndarray:
+        """Return the factor on each sigma of label ``t``, shape (m,)."""
+        more = self._others(_hashed(crystals), t)
+        value: np.ndarray = np.where(more, self._told[t], 1.0)
+        return value
 
     def _of_output(self, x: np.ndarray, t: int) -> Prediction:
         at, theta, spread = self._standard(x), self._theta, self._spread[t]
@@ -165,6 +243,12 @@ class Coregional(Tabular[CoregionalRecipe]):
         )
         factors = root(spread**2 * (prior - v.T @ v), spread**2)
         return Prediction(mean, factors, np.full(len(x), noise))
+
+
+def _hashed(crystals: Sequence[Crystal]) -> np.ndarray:
+    """Return structure hashes as bytes, shape (n, 32)."""
+    joined = b"".join(bytes.fromhex(c.structure_hash) for c in crystals)
+    return np.frombuffer(joined, np.uint8).reshape(-1, 32)
 
 
 def _links(r: np.ndarray) -> np.ndarray:

@@ -21,10 +21,11 @@ from campaigns.replay.card import judge, text, write
 from campaigns.replay.features import formula_table
 from campaigns.replay.learner_recipes import Exact
 from campaigns.replay.learners import learner
-from campaigns.replay.pools import load, pareto
+from campaigns.replay.pools import load
 from campaigns.replay.recipes import ReplayConfig
 from campaigns.replay.runner import run
 from campaigns.replay.simulate import start
+from campaigns.replay.wanted import pareto
 from matdisco.errors import ConfigError
 from surrogates.gp.site_kernel import SiteProcess, SiteSpace
 

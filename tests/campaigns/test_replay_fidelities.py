@@ -13,7 +13,8 @@ from campaigns.replay.learner_recipes import Cokriging
 from campaigns.replay.pools import load
 from campaigns.replay.recipes import ReplayConfig
 from campaigns.replay.runner import run
-from campaigns.replay.simulate import Trace, simulate
+from campaigns.replay.simulate import simulate
+from campaigns.replay.trace import Trace
 from matdisco.errors import ConfigError
 
 PROCESS = {"kind": "gaussian_process", "features": ["columns"]}

@@ -2,18 +2,23 @@
 
 import json
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
 
 from campaigns.cli import main
 from campaigns.tracking.contents import score
 from campaigns.training import FILES, TrainingConfig
+from matdisco.crystal import Label
 from matdisco.data.dataset import Dataset
 from matdisco.errors import ConfigError
 from matdisco.properties import get
+from surrogates.seen import Seen, structure_key
 from surrogates.testing import toy_crystals
 
 ROOT = Path(__file__).parents[2]
@@ -119,9 +124,123 @@ def test_train_predict_audit(
         "--clean", clean,
     )  # fmt: skip
     said = capsys.readouterr().out
-    assert code == 1 and "same structure" in said
-    assert "(100.0%)" in said and "none of those given" in said
-    assert len(Dataset.open(clean)) == 0
+    # the file's own test part was not learnt, and is not said to be
+    learnt = len(again_of(folder))
+    assert code == 1 and f"same structure  {learnt:>7}  ({learnt / 60:.1%})" in said
+    assert "note:" not in said and len(Dataset.open(clean)) == 60 - learnt
+    assert run("surrogate", "audit", folder / "checkpoint", dataset) == 1
+    assert f"keeps of {learnt} records" in capsys.readouterr().out
+    (folder / "checkpoint" / "training.json").unlink()
+    assert run("surrogate", "audit", folder / "checkpoint", dataset) == 2
+    said = capsys.readouterr()
+    assert "not compared" in said.out and "--trained-on" in said.err
+
+
+def again_of(folder: Path) -> Seen:
+    seen = Seen.load(folder / "checkpoint")
+    assert seen is not None
+    return seen
+
+
+def test_intervals_by_chemistry_and_for_a_stream(
+    tmp_path: Path, dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "toy"
+    config = write(tmp_path, dataset)
+    assert run("surrogate", "train", config, "--to", folder, "--no-tracking") == 0
+    out = tmp_path / "out.csv"
+
+    def predicted(kind: str, *files: Path) -> pd.DataFrame:
+        arguments = (folder / "checkpoint", *files, "--to", out, "--interval", kind)
+        assert run("surrogate", "predict", *arguments) == 0
+        return pd.read_csv(out)
+
+    plain = predicted("conformal", dataset)
+    same = predicted("chemistry", dataset)  # all are intermetallics
+    assert set(same["interval"]) == {"conformal intermetallic"}
+    np.testing.assert_allclose(same["upper"], plain["upper"])
+    half = predicted("gaussian", dataset).eval("upper - mean")
+    np.testing.assert_allclose(half, 1.6449 * plain["std"], rtol=1e-3)
+
+    # answers far off widen what follows, those that were learnt move nothing
+    crystals = list(Dataset.open(dataset))
+    far = [
+        replace(c, id=f"far-{i}", structure=c.structure.copy().apply_strain(0.01))
+        for i, c in enumerate(crystals)
+    ]
+    off = [c.with_labels({TARGET: Label(c.value(TARGET) + 9, "eV/atom")}) for c in far]
+    last = replace(far[0], id="last", labels={})
+    stream = Dataset("s", (*crystals, *off, last)).save(tmp_path / "s.parquet")
+    found = predicted("adaptive", stream)
+    width = (found["upper"] - found["mean"]) / found["std"]
+    assert width.iloc[-1] > 2 * width.iloc[len(crystals)]
+    learnt = again_of(folder).structures
+    known = [c for c in crystals if structure_key(c) in learnt]
+    told = Dataset("told", tuple(known)).save(tmp_path / "told.parquet")
+    run("surrogate", "predict", folder / "checkpoint", told, "--interval", "adaptive")
+    assert "is not in the training data" in capsys.readouterr().err
+    bare = Dataset("b", (last,)).save(tmp_path / "b.parquet")
+    run("surrogate", "predict", folder / "checkpoint", bare, "--interval", "adaptive")
+    assert "none of those given has one" in capsys.readouterr().err
+    (folder / "checkpoint" / "training.json").unlink()
+    run("surrogate", "predict", folder / "checkpoint", bare, "--interval", "chemistry")
+    assert "does not list its training records" in capsys.readouterr().err
+
+
+def test_the_chosen_one_of_auto_gives_conformal_intervals(
+    tmp_path: Path, dataset: Path
+) -> None:
+    one = {"kind": "random_forest", "trees": 20, "threads": 1}
+    auto = {"kind": "auto", "folds": 2, "candidates": [one, {**one, "trees": 10}]}
+    folder, out = tmp_path / "auto", tmp_path / "out.csv"
+    config = write(tmp_path, dataset, surrogate=auto)
+    assert run("surrogate", "train", config, "--to", folder) == 0
+    history = pd.read_csv(folder / "history.csv")
+    assert list(history)[:2] == ["stage", "epoch"] and history["nll"].notna().all()
+    assert len(history) == 4 and history["stage"].nunique() == 2
+    with sqlite3.connect(tmp_path / "mlflow.db") as store:
+        keys = {k for (k,) in store.execute("SELECT key FROM metrics")}
+    store.close()
+    assert "training/nll" in keys
+    run("surrogate", "predict", folder / "checkpoint", dataset, "--to", out)
+    assert set(pd.read_csv(out)["interval"]) == {"conformal"}
+
+
+def test_a_label_of_ones_own_keeps_its_unit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    crystals = [c.with_labels({"cheap": c.labels["toy"]}) for c in toy_crystals(40)]
+    place = Dataset("own", tuple(crystals)).save(tmp_path / "own.parquet")
+    config = write(tmp_path, place, target="cheap")
+    assert run("surrogate", "train", config, "--to", tmp_path / "own") == 0
+    (line,) = [k for k in capsys.readouterr().out.splitlines() if " mae  " in k]
+    assert line.endswith(" eV/atom")
+    with sqlite3.connect(tmp_path / "mlflow.db") as store:
+        keys = {k for (k,) in store.execute("SELECT key FROM metrics")}
+        tags = dict(store.execute("SELECT key, value FROM tags"))
+    store.close()
+    assert "test/mae_eV_per_atom" in keys
+    assert "of cheap (eV/atom)" in tags["mlflow.note.content"]
+
+
+def test_what_is_missing_is_said_before_anything_is_promised(
+    tmp_path: Path, dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    process = {"kind": "gaussian_process"}
+    for surrogate, message in (
+        ({"kind": "network_ensemble", "device": "cuda"}, "sees no CUDA card"),
+        ({"kind": "network_ensemble", "pretrain": "no.parquet"}, "no dataset no.parq"),
+        ({**process, "features": "nowhere:Mine"}, "cannot import it"),
+        ({**process, "answers": {"dataset": "no.parquet"}}, "no.parquet"),
+        ({"kind": "auto", "candidates": [{**process, "features": "no:M"}]}, "no:M"),
+    ):
+        if "CUDA" in message and torch.cuda.is_available():
+            continue
+        path = write(tmp_path, dataset, surrogate=surrogate)
+        assert run("surrogate", "train", path, "--to", tmp_path / "out") == 1
+        said = capsys.readouterr()
+        assert message in said.err and "writes" not in said.out
+    assert not (tmp_path / "out").exists()
 
 
 def test_mistakes_are_sentences(
@@ -131,11 +250,16 @@ def test_mistakes_are_sentences(
         ({"surrogate": {"kind": "gausian_process"}}, 2, "did you mean"),
         ({"dataset": "no.parquet"}, 2, "no such file"),
         ({"split": {"parts": {"train": 1.0}}}, 2, "a part called 'test'"),
-        ({"target": "toy_energy"}, 1, "no record has a label toy_energy"),
+        (
+            {"target": "toy_energy"},
+            1,
+            f"no record has a label toy_energy; labels in it: toy, {TARGET}",
+        ),
     ):
         path = write(tmp_path, dataset, **changes)
         assert run("surrogate", "train", path, "--to", tmp_path / "out") == code
-        assert message in capsys.readouterr().err
+        said = capsys.readouterr()
+        assert message in said.err and "writes" not in said.out
     assert run("surrogate", "predict", tmp_path, dataset) == 1
     assert "not a surrogate checkpoint" in capsys.readouterr().err
     with pytest.raises(ConfigError, match="cannot be read"):

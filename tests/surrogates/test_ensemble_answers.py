@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 
 from matdisco.data.dataset import Dataset
+from matdisco.errors import SurrogateError
 from surrogates.calibration import ConformalInterval, Scale
 from surrogates.checkpoint import Checkpoint, load, read, write
 from surrogates.ensemble import NetworkEnsemble
 from surrogates.ensemble_state import Held
+from surrogates.posterior import AllMembers, PoolModel, to_botorch
+from surrogates.recipes import RandomForestRecipe
 from surrogates.testing import toy_crystals
 from tests.surrogates.test_ensemble import NEW, fitted, shelf
 
@@ -39,6 +42,29 @@ def test_members_are_as_far_apart_as_the_prediction_says(
     shared = joint.factors.T @ joint.factors
     np.testing.assert_allclose(np.cov(members, rowvar=False), shared, atol=1e-12)
     assert np.diag(shared).min() > 0
+
+
+def test_the_sampler_of_all_members_draws_the_shared_part(
+    ensemble: NetworkEnsemble,
+) -> None:
+    model, joint = to_botorch(ensemble, POOL, members=True), ensemble.predict(POOL)
+    posterior = model.posterior(model.choices())
+    sampler = AllMembers(ensemble.recipe.members)
+    drawn = sampler(posterior)[..., 0].numpy()  # S x n
+    shared = joint.factors.T @ joint.factors
+    np.testing.assert_allclose(np.cov(drawn, rowvar=False), shared, atol=1e-12)
+    np.testing.assert_allclose(drawn.mean(axis=0), joint.mean, atol=1e-12)
+    np.testing.assert_allclose(
+        posterior.variance[:, 0].numpy(), np.diag(shared), atol=1e-12
+    )
+    assert isinstance(to_botorch(ensemble, POOL), PoolModel)
+
+
+def test_what_has_no_members_is_told_so() -> None:
+    forest = RandomForestRecipe(trees=10, threads=1).build(0)
+    forest.fit(NEW, "toy")
+    with pytest.raises(SurrogateError, match="no members to show"):
+        to_botorch(forest, POOL, members=True)
 
 
 def test_one_member_is_the_mean(shelf: Path) -> None:

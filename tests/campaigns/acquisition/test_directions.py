@@ -144,7 +144,8 @@ def test_before_anything_is_inside_the_limits_likely_candidates_come_first():
     belief = believed(mean, np.full((20, 2), 0.5), known, targets)
     assert belief.front.best != belief.front.best
     for rule in (LogExpectedImprovement(), UpperConfidenceBound(), Greedy()):
-        assert front_batch(belief, rule, rng(9), 1)[0].row >= 18
+        rows = [p.row for p in front_batch(belief, rule, rng(9), 3)]
+        assert rows == [19, 18, 17]
 
 
 def test_what_is_being_evaluated_is_not_chosen_for_the_same_gain_twice():

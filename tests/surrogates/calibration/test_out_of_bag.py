@@ -24,6 +24,8 @@ def test_half_of_the_members_missed_each_record_and_its_group(
         assert (pairs[missed, row // 2] == 0).all()
     left = np.setdiff1d(np.arange(400), bag.rows)
     assert ((pairs[:, left // 2] == 0).sum(axis=0) < wanted).all()
+    alone = OutOfBag.of(weights, [str(i) for i in range(400)])
+    assert alone.share == 1 and bag.share == len(bag) / len(alone) < 0.5
 
 
 def test_members_take_turns() -> None:

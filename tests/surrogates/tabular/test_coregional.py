@@ -51,20 +51,52 @@ def test_a_cheap_fidelity_helps(tmp_path: Path) -> None:
     np.testing.assert_array_equal(loaded.factors, ours.factors)
 
 
-def test_leave_one_out_is_leaving_one_out() -> None:
+def predicted_without(surrogate: Coregional, row: int, out: list[int]) -> float:
+    """Predict a label by the normal equations of all rows but ``out``."""
+    rest = np.setdiff1d(np.arange(len(surrogate._y)), out)
+    covariance = surrogate._lower @ surrogate._lower.T
+    z = surrogate._standard_labels()[rest]
+    solved = np.linalg.solve(covariance[np.ix_(rest, rest)], z)
+    return float(
+        surrogate._centre[0] + surrogate._spread[0] * covariance[row, rest] @ solved
+    )
+
+
+def test_what_is_left_out_keeps_no_label_of_its_crystal() -> None:
     data = two_fidelities(12)
     surrogate = Coregional(RECIPE)
     surrogate.fit(data, "dear")
     rows, labels, held = surrogate.held_out()
-    rest = np.arange(1, len(surrogate._y))
-    covariance = surrogate._lower @ surrogate._lower.T
-    z = surrogate._standard_labels()
-    alone = covariance[0, rest] @ np.linalg.solve(
-        covariance[np.ix_(rest, rest)], z[rest]
-    )
-    expected = surrogate._centre[0] + surrogate._spread[0] * alone
-    assert rows[0] == 0 and labels[0] == pytest.approx(data[0].value("dear"))
-    assert held.mean[0] == pytest.approx(expected, abs=1e-7)
+    for row in (0, 5):  # the cheap label of record i is observation 12 + i
+        alone = predicted_without(surrogate, row, [row, 12 + row])
+        assert rows[row] == row and labels[row] == data[row].value("dear")
+        assert held.mean[row] == pytest.approx(alone, abs=1e-7)
+        own = surrogate._left_out(0, surrogate._inverse(), whole=False)
+        told = predicted_without(surrogate, row, [row])
+        assert own.prediction.mean[row] == pytest.approx(told, abs=1e-7)
+
+
+def test_new_crystals_and_those_with_a_cheap_label_are_both_covered(
+    tmp_path: Path,
+) -> None:
+    data, new = two_fidelities(30), CRYSTALS[90:]
+    surrogate = Coregional(RECIPE)
+    report = surrogate.fit(data, "dear")
+    known = data.crystals[30:]
+    sigma, spread = [], []
+    for crystals, originals in ((new, new), (known, CRYSTALS[30:90])):
+        found = surrogate.predict(crystals)
+        errors = np.array([c.value("toy") for c in originals]) - found.mean
+        sigma.append(float(found.std.mean()))
+        spread.append(float(np.sqrt(np.mean((errors / found.std) ** 2))))
+    assert 0.6 < spread[0] < 1.6 and 0.6 < spread[1] < 1.6
+    assert sigma[0] > 1.05 * sigma[1], "a cheap label tells something"
+    assert report.metrics["sharpness"] == pytest.approx(sigma[0], rel=0.5)
+    text = surrogate.describe()
+    assert (text["records"], text["labels"]) == ("90", "120")
+    surrogate.save(tmp_path / "two")
+    again = load(tmp_path / "two").predict(known)
+    np.testing.assert_array_equal(again.std, surrogate.predict(known).std)
 
 
 def test_what_cannot_be_learnt_is_refused() -> None:
