@@ -41,10 +41,8 @@ class FrontTarget(Recipe):
     reference: float | None = None
     """This target's coordinate of the reference point, in ``unit``: answers worse than
     it add no hypervolume. The worst answer of the first round when not given."""
-    limit: float | Limit | None = None
-    """Outcome constraint, in ``unit``: a candidate counts only where its answer lies
-    inside. A number, as in replays, is the worst value of use of a target with a
-    goal."""
+    limit: Limit | None = None
+    """Outcome constraint: a candidate counts only where its answer lies inside."""
     unit: str | None = None
     """Unit of ``reference`` and ``limit``; the property's own when not given."""
 
@@ -54,11 +52,6 @@ class FrontTarget(Recipe):
             raise ValueError(
                 f"{self.property}: expected a goal (minimise, maximise), a limit, or "
                 "both, got neither"
-            )
-        if self.goal is None and isinstance(self.limit, float):
-            raise ValueError(
-                f"{self.property}: limit: expected {{at_least: ...}} or {{at_most: ...}} "
-                f"without a goal, got {self.limit:g}, which does not say which side counts"
             )
         if self.goal is None and self.reference is not None:
             raise ValueError(
@@ -90,10 +83,6 @@ class FrontTarget(Recipe):
         """Lowest and highest value of use, in the property's own unit."""
         if self.limit is None:
             return float("-inf"), float("inf")
-        if isinstance(self.limit, float):
-            worst = self.own(self.limit)
-            ends = (float("-inf"), worst), (worst, float("inf"))
-            return ends[self.goal == "maximise"]
         low, high = self.limit.at_least, self.limit.at_most
         return (
             float("-inf") if low is None else self.own(low),
