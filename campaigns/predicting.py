@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
+from itertools import takewhile
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 from scipy.special import ndtri
 
+from campaigns.campaign import Campaign
+from campaigns.ledger_file import FILE as LEDGER
+from campaigns.state import State
 from matdisco.crystal import Crystal
 from matdisco.errors import SurrogateError
 from surrogates.base import Prediction, Surrogate
@@ -24,6 +30,32 @@ stream in the order given, and every answer moves the width of what follows.
 ``gaussian``: from sigma alone."""
 Halves = tuple[np.ndarray, list[str]]
 """Half widths in the unit of the target, shape (n,), and what each is called."""
+
+
+def seen_by(checkpoint: Path, surrogate: Surrogate) -> Seen | None:
+    """Return the keys of what a stored surrogate learnt; None where nothing tells.
+
+    A checkpoint of ``surrogate train`` keeps them; what a campaign's surrogate learnt
+    is in the ledger of its run folder.
+
+    Raises:
+        SurrogateError: what the checkpoint keeps is damaged.
+    """
+    kept = Seen.load(checkpoint)
+    name = re.fullmatch(r"round-(\d+)", checkpoint.resolve().name)
+    folder = checkpoint.resolve().parent
+    if kept is not None or name is None or folder.name != "surrogates":
+        return kept
+    if not (folder.parent / LEDGER).exists():
+        return None
+    number = int(name[1])
+    with Campaign.open(folder.parent) as campaign:
+        objective = campaign.config.objective
+        before = takewhile(
+            lambda e: e.kind != "proposed" or e.round < number, campaign.events
+        )
+        state = State.of(campaign.pool, objective, list(before))
+        return Seen.of(state.learning_set(), surrogate, objective.target)
 
 
 def predictions(

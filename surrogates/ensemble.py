@@ -139,8 +139,8 @@ class NetworkEnsemble(ShowsItself):
         """Return (rows, labels, calibrated predictions) of the records that judged.
 
         What conformal intervals and plots are made from; unit of the target. Rows
-        count the records with a label that the fit was given (without any: the
-        base's); checkpoints from before these were kept have none.
+        count the records with the target's label that the fit was given (without any:
+        the base's); checkpoints from before these were kept have none.
 
         Raises:
             SurrogateError: not fitted yet.

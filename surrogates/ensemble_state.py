@@ -28,7 +28,7 @@ class Held:
     """Records that calibrated the target, by members that did not learn them."""
 
     rows: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
-    """Positions among the labelled records, shape (m,)."""
+    """Positions among the records that have the target's label, shape (m,)."""
     labels: np.ndarray = field(default_factory=lambda: np.zeros(0))
     """Unit of the target, shape (m,)."""
     mean: np.ndarray = field(default_factory=lambda: np.zeros(0))

@@ -156,7 +156,8 @@ def _judged(
         # part of the members cannot tell their own spread from chance
         typical = None if rows is judge else typical_spread(raw)
         if t == 0:
-            state = state.judged(raw, truth, rows[known], PRIOR, typical, ratio=ratio)
+            at = np.searchsorted(np.flatnonzero(np.isfinite(labels[:, 0])), rows[known])
+            state = state.judged(raw, truth, at, PRIOR, typical, ratio=ratio)
             continue
         scale, typical = matched(raw, truth, PRIOR, typical, ratio=ratio)
         others[name] = (*others[name][:2], scale.k, scale.n, typical)

@@ -76,16 +76,19 @@ def predict(
     learn, as its checkpoint keeps them; without, the interval is Gaussian. The column
     ``interval`` says which it is.
     """
-    from campaigns.predicting import predictions
+    from campaigns.predicting import predictions, seen_by
     from surrogates import load
-    from surrogates.seen import Seen
 
     surrogate = load(checkpoint)
     crystals, notes = _crystals(files)
     for note in notes:
         print(f"left out: {note}", file=sys.stderr)
     table = predictions(
-        surrogate, crystals, level, interval=interval, seen=Seen.load(checkpoint)
+        surrogate,
+        crystals,
+        level,
+        interval=interval,
+        seen=seen_by(checkpoint, surrogate),
     )
     if to is None:
         print(table.to_csv(index=False), end="")
@@ -117,10 +120,10 @@ def audit(
     Exits with 1 if it was trained on some of them, with 2 if nothing is known of what
     it was trained on.
     """
+    from campaigns.predicting import seen_by
     from matdisco.errors import ConfigError, DataError
     from surrogates import load
     from surrogates.audit import audit, overlap_free
-    from surrogates.seen import Seen
 
     surrogate = load(checkpoint)
     target = surrogate.describe().get("target")
@@ -134,13 +137,13 @@ def audit(
     candidates = _open(pool)
     report = audit(
         candidates, known, surrogate=surrogate, target=target,
-        seen=Seen.load(checkpoint), workers=workers,
+        seen=seen_by(checkpoint, surrogate), workers=workers,
     )  # fmt: skip
     print(report)
     if not report.compared:
         raise ConfigError(
-            f"{checkpoint}: does not list its training records (a checkpoint of a "
-            "campaign, or from before they were kept); expected the dataset that it "
+            f"{checkpoint}: does not list its training records (it was made before "
+            "they were kept); expected the dataset that it "
             "was fitted on as --trained-on"
         )
     if clean is not None:

@@ -101,6 +101,19 @@ def test_where_nothing_or_the_odd_was_missed_the_judges_calibrate(
     assert calibrated_by(ensemble) == set(judge.tolist())
 
 
+def test_rows_count_records_with_the_target() -> None:
+    made = [
+        Crystal(c.id, c.structure, c.labels if i % 4 else {"z": c.labels["z"]})
+        for i, c in enumerate(DATA.crystals)
+    ]
+    data = Dataset("some lack y", tuple(made))
+    ensemble = fitted(data, auxiliary=("z",))
+    rows, labels, _ = ensemble.held_out()
+    truth = [c.value("y") for c in data.crystals if "y" in c.labels]
+    assert len(truth) < len(data) and len(rows) > 0
+    np.testing.assert_array_equal(labels, np.array(truth)[rows])
+
+
 def test_every_label_is_calibrated_by_the_same_records() -> None:
     ensemble = fitted(auxiliary=("z",), epochs=20)
     state = ensemble.state
