@@ -29,7 +29,10 @@ def small_campaign(**changes) -> dict:
         "budget": {"evaluations": 20},
         "tracking": {"enabled": False},
     }
-    return {**config, **changes}
+    made = {**config, **changes}
+    if "start" not in changes and made.get("objective", {}).get("kind") == "property":
+        made["start"] = {"random": 4}  # pure elements are for hulls only
+    return made
 
 
 def small_front(*targets: dict, **changes) -> dict:

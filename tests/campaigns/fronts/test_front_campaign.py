@@ -145,6 +145,7 @@ def test_everything_shows_the_front(finished, tmp_path):
 
 def test_other_targets_of_a_proposal_are_predicted_by_their_own_surrogate(finished):
     """The checkpoint of each target gives the means and sigmas on record."""
+    from campaigns.predicting import seen_by
     from surrogates import load
 
     with Campaign.open(finished) as campaign:
@@ -159,6 +160,9 @@ def test_other_targets_of_a_proposal_are_predicted_by_their_own_surrogate(finish
             stated = proposal["targets"][key]
             assert stated["mean"] == pytest.approx(float(made.mean[0]), abs=1e-6)
             assert stated["std"] == pytest.approx(scale * float(made.std[0]), rel=1e-5)
+        seen = seen_by(finished / "surrogates" / home / "round-002", surrogate)
+        assert seen is not None
+        assert seen.target == key
 
 
 RULES = {
