@@ -20,7 +20,7 @@ from campaigns.config_blocks import (
     StartRecipe,
     TrackingRecipe,
 )
-from campaigns.fronts.check import check_front
+from campaigns.fronts.check import check_base, check_front
 from campaigns.gate import GateRecipe
 from campaigns.idle import check_idle
 from campaigns.ladder.check import check_ladder, check_money, settled
@@ -209,6 +209,7 @@ class CampaignConfig(Recipe):
                 )
         self._named("review", self._check_review)
         self._named("surrogate", self._check_surrogate)
+        self._named("surrogate", partial(check_base, self))
         check_card(self.assessment, self.surrogate, self.objective.target)
         return size
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from campaigns.fronts.recipe import FrontObjective
+from matdisco.errors import ConfigError
 
 if TYPE_CHECKING:
     from campaigns.config import CampaignConfig
@@ -38,3 +39,27 @@ def check_front(config: CampaignConfig) -> None:
             "review.known_phases: is about stable phases; expected with objective "
             "energy_above_hull only"
         )
+
+
+def check_base(config: CampaignConfig) -> None:
+    """Refuse a pretraining dataset that lacks a target of a front.
+
+    Raises:
+        ConfigError: names the dataset, the label, and what to do.
+    """
+    objective, surrogate = config.objective, config.surrogate
+    base = getattr(surrogate, "pretrain", None)
+    told = getattr(surrogate, "pretrain_target", None)
+    if not isinstance(objective, FrontObjective) or base is None or told is not None:
+        return
+    from matdisco.data.dataset import Dataset
+    from matdisco.data.shipped import resolve
+
+    known = Dataset.open(resolve(base)).properties
+    for key in objective.labels:
+        if key not in known:
+            raise ConfigError(
+                f"surrogate.pretrain: {base} has no label {key!r}, one of the targets, "
+                f"but {', '.join(known)}; name one of these as "
+                "surrogate.pretrain_target, or leave pretrain out"
+            )

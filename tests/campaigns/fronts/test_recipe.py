@@ -82,6 +82,15 @@ WRONG_BLOCKS = {
         {"review": {"known_phases": [{"formula": "AuCu", "prototypes": []}]}},
         "review.known_phases: is about stable phases",
     ),
+    "base": (
+        {
+            "surrogate": {
+                "kind": "network_ensemble", "pretrain": "shipped:intermetallics",
+            }
+        },
+        "surrogate.pretrain: shipped:intermetallics has no label '.*', one of the "
+        "targets, but .*surrogate.pretrain_target",
+    ),
     "ladder": (
         {
             "ladder": [
