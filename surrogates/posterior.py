@@ -55,7 +55,9 @@ def to_botorch(
 ) -> PoolModel | MembersModel:
     """Predict ``pool`` and return the joint posterior as a BoTorch model.
 
-    Works for every fitted surrogate; ``model.choices()`` are the discrete choices.
+    Works for every fitted surrogate; ``model.choices()`` are the discrete choices. Of
+    more than 4,000 candidates processes share a low-rank covariance with every variance
+    exact (:mod:`surrogates.gp.low_rank`).
 
     Args:
         surrogate: fitted.

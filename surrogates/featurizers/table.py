@@ -159,7 +159,15 @@ def embedding(place: str) -> Embedding:
             f"features {place!r}: cannot import it ({error}); is its folder on "
             "PYTHONPATH?"
         ) from error
-    made = found if isinstance(found, Embedding) and not _makes(found) else found()
+    made = found
+    if _makes(found) or not isinstance(found, Embedding):
+        try:
+            made = found()
+        except Exception as error:  # anything may stand there, such as json:dumps
+            raise SurrogateError(
+                f"features {place!r}: expected an embedding, or a class or function "
+                f"without arguments that makes one; calling it failed ({error})"
+            ) from error
     if not isinstance(made, Embedding):
         raise SurrogateError(
             f"features {place!r}: expected an object with name, version, width and "

@@ -23,6 +23,7 @@ from matdisco.errors import SurrogateError
 from surrogates.featurizers.table import Standardizer
 from surrogates.gp.kernels import Term
 from surrogates.gp.likelihood import FLOOR, Hyper, choose
+from surrogates.gp.low_rank import chosen, low_rank
 
 TUNED_ON = 800
 """Records (evenly spaced) that choose the hyperparameters; the rest only condition."""
@@ -158,6 +159,26 @@ class ExactGP:
         v = self.whiten(b)
         value: np.ndarray = self.kernel(b, b) - v.T @ v
         return value
+
+    def low_rank(self, b: np.ndarray, limit: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return (factors, variances left) of many rows, (r, m) and (m,).
+
+        What :meth:`covariance` has no room for; see :mod:`surrogates.gp.low_rank`.
+
+        Args:
+            b: raw features, shape (m, d).
+            limit: r m is at most its square.
+        """
+        some = b[chosen(len(b), limit)]
+        there = self.whiten(some)
+        cross, variance = np.empty((len(some), len(b))), np.empty(len(b))
+        for rows in self._blocks(len(b)):
+            v = self.whiten(b[rows])
+            cross[:, rows] = self.kernel(some, b[rows]) - there.T @ v
+            prior = self.hyper.kernel.diagonal(self.standard(b[rows]))
+            left = self.amplitude**2 * prior - (v**2).sum(axis=0)
+            variance[rows] = np.maximum(left, 0.0)
+        return low_rank(self.covariance(some), cross, variance, self.amplitude**2)
 
     def inverse(self) -> np.ndarray:
         """Return the lower triangle of (k(x, x) + noise)⁻¹, shape (n, n).

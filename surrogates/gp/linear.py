@@ -38,7 +38,12 @@ class BayesianLinear:
 
     @classmethod
     def fit(
-        cls, x: np.ndarray, y: np.ndarray, *, alike: int | None = None
+        cls,
+        x: np.ndarray,
+        y: np.ndarray,
+        *,
+        alike: int | None = None,
+        given: tuple[float, float] | None = None,
     ) -> BayesianLinear:
         """Fit raw columns, shape (n, d), to labels, shape (n,).
 
@@ -49,6 +54,8 @@ class BayesianLinear:
                 varied, such as the fraction of an element not seen yet, is scaled by
                 the median deviation of the others: its coefficient is as unknown as
                 theirs were, and a crystal that has some of it gets a large sigma.
+            given: ratio of noise to prior variance, and standard deviation of the
+                noise in the unit of the target, where these labels cannot tell them.
         """
         standard = Standardizer.of(x)
         if alike is not None:
@@ -57,19 +64,12 @@ class BayesianLinear:
         n = len(y)
         centre = float(y.mean())
         residual = y - centre
-        floor = _FLOOR * (float(residual.var()) or 1.0)
         u, s, vt = _decomposed(phi)
         projected = u.T @ residual
-        outside = max(float(residual @ residual - projected @ projected), 0.0)
-        best, ratio, noise = -np.inf, 1.0, 1.0
-        for option in _RATIOS:
-            # covariance of y is noise² (phi phiᵀ / option + 1)
-            shifted = s**2 / option + 1.0
-            variance = ((projected**2 / shifted).sum() + outside) / n
-            variance = max(float(variance), floor)
-            evidence = -0.5 * (n * np.log(variance) + np.log(shifted).sum())
-            if evidence > best:
-                best, ratio, noise = float(evidence), float(option), variance
+        if given is None:
+            ratio, noise = _evident(s, projected, residual)
+        else:
+            ratio, noise = given[0], given[1] ** 2
         shrink = s**2 / (s**2 + ratio)
         coefficients = vt.T @ (s / (s**2 + ratio) * projected)
         leverage = (u**2 * shrink).sum(axis=1) + 1.0 / n  # the mean was fitted too
@@ -94,6 +94,57 @@ class BayesianLinear:
         """Return R φ(x)ᵀ, shape (r, m): the root of the latent covariance."""
         value: np.ndarray = self.root @ self.standard(x).T
         return value
+
+
+def along(
+    x: np.ndarray, y: np.ndarray, new: np.ndarray, ratios: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Predict rows by fits with each ratio of noise to prior variance.
+
+    Args:
+        x: raw columns, shape (n, d).
+        y: labels, shape (n,).
+        new: raw columns of the rows, shape (m, d).
+        ratios: shape (r,).
+
+    Returns:
+        Posterior means, unit of the target, and latent variances over that of the
+        noise, both (r, m).
+    """
+    standard, centre = Standardizer.of(x), float(y.mean())
+    u, s, vt = _decomposed(standard(x))
+    projected = u.T @ (y - centre)
+    rows = standard(new)
+    at = rows @ vt.T
+    beside = np.maximum((rows**2).sum(axis=1) - (at**2).sum(axis=1), 0.0)
+    means = [centre + at @ (s / (s**2 + ratio) * projected) for ratio in ratios]
+    shares = [(at**2 / (s**2 + r)).sum(axis=1) + beside / r for r in ratios]
+    return np.stack(means), np.stack(shares)
+
+
+def _evident(
+    s: np.ndarray, projected: np.ndarray, residual: np.ndarray
+) -> tuple[float, float]:
+    """Return the ratio of greatest evidence and its noise variance.
+
+    Args:
+        s: singular values of the standardised columns.
+        projected: labels less their mean along the left singular vectors.
+        residual: labels less their mean, shape (n,).
+    """
+    n = len(residual)
+    floor = _FLOOR * (float(residual.var()) or 1.0)
+    outside = max(float(residual @ residual - projected @ projected), 0.0)
+    best, ratio, noise = -np.inf, 1.0, 1.0
+    for option in _RATIOS:
+        # covariance of y is noise² (phi phiᵀ / option + 1)
+        shifted = s**2 / option + 1.0
+        variance = ((projected**2 / shifted).sum() + outside) / n
+        variance = max(float(variance), floor)
+        evidence = -0.5 * (n * np.log(variance) + np.log(shifted).sum())
+        if evidence > best:
+            best, ratio, noise = float(evidence), float(option), variance
+    return ratio, noise
 
 
 def _decomposed(phi: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

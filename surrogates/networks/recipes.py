@@ -90,7 +90,9 @@ class NetworkEnsembleRecipe(Recipe):
     pretrain: str | None = None
     """A dataset file, or ``shipped:NAME``, to learn first; null starts from nothing."""
     pretrain_target: str | None = None
-    """Label to learn there; null means the campaign's own target."""
+    """Label to learn there; null means the campaign's own target. With another one the
+    output layer starts anew, nothing is replayed, and a fit makes four times the passes
+    and needs at least 8 records."""
     base_seed: int = Field(0, ge=0)
     """Seed of the pretraining, shared by all campaigns that use the same base."""
     finetune_epochs: int = Field(30, ge=1)

@@ -30,9 +30,9 @@ from surrogates.calibration import Scale, z_scores
 from surrogates.featurizers.table import Standardizer
 from surrogates.gp.exact import root
 from surrogates.gp.kernels import distances, matern52
+from surrogates.gp.low_rank import JOINT_LIMIT, chosen, low_rank
 from surrogates.tabular.base import Tabular
 from surrogates.tabular.calibrated import Held
-from surrogates.tabular.gaussian_process import JOINT_LIMIT
 from surrogates.tabular.recipes import CoregionalRecipe
 
 _LEAST = 3
@@ -234,15 +234,15 @@ class Coregional(Tabular[CoregionalRecipe]):
         v = solve_triangular(self._lower, cross.T, lower=True)
         noise = spread * float(np.sqrt(theta["noise"][t]))
         mean = self._centre[t] + spread * (cross @ self._alpha)
-        if len(x) > JOINT_LIMIT:
-            left = np.maximum(float(theta["signal"]) - (v**2).sum(axis=0), 0.0)
-            std = np.sqrt(spread**2 * left + noise**2)
-            return Prediction.apart(mean, std)
-        prior = float(theta["signal"]) * matern52(
-            distances(at, at) / float(theta["length"])
-        )
-        factors = root(spread**2 * (prior - v.T @ v), spread**2)
-        return Prediction(mean, factors, np.full(len(x), noise))
+        some = chosen(len(x), JOINT_LIMIT)  # all, up to the limit
+        near = matern52(distances(at[some], at) / float(theta["length"]))
+        shared = spread**2 * (float(theta["signal"]) * near - v[:, some].T @ v)
+        if len(some) == len(x):
+            residual = np.full(len(x), noise)
+            return Prediction(mean, root(shared, spread**2), residual)
+        left = np.maximum(float(theta["signal"]) - (v**2).sum(axis=0), 0.0)
+        factors, own = low_rank(shared[:, some], shared, spread**2 * left, spread**2)
+        return Prediction(mean, factors, np.sqrt(own + noise**2))
 
 
 def _hashed(crystals: Sequence[Crystal]) -> np.ndarray:

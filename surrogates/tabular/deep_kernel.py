@@ -25,12 +25,12 @@ from surrogates.calibration.unseen import by_missing
 from surrogates.compute import threads
 from surrogates.featurizers.table import Standardizer
 from surrogates.gp.exact import root
+from surrogates.gp.low_rank import JOINT_LIMIT, chosen, low_rank
 from surrogates.tabular.base import Tabular
 from surrogates.tabular.calibrated import Held
-from surrogates.tabular.gaussian_process import JOINT_LIMIT
 from surrogates.tabular.recipes import DeepKernelRecipe
 
-_CHUNK = 2048  # crystals predicted at once where no joint covariance is wanted
+_CHUNK = 2048  # crystals predicted at once beyond JOINT_LIMIT
 _BRIEF = 4  # times fewer steps for processes that only tell of unseen chemistry
 
 
@@ -141,9 +141,24 @@ class DeepKernel(Tabular[DeepKernelRecipe]):
                 parts = [process(part) for part in torch.split(rows, _CHUNK)]
                 mean = torch.cat([p.mean for p in parts]).numpy()
                 variance = torch.cat([p.variance for p in parts]).numpy()
-                factors = np.zeros((0, len(x)))
-                residual = np.sqrt(variance * spread**2 + noise**2)
+                some = rows[torch.from_numpy(chosen(len(x), JOINT_LIMIT))]
+                shared = self._shared(process, some, rows)
+                factors, left = low_rank(*shared, variance, 1.0)
+                factors *= spread
+                residual = np.sqrt(left * spread**2 + noise**2)
         return Prediction(centre + spread * mean, factors, residual)
+
+    @staticmethod
+    def _shared(
+        process: _Process, some: Tensor, rows: Tensor
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return covariances of some rows with themselves, and with all, (r, n)."""
+        own = process(some).covariance_matrix.numpy()
+        parts = []
+        for part in torch.split(rows, _CHUNK):
+            both = process(torch.cat([some, part])).covariance_matrix
+            parts.append(both[: len(some), len(some) :].numpy())
+        return own, np.concatenate(parts, axis=1)
 
     @override
     def _state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

@@ -22,14 +22,11 @@ from surrogates.featurizers.table import blocks
 from surrogates.gp.exact import ExactGP, root
 from surrogates.gp.kernels import Kernel, Term, TermKind
 from surrogates.gp.likelihood import Hyper
+from surrogates.gp.low_rank import JOINT_LIMIT
 from surrogates.tabular.base import Tabular
 from surrogates.tabular.calibrated import Held
 from surrogates.tabular.linear import OVER, require_formation
 from surrogates.tabular.recipes import AnswersRecipe, GaussianProcessRecipe
-
-JOINT_LIMIT = 4000
-"""Candidates above which :meth:`GaussianProcess.predict` gives variances only: the
-joint root takes n² numbers and n³ operations."""
 
 
 class GaussianProcess(Tabular[GaussianProcessRecipe]):
@@ -121,8 +118,8 @@ class GaussianProcess(Tabular[GaussianProcessRecipe]):
             factors = root(process.covariance(x), process.amplitude**2)
             residual = np.full(len(x), noise)
         else:
-            factors = np.zeros((0, len(x)))
-            residual = np.sqrt(process.variance(x) + noise**2)
+            factors, left = process.low_rank(x, JOINT_LIMIT)
+            residual = np.sqrt(left + noise**2)
         return Prediction(process.mean(x), factors, residual)
 
     @override

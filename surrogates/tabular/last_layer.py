@@ -2,7 +2,9 @@
 
 Snoek et al., ICML 2015 (arXiv:1502.05700). One network per fold learns the other folds;
 its last hidden layer feeds an exact Bayesian linear regression. Means and covariances
-of the networks are averaged; the records that each missed calibrate them. An average
+of the networks are averaged. A network that fits its own records leaves no noise in
+them, so the evidence of its last layer would be sure of everything or of nothing: prior
+and noise are those that predict the records each missed best. An average
 errs less than one network: by how much, one more network tells, which misses records of
 every fold (ambiguity decomposition; Krogh and Vedelsby, NIPS 7, 231 (1995)).
 """
@@ -21,12 +23,15 @@ from surrogates.base import Prediction, Progress
 from surrogates.calibration.unseen import by_missing
 from surrogates.compute import threads
 from surrogates.featurizers.table import Standardizer
-from surrogates.gp.linear import BayesianLinear
+from surrogates.gp.linear import BayesianLinear, along
 from surrogates.tabular.base import Tabular
 from surrogates.tabular.calibrated import Held
 from surrogates.tabular.perceptrons import Perceptrons, train
 from surrogates.tabular.recipes import LastLayerRecipe
 
+_RATIOS = np.geomspace(1e4, 1e-3, 29)  # noise over prior variance of a coefficient
+_BETTER = 2.0  # log likelihood that a weaker prior has to win: 95 % of one degree
+_MOST = 2.0  # deviations of the labels: no crystal is less known than that
 _LIKE = 10  # records that are taken to err alike before any was seen
 
 
@@ -36,7 +41,8 @@ class LastLayer(Tabular[LastLayerRecipe]):
     _standard: Standardizer
     _networks: Perceptrons
     _heads: list[BayesianLinear]
-    _noise: float  # root mean square error of records left out, learnt unit
+    _ratio: float  # of noise to prior variance in all last layers
+    _noise: float  # standard deviation of records left out beyond it, learnt unit
     _gain: float  # error of the average over that of one network
 
     @override
@@ -45,6 +51,7 @@ class LastLayer(Tabular[LastLayerRecipe]):
             self._begin()
             self._train(self._networks, self._missed(), progress)
             phi = self._last_hidden(self._networks, x)  # (k, n, width)
+            self._choose(phi)
             self._fit_heads(phi)
         mean, std = np.zeros(len(y)), np.zeros(len(y))
         for k, rows in enumerate(self._missed()[:-1]):
@@ -97,10 +104,12 @@ class LastLayer(Tabular[LastLayerRecipe]):
     @override
     def _state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         weights = self._networks.state_dict()
-        return {}, {name: tensor.numpy() for name, tensor in weights.items()}
+        state = {"ratio": self._ratio, "noise": self._noise}
+        return state, {name: tensor.numpy() for name, tensor in weights.items()}
 
     @override
     def _restore(self, state: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
+        self._ratio, self._noise = float(state["ratio"]), float(state["noise"])
         with threads(self.recipe.threads):
             self._begin()
             self._networks.load_state_dict(
@@ -163,16 +172,24 @@ class LastLayer(Tabular[LastLayerRecipe]):
         found: np.ndarray = phi.double().numpy()
         return found
 
+    def _choose(self, phi: np.ndarray) -> None:
+        """Choose prior and noise by the folds left out, phi of k x n x width."""
+        y, missed = self._y, self._missed()[:-1]
+        mean, share = np.zeros((2, len(_RATIOS), len(y)))
+        for own, rows in zip(phi, missed, strict=False):
+            learn = np.setdiff1d(np.arange(len(y)), rows)
+            found = along(own[learn], y[learn], own[rows], _RATIOS)
+            mean[:, rows], share[:, rows] = found
+        self._ratio, self._noise = likeliest(y - mean, share)
+        # labels that do not vary leave no errors either
+        self._noise = max(self._noise, 1e-6 * (float(y.std()) or 1.0))
+
     def _fit_heads(self, phi: np.ndarray) -> None:
         missed = self._missed()
         self._heads = [self._head(p, rows) for p, rows in zip(phi, missed, strict=True)]
-        # A network that fits its own records leaves no noise in them, so the evidence
-        # of the last layer would be sure of everything; its left-out fold knows better.
         errors = np.zeros(len(self._y))
         for k, rows in enumerate(missed[:-1]):
             errors[rows] = self._y[rows] - self._heads[k].mean(phi[k, rows])
-        floor = 1e-6 * (float(self._y.std()) or 1.0)
-        self._noise = max(math.sqrt(float((errors**2).mean())), floor)
         rows = missed[-1]
         other = self._y[rows] - self._heads[-1].mean(phi[-1, rows])
         self._gain = gain(errors[rows], other, len(self._heads))
@@ -180,7 +197,8 @@ class LastLayer(Tabular[LastLayerRecipe]):
     def _head(self, phi: np.ndarray, missed: np.ndarray) -> BayesianLinear:
         """Fit the last layer of one network, phi of n x width, without some rows."""
         learn = np.setdiff1d(np.arange(len(self._y)), missed)
-        return BayesianLinear.fit(phi[learn], self._y[learn])
+        given = self._ratio, self._noise
+        return BayesianLinear.fit(phi[learn], self._y[learn], given=given)
 
     def _missing(
         self, head: BayesianLinear, phi: np.ndarray
@@ -190,9 +208,37 @@ class LastLayer(Tabular[LastLayerRecipe]):
         return head.mean(phi), np.sqrt(shared + self._noise**2)
 
     def _factors(self, head: BayesianLinear, phi: np.ndarray) -> np.ndarray:
-        """Return the root of a last layer's covariance under the honest noise."""
-        scaled: np.ndarray = head.factors(phi) * (self._noise / max(head.noise, 1e-12))
-        return scaled
+        """Return the root of a last layer's covariance, bounded by what labels vary.
+
+        Few records standardise features badly: crystals unlike them land far out, where
+        the variance of a linear layer grows without end.
+        """
+        factors = head.factors(phi)
+        most = _MOST * max(float(self._y.std()), self._noise)
+        size = np.sqrt((factors**2).sum(axis=0))
+        bounded: np.ndarray = factors * np.minimum(1.0, most / np.maximum(size, 1e-300))
+        return bounded
+
+
+def likeliest(errors: np.ndarray, share: np.ndarray) -> tuple[float, float]:
+    """Return the ratio of noise to prior variance, and the noise, of records left out.
+
+    The profile likelihood of one variance for all of them; of ratios that do about as
+    well, the one that trusts the features least.
+
+    Args:
+        errors: of each record under each ratio of ``_RATIOS``, (ratios, n).
+        share: latent variance over noise variance, likewise.
+    """
+    n = errors.shape[1]
+    best, ratio, noise = -np.inf, float(_RATIOS[0]), 0.0
+    for option, e, wide in zip(_RATIOS, errors, 1.0 + share, strict=True):
+        # two were chosen by these records: ratio and noise
+        variance = float((e**2 / wide).sum()) / max(n - 2, 1)
+        fit = -0.5 * (n * math.log(max(variance, 1e-300)) + np.log(wide).sum())
+        if fit > best + _BETTER:
+            best, ratio, noise = float(fit), float(option), math.sqrt(variance)
+    return ratio, noise
 
 
 def gain(a: np.ndarray, b: np.ndarray, members: int) -> float:

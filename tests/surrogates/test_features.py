@@ -14,7 +14,6 @@ from surrogates.featurizers.composition import NAMES, composition_features
 from surrogates.featurizers.elements import COLUMNS, raw_table, standard_table
 from surrogates.pyfunc import _load_pyfunc
 from surrogates.recipes import GaussianProcessRecipe, RandomForestRecipe
-from surrogates.tabular.gaussian_process import JOINT_LIMIT
 from surrogates.testing import toy_crystals
 
 DATA = Dataset("toy", tuple(toy_crystals(60)))
@@ -36,16 +35,6 @@ def test_composition_features_are_site_averages() -> None:
     assert row["volume_per_atom"] == pytest.approx(
         crystal.structure.volume / crystal.n_atoms
     )
-
-
-def test_large_pools_get_variances_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    process = GaussianProcessRecipe().build(0)
-    process.fit(DATA, "toy")
-    joint = process.predict(DATA.crystals)
-    monkeypatch.setattr("surrogates.tabular.gaussian_process.JOINT_LIMIT", 10)
-    plain = process.predict(DATA.crystals)
-    assert plain.factors.shape == (0, 60) and JOINT_LIMIT == 4000
-    np.testing.assert_allclose(plain.std, joint.std, rtol=1e-4)
 
 
 def test_too_little_or_too_much_is_refused() -> None:

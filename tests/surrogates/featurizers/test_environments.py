@@ -74,6 +74,7 @@ def test_your_own_embedding() -> None:
         (f"{__name__}:Broken", "expected an object with name"),
         (f"{__name__}:Missing", "cannot import it"),
         ("no_such_module:X", "cannot import it"),
+        ("json:dumps", "calling it failed"),
     ):
         with pytest.raises(SurrogateError, match=message):
             features(wrong, [SALT])

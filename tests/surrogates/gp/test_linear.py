@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from surrogates.gp.linear import BayesianLinear
+from surrogates.gp.linear import BayesianLinear, along
 
 
 def table(n: int = 40, d: int = 6) -> tuple[np.ndarray, np.ndarray]:
@@ -38,3 +38,15 @@ def test_a_decomposition_that_gives_up_is_done_the_plain_way(
     np.testing.assert_allclose(
         plain.root.T @ plain.root, fast.root.T @ fast.root, atol=1e-12
     )
+
+
+def test_fits_along_the_ratios_are_fits_with_each() -> None:
+    for n, d in ((40, 6), (6, 40)):  # also with fewer rows than columns
+        x, y = table(n + 9, d)
+        means, shares = along(x[:n], y[:n], x[n:], np.array([0.1, 10.0]))
+        for ratio, mean, share in zip((0.1, 10.0), means, shares, strict=True):
+            line = BayesianLinear.fit(x[:n], y[:n], given=(ratio, 0.5))
+            assert line.noise == pytest.approx(0.5)
+            np.testing.assert_allclose(line.mean(x[n:]), mean)
+            latent = (line.factors(x[n:]) ** 2).sum(axis=0)
+            np.testing.assert_allclose(latent, 0.5**2 * share)

@@ -10,7 +10,7 @@ from matdisco.errors import SurrogateError
 from surrogates import metrics
 from surrogates.calibration import z_scores
 from surrogates.checkpoint import Checkpoint, load, read, write
-from surrogates.tabular.last_layer import LastLayer, gain
+from surrogates.tabular.last_layer import _RATIOS, LastLayer, gain, likeliest
 from surrogates.tabular.recipes import LastLayerRecipe
 from surrogates.testing import toy_crystals
 
@@ -64,3 +64,29 @@ def test_a_checkpoint_with_fewer_networks_is_a_sentence(tmp_path: Path) -> None:
     write(tmp_path / "before", Checkpoint(whole.recipe, whole.state, fewer))
     with pytest.raises(SurrogateError, match=r"before: written by .* fit it again"):
         load(tmp_path / "before")
+
+
+@pytest.mark.parametrize("n", [10, 20, 40, 100])
+def test_few_labels_do_not_make_sigma_explode(n: int) -> None:
+    """Networks that fit all they learnt: their evidence once made 4,000 eV/atom."""
+    data, new = toy_crystals(n, seed=2), toy_crystals(60, seed=3)
+    surrogate = LastLayer(LastLayerRecipe(steps=200, threads=1), 0)
+    surrogate.fit(Dataset("toy", tuple(data)), "toy")
+    found = surrogate.predict(new)
+    spread = float(np.std([c.value("toy") for c in data]))
+    assert np.sqrt((found.std**2).mean()) < 3 * spread
+    errors = np.array([c.value("toy") for c in new]) - found.mean
+    assert 0.3 < np.sqrt(np.mean((errors / found.std) ** 2)) < 3
+
+
+def test_prior_and_noise_of_records_left_out_are_found() -> None:
+    draw = np.random.default_rng(0)
+    share = 10.0 / _RATIOS[:, None] * draw.uniform(0.5, 2.0, (1, 4000))
+    at = 12
+    errors = 0.3 * np.sqrt(1 + share[at]) * draw.normal(size=4000)
+    ratio, noise = likeliest(np.tile(errors, (len(_RATIOS), 1)), share)
+    assert _RATIOS[at] / 4 < ratio < 4 * _RATIOS[at]
+    total = noise**2 * (1 + 12.5 / ratio)
+    assert total == pytest.approx(0.3**2 * (1 + 12.5 / _RATIOS[at]), rel=0.1)
+    # nothing to tell them by: the prior that trusts the features least
+    assert likeliest(np.ones((len(_RATIOS), 9)), 0 * share[:, :9])[0] == _RATIOS[0]
