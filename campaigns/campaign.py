@@ -255,11 +255,23 @@ class Campaign:
 
         return rounds(self)
 
+    def rounds_shown(self) -> pd.DataFrame:
+        """Return the same with the names and columns that suit the objective."""
+        from campaigns.tables import rounds_shown
+
+        return rounds_shown(self)
+
     def found(self) -> Dataset:
-        """Return the stable compounds (or the best candidate) as relaxed crystals."""
+        """Return the stable compounds (the front, the best) as relaxed crystals."""
         from campaigns.tables import found
 
         return found(self)
+
+    def front(self) -> pd.DataFrame:
+        """Return the members of the front; empty where the objective is no front."""
+        from campaigns.tables import front
+
+        return front(self)
 
     def ranking(self) -> pd.DataFrame:
         """Return the final ranking of the candidates nobody evaluated."""

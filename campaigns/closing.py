@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from campaigns.answers import evaluation_of
+from campaigns.fronts.views import about, events_about
 from campaigns.learning import past_errors
 from campaigns.ledger import VOLATILE, Event
 from campaigns.spending import Purse
@@ -35,14 +36,14 @@ def closing(
     clock = time.perf_counter()
     new = [e for e in events if e.kind == "evaluated" and e.round == proposed.round]
     found = [state.pool[int(i)].id for i in state.found]
-    known = {before.pool[int(i)].id for i in before.found}
     return {
         "evaluated": len(state.evaluations),
         "failed": len(state.failed),
         "best": None if state.best != state.best else state.best,
         "found": found,
-        "improved": any(f not in known for f in found),
+        "improved": _improved(before, state, found),
         "error": batch_error(state, proposed),
+        **_of_front(before, state, proposed),
         **({"confirmed": dict(confirmed)} if confirmed else {}),
         VOLATILE: {
             "seconds": {
@@ -55,6 +56,40 @@ def closing(
                 for name, account in purse.accounts.items()
             },
         },
+    }
+
+
+def _improved(before: State, state: State, found: Sequence[str]) -> bool:
+    """Say whether something better is known: for a front, whether it dominates more."""
+    if state.front is not None and before.front is not None:
+        return state.front.improves_on(before.front)
+    known = {before.pool[int(i)].id for i in before.found}
+    return any(f not in known for f in found)
+
+
+def _of_front(before: State, state: State, proposed: Event) -> dict[str, Any]:
+    """Return what only a front has: reference point, gain, errors by target."""
+    if state.front is None:
+        return {}
+    front, ordered = state.front, state.front.objective.ordered
+    point = None
+    if front.goals > 1 and front.reference is not None:
+        point = {
+            t.property: float(t.sign * v)
+            for t, v in zip(front.objective.goals, front.reference, strict=True)
+        }
+    errors = {
+        t.property: batch_error(
+            about(state, t), events_about([proposed], t.property)[0]
+        )
+        for t in ordered
+    }
+    gained = front.volume - (0.0 if before.front is None else before.front.worth)
+    return {
+        "reference": point,
+        "useful": int(front.useful.sum()),
+        **({} if gained != gained or front.goals == 1 else {"gained": gained}),
+        "errors": errors,
     }
 
 

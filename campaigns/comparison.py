@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import gammaln
 
+from campaigns.fronts.front import Front
+from campaigns.fronts.recipe import FrontObjective
 from campaigns.objectives import HullObjective
 from matdisco.data.dataset import Dataset
 from matdisco.thermo import Hull, fractions
@@ -55,7 +57,7 @@ class Comparison:
     """What a campaign found of what there is, and what chance would have found."""
 
     targets: tuple[Target, ...]
-    """Stable compounds of the whole pool, or its best candidates."""
+    """Stable compounds of the whole pool, its best candidates, or its front."""
     found_at: tuple[int | None, ...]
     """For each target the number of evaluations after which it was found."""
     pool: int
@@ -170,16 +172,22 @@ def evaluation_order(campaign: Campaign) -> list[str]:
 
 def find_targets(truth: Dataset, state: State) -> tuple[Target, ...]:
     """Return what the pool holds to be found, lowest (best) value first."""
-    key = state.objective.label
-    known = truth.values(key)
+    known = np.column_stack([truth.values(k) for k in state.objective.labels])
     rows = [
         i
         for i, c in enumerate(truth)
         if c.id in state.position
         and "failure" not in c.source
-        and np.isfinite(known[i])
+        and np.isfinite(known[i]).all()
     ]
-    truth, values = truth.take(rows), known[rows]
+    truth, values = truth.take(rows), known[rows, 0]
+    if isinstance(state.objective, FrontObjective):
+        nobody = np.zeros(len(rows), dtype=bool)
+        members = Front(state.objective, known[rows], nobody).members
+        return tuple(
+            Target(truth[int(i)].id, float(values[i]), frozenset([truth[int(i)].id]))
+            for i in np.flatnonzero(members)
+        )
     if not isinstance(state.objective, HullObjective):
         merit = state.merit(values)
         best = np.lexsort((np.arange(len(rows)), -merit))

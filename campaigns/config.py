@@ -20,6 +20,7 @@ from campaigns.config_blocks import (
     StartRecipe,
     TrackingRecipe,
 )
+from campaigns.fronts.check import check_base, check_front
 from campaigns.gate import GateRecipe
 from campaigns.idle import check_idle
 from campaigns.ladder.check import check_ladder, check_money, settled
@@ -100,11 +101,12 @@ class CampaignConfig(Recipe):
         elements = frozenset(space or ())
         object.__setattr__(self, "ladder", settled(self.ladder, elements))
         given = self.evaluator.properties()
-        if self.objective.label not in given:
+        if missing := [k for k in self.objective.labels if k not in given]:
             raise ValueError(
-                f"objective needs the label {self.objective.label!r}, but the "
+                f"objective needs the label {missing[0]!r}, but the "
                 f"evaluator gives {', '.join(given)}"
             )
+        check_front(self)
         check_ladder(self.ladder, self.evaluator, self.objective)
         check_money(self.budget.money, self.execution, self.ladder)
         hull = isinstance(self.objective, HullObjective)
@@ -207,6 +209,7 @@ class CampaignConfig(Recipe):
                 )
         self._named("review", self._check_review)
         self._named("surrogate", self._check_surrogate)
+        self._named("surrogate", partial(check_base, self))
         check_card(self.assessment, self.surrogate, self.objective.target)
         return size
 

@@ -32,6 +32,8 @@ class Proposal:
     """The candidate, as proposed."""
     target: str
     """What was predicted."""
+    others: tuple[str, ...]
+    """What was predicted besides, where there are several targets."""
     facts: Mapping[str, Any]
     """A row of :meth:`campaigns.Campaign.proposals`; missing values are None."""
 
@@ -50,8 +52,15 @@ class Proposal:
         if self.facts.get("mean") is not None:
             text = f"{self.facts['mean']:.3f} ± {self.facts['std']:.3f} {prop.unit}"
             rows.append((f"Expected {prop.label.lower()}", text))
-        if self.facts.get(self.target) is not None:
-            rows.append(("Answer", f"{self.facts[self.target]:.3f} {prop.unit}"))
+        for key in self.others:
+            if self.facts.get(f"{key}_mean") is not None:
+                mean, std = (self.facts[f"{key}_{name}"] for name in ("mean", "std"))
+                text = f"{mean:.3f} ± {std:.3f} {get(key).unit}"
+                rows.append((f"Expected {get(key).label.lower()}", text))
+        for key in (self.target, *self.others):
+            if self.facts.get(key) is not None:
+                name = f"Answer, {get(key).label.lower()}" if self.others else "Answer"
+                rows.append((name, f"{self.facts[key]:.3f} {get(key).unit}"))
         names = {
             "why": "Why",
             "before_next": "Before the next",
@@ -75,7 +84,8 @@ def proposal(campaign: Campaign, candidate: str) -> Proposal | None:
     row = table[table["candidate"] == candidate].iloc[-1]
     facts = {str(k): _plain(v) for k, v in row.items()}
     crystal = campaign.state.structure(candidate)
-    return Proposal(crystal, campaign.config.objective.target, facts)
+    objective = campaign.config.objective
+    return Proposal(crystal, objective.target, objective.labels[1:], facts)
 
 
 def campaign_html(campaign: Campaign) -> str:
@@ -84,7 +94,8 @@ def campaign_html(campaign: Campaign) -> str:
     closed = len(campaign.ledger.events("closed"))
     rows = [
         ("Folder", str(campaign.folder)),
-        ("Wanted", get(state.objective.headline).axis),
+        ("Wanted", get(state.objective.headline).axis if state.front is None
+                   else state.front.objective.describe()),
         ("Evaluated", f"{len(state.evaluations)} of {len(state.pool):,} candidates, "
                       f"{len(state.failed)} failed, {closed} rounds"),
         ("Budget", f"{config.budget.evaluations} evaluations"),
@@ -93,7 +104,7 @@ def campaign_html(campaign: Campaign) -> str:
         ("Acquisition", config.acquisition.kind.replace("_", " ")),
         ("State", campaign.finished or "not finished"),
     ]  # fmt: skip
-    known = len(state.answered) > 0 and headline(state) != "no stable compound yet"
+    known = len(state.found) > 0
     pictures = "".join(
         picture_html(c, legend(c))
         for c in (campaign.found()[:PICTURES] if known else ())

@@ -317,7 +317,7 @@ class Driver:
             )
         from campaigns.ranking import rank_remaining
 
-        table = rank_remaining(state, learned.prediction)
+        table = rank_remaining(state, learned.prediction, learned.predictions)
         table.to_csv(self.folder / "ranking.csv", index=False)
         top = table.head(RESERVED).to_dict("records")
         return [{str(k): v for k, v in row.items()} for row in top], learned.scale

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.stats import norm
 
+from campaigns.fronts import words as front_words
+from campaigns.fronts.recipe import FrontObjective
 from campaigns.objectives import AnyObjective, HullObjective
 from campaigns.weights import Weights
 from matdisco.errors import DataError
@@ -51,6 +53,8 @@ RULES = {
     "random": "drawn at random, as a check",
     "space_filling": "least like anything evaluated, because calibration failed",
     "pinned": "pinned by a person",
+    "hypervolume_improvement": "expected to add most hypervolume, given the choices "
+    "before it",
 }
 """What each rule looks for, in words."""
 COMPARABLE = frozenset(
@@ -68,8 +72,11 @@ COMPARABLE = frozenset(
 def exploration_share(utility: Utility) -> np.ndarray:
     """Return how much of each candidate's case is uncertainty, 0 to 1, shape (n,).
 
-    For a wanted range the depth inside it stands for ``mean - best``.
+    For a wanted range the depth inside it stands for ``mean - best``; for a front see
+    :attr:`campaigns.fronts.belief.FrontBelief.exploration`.
     """
+    if utility.front is not None:
+        return utility.front.exploration
     mean, sigma = utility.belief.mean, np.maximum(utility.belief.std, 1e-12)
     gap = mean - utility.best
     if utility.wanted is not None:
@@ -154,6 +161,8 @@ class Explainer:
                     "candidate": mine[i].id,
                 }
             )
+            if self.utility.front is not None:
+                facts[-1] |= self.utility.front.facts(choice.row, half)
         objective = self.state.objective
         for i, proposal in enumerate(proposals):
             proposal |= facts[i]
@@ -183,8 +192,18 @@ class Explainer:
             "candidate": crystal.id,
             "formula": crystal.formula,
             "distance": round(distance, 4),
-            self.state.objective.target: round(float(self.state.targets[position]), 6),
+            **self._answers(position),
         }
+
+    def _answers(self, position: int) -> dict[str, float]:
+        """Return the target's value of an answered crystal, all values of a front."""
+        front = self.state.front
+        if front is None:
+            values = [self.state.targets[position]]
+            keys: tuple[str, ...] = (self.state.objective.target,)
+        else:
+            values, keys = list(front.values[position]), front.objective.labels
+        return {k: round(float(v), 6) for k, v in zip(keys, values, strict=True)}
 
     def _screening(self, flags: Mapping[str, str]) -> str:
         if not self.screened:
@@ -211,7 +230,10 @@ def why(
         rule = f"on the hull in {value or 0:.0%} of the joint draws"
     else:
         rule = RULES.get(facts["reason"], facts["reason"].replace("_", " "))
-    parts = [rule, f"predicted {facts['mean']:.3f} ± {facts['std']:.3f} {unit}".strip()]
+    predicted = f"predicted {facts['mean']:.3f} ± {facts['std']:.3f} {unit}".strip()
+    parts = [rule, predicted]
+    if isinstance(objective, FrontObjective):
+        parts = [rule, *front_words.said(objective, facts)]
     if isinstance(objective, HullObjective):
         depth = facts["expected_merit"] * 1000
         side = "below" if depth > 0 else "above"
@@ -259,6 +281,8 @@ def before(
     if a != b or a in ("random", "space_filling"):
         said = RULES.get(a, a.replace("_", " "))
         return f"before {name}: {said}; the other: {RULES.get(b, b.replace('_', ' '))}"
+    if isinstance(objective, FrontObjective):
+        return f"before {name}: {front_words.compared(objective, first, second)}"
     hull = isinstance(objective, HullObjective)
     unit = "meV/atom below the hull" if hull else get(objective.headline).unit
     scale = 1000.0 if hull else 1.0
@@ -333,7 +357,10 @@ def explained_round(campaign: Campaign, round_: int) -> str:
     lines = [f"round {round_} of {campaign.config.name}"]
     for gated in campaign.ledger.events("gated", round=round_):
         lines.append(f"  {gated.payload['sentence']}")
-    if ahead := payload.get("outlook"):
+    ahead = payload.get("outlook")
+    if ahead and isinstance(objective, FrontObjective):
+        lines.append(f"  {front_words.outlook(objective, ahead)}")
+    elif ahead:
         unit = get(objective.headline).unit
         lines.append(
             f"  best single candidate promises {ahead['expected_improvement']:.3g} "
@@ -346,21 +373,25 @@ def explained_round(campaign: Campaign, round_: int) -> str:
 
 
 def _lines(proposal: Mapping[str, Any], objective: AnyObjective) -> list[str]:
-    unit = get(objective.target).unit
     lines = [
         f"{proposal['rank'] + 1:3d}. {proposal['candidate']}  {proposal['formula']}",
         f"     {proposal.get('why') or proposal['reason']}",
     ]
     if proposal["mean"] is None or "low" not in proposal:
         return lines
-    lines.append(
-        f"     {INTERVAL:.0%} interval {proposal['low']:.3f} to {proposal['high']:.3f} "
-        f"{unit}".rstrip()
-    )
-    for near in proposal["neighbours"]:
+    intervals = {objective.target: proposal} | (proposal.get("targets") or {})
+    for key, one in intervals.items():
+        name = f"{get(key).label.lower()} " if len(intervals) > 1 else ""
         lines.append(
-            f"     like {near['candidate']}: distance {near['distance']:.2f}, "
-            f"{near[objective.target]:.3f} {unit}".rstrip()
+            f"     {name}{INTERVAL:.0%} interval {one['low']:.3f} to {one['high']:.3f} "
+            f"{get(key).unit}".rstrip()
+        )
+    for near in proposal["neighbours"]:
+        values = ", ".join(
+            f"{near[key]:.3f} {get(key).unit}".rstrip() for key in intervals
+        )
+        lines.append(
+            f"     like {near['candidate']}: distance {near['distance']:.2f}, {values}"
         )
     lines.append(f"     screening: {proposal['screening']}")
     if proposal["before_next"]:

@@ -97,7 +97,7 @@ def _space(config: CampaignConfig, state: State) -> tuple[str, ...]:
 
 def _parents(state: State, n: int) -> list[Crystal]:
     """Return the best answered candidates, relaxed where they were relaxed."""
-    merits = state.merit(state.headline)
+    merits = state.merits
     usable = np.flatnonzero(np.isfinite(merits))
     order = usable[np.lexsort((usable, -merits[usable]))]
     parents = []

@@ -9,14 +9,17 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from pathlib import Path
 
 import numpy as np
 
 from campaigns.config import CampaignConfig
-from campaigns.gate import Verdict, judge, pooled_scale
+from campaigns.fronts.recipe import FrontObjective
+from campaigns.fronts.verdicts import combined, shared_level
+from campaigns.fronts.views import about, events_about
+from campaigns.gate import GateRecipe, Verdict, judge, pooled_scale
 from campaigns.ledger import Event
 from campaigns.state import State
 from surrogates.base import FitReport, Prediction, Progress, Surrogate
@@ -59,6 +62,15 @@ class Learned:
     """Wall seconds of learning and predicting."""
     alike: np.ndarray | None = None
     """Group of each candidate of the pool that is probably one structure, if known."""
+    every: Mapping[str, Learned] = field(default_factory=dict)
+    """Property to what was learned of it, where the objective is a front; the rest of
+    this is then about its first target with a goal, but for ``verdict`` and
+    ``seconds``, which are about all."""
+
+    @property
+    def predictions(self) -> dict[str, Prediction]:
+        """Property to its prediction for the whole pool, where there are several."""
+        return {key: part.prediction for key, part in self.every.items()}
 
 
 def learn(
@@ -71,6 +83,8 @@ def learn(
 ) -> Learned:
     """Fit the surrogate on all answers and predict the pool.
 
+    For a front one surrogate of the recipe for every target, independent of the others.
+
     Args:
         config: the campaign.
         state: what is known.
@@ -79,18 +93,52 @@ def learn(
         round_: the round that is about to be proposed.
         progress: called while training.
     """
-    clock = time.perf_counter()
     seed = int(stream(config, 0, Purpose.SURROGATE).integers(2**31))
-    surrogate = config.surrogate.build(seed, folder / "surrogates")
+    home, objective = folder / "surrogates", config.objective
+    if not isinstance(objective, FrontObjective):
+        return _learn(config, config.gate, state, events, home, round_, seed, progress)
+    gate = shared_level(config.gate, len(objective.targets))
+    every = {}
+    for i, target in enumerate(objective.ordered):
+        # the first is where those who expect one surrogate look for it
+        place = home / target.property if i else home
+        every[target.property] = _learn(
+            config, gate, about(state, target), events_about(events, target.property),
+            place, round_, seed + i, progress,
+        )  # fmt: skip
+    return replace(
+        every[objective.target],
+        verdict=combined({key: part.verdict for key, part in every.items()}),
+        seconds={
+            phase: sum(part.seconds[phase] for part in every.values())
+            for phase in ("learn", "predict")
+        },
+        every=every,
+    )
+
+
+def _learn(
+    config: CampaignConfig,
+    gate: GateRecipe,
+    state: State,
+    events: Sequence[Event],
+    home: Path,
+    round_: int,
+    seed: int,
+    progress: Progress | None,
+) -> Learned:
+    """Learn the one target of ``state``; its checkpoints go to ``home``."""
+    clock = time.perf_counter()
+    surrogate = config.surrogate.build(seed, home)
     report = surrogate.fit(
-        state.learning_set(), config.objective.target, progress=progress
+        state.learning_set(), state.objective.target, progress=progress
     )
     fitted = time.perf_counter()
     raw = surrogate.predict(state.pool.crystals)
     scale = sigma_scale(state, events)
-    verdict = judge(config.gate, events, _by_round(state, events), scale)
+    verdict = judge(gate, events, _by_round(state, events), scale)
     scale *= verdict.widened
-    _save(surrogate, folder / "surrogates" / f"round-{round_:03d}")
+    _save(surrogate, home / f"round-{round_:03d}")
     done = time.perf_counter()
     return Learned(
         surrogate,

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from campaigns.fronts.recipe import FrontObjective
 from matdisco.properties import get, same_dimension
 from matdisco.recipe import Recipe
 
@@ -31,6 +32,11 @@ class HullObjective(Recipe):
     def label(self) -> str:
         """The evaluator's label that is needed."""
         return "energy_per_atom"
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """All labels of the evaluator that are needed."""
+        return (self.label,)
 
     @property
     def target(self) -> str:
@@ -88,6 +94,11 @@ class PropertyObjective(Recipe):
         return self.property
 
     @builtins.property
+    def labels(self) -> tuple[str, ...]:
+        """All labels of the evaluator that are needed."""
+        return (self.property,)
+
+    @builtins.property
     def target(self) -> str:
         """The property that the surrogate learns."""
         return self.property
@@ -98,7 +109,9 @@ class PropertyObjective(Recipe):
         return self.property
 
 
-AnyObjective = Annotated[HullObjective | PropertyObjective, Field(discriminator="kind")]
+AnyObjective = Annotated[
+    HullObjective | PropertyObjective | FrontObjective, Field(discriminator="kind")
+]
 """Every objective, chosen by ``kind``."""
 
 

@@ -38,8 +38,12 @@ def outlook(utility: Utility, rng: np.random.Generator) -> dict[str, float]:
         than the margin of :mod:`campaigns.acquisition.hull`). And what the belief says
         of the whole pool, what is known included, as ``whole_low``, ``whole_median``
         and ``whole_high`` (5, 50 and 95 %): its best value in the property's unit; for
-        a hull the number of stable compounds; nothing for a wanted range.
+        a hull the number of stable compounds; nothing for a wanted range. For a front
+        only ``expected_hypervolume``, the largest growth of the hypervolume by any
+        single candidate.
     """
+    if utility.front is not None:
+        return utility.front.outlook()
     belief, best = utility.belief, utility.best
     if len(belief) == 0:
         nothing = {"expected_improvement": 0.0, "probability_best_found": 1.0}

@@ -6,7 +6,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from campaigns.config import CampaignConfig
-from campaigns.objectives import HullObjective
+from campaigns.fronts.recipe import FrontObjective
+from campaigns.objectives import AnyObjective, HullObjective
 from matdisco.errors import ConfigError
 from matdisco.properties import get
 
@@ -22,18 +23,12 @@ def describe_plan(config: CampaignConfig, folder: Path) -> str:
     each = config.evaluator.seconds_per_evaluation(size.mean_atoms)
     core = n * each
     wall = core / min(config.execution.workers, n)
-    objective = get(config.objective.headline)
-    goal = (
-        "minimise"
-        if isinstance(config.objective, HullObjective)
-        else config.objective.goal
-    )
     lines = [
         f"campaign {config.name}",
         f"  candidates   {size} ({config.candidates.kind}, "
         f"{size.mean_atoms:.1f} atoms on average)",
         *_screening(config),
-        f"  objective    {goal} {objective.label.lower()} ({objective.unit})".rstrip(),
+        f"  objective    {_wanted(config.objective)}",
         f"  evaluations  {n} planned, {100 * n / size.count:.0f} % of the pool, "
         f"{config.acquisition.batch_size} per round",
         f"  cost         about {_duration(core)} of one core in evaluations, "
@@ -50,6 +45,14 @@ def describe_plan(config: CampaignConfig, folder: Path) -> str:
         store = config.tracking.uri or str(folder.parent.parent / "mlflow.db")
         lines.append(f"  MLflow       {store}, experiment {config.tracking.experiment}")
     return "\n".join(lines)
+
+
+def _wanted(objective: AnyObjective) -> str:
+    if isinstance(objective, FrontObjective):
+        return objective.describe()
+    goal = "minimise" if isinstance(objective, HullObjective) else objective.goal
+    prop = get(objective.headline)
+    return f"{goal} {prop.label.lower()} ({prop.unit})"
 
 
 def describe_first_round(config: CampaignConfig) -> str:

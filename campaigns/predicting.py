@@ -13,6 +13,8 @@ import pandas as pd
 from scipy.special import ndtri
 
 from campaigns.campaign import Campaign
+from campaigns.fronts.recipe import FrontObjective
+from campaigns.fronts.views import about
 from campaigns.ledger_file import FILE as LEDGER
 from campaigns.state import State
 from matdisco.crystal import Crystal
@@ -43,7 +45,9 @@ def seen_by(checkpoint: Path, surrogate: Surrogate) -> Seen | None:
     """
     kept = Seen.load(checkpoint)
     name = re.fullmatch(r"round-(\d+)", checkpoint.resolve().name)
-    folder = checkpoint.resolve().parent
+    folder, part = checkpoint.resolve().parent, ""
+    if folder.parent.name == "surrogates":  # another target of a front than the first
+        folder, part = folder.parent, folder.name
     if kept is not None or name is None or folder.name != "surrogates":
         return kept
     if not (folder.parent / LEDGER).exists():
@@ -55,7 +59,11 @@ def seen_by(checkpoint: Path, surrogate: Surrogate) -> Seen | None:
             lambda e: e.kind != "proposed" or e.round < number, campaign.events
         )
         state = State.of(campaign.pool, objective, list(before))
-        return Seen.of(state.learning_set(), surrogate, objective.target)
+        if isinstance(objective, FrontObjective) and part:
+            state = about(
+                state, next(t for t in objective.targets if t.property == part)
+            )
+        return Seen.of(state.learning_set(), surrogate, state.objective.target)
 
 
 def predictions(

@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TextIO
 
+import numpy as np
 from tqdm import tqdm
 
+from campaigns.fronts.words import standing
 from campaigns.objectives import HullObjective
 from campaigns.state import State
 from matdisco.data.workers import terminal
@@ -152,7 +154,12 @@ def headline(state: State) -> str:
         if not formulas:
             return "no stable compound yet"
         return f"{len(formulas)} stable: {' '.join(formulas)}"
-    prop = get(state.objective.property)
+    if state.front is not None:
+        order = np.argsort(-state.merit(state.headline), kind="stable")
+        members = [int(i) for i in order if state.front.members[i]]
+        formulas = [state.pool[int(state.answered[i])].formula for i in members]
+        return standing(state.front, formulas)
+    prop = get(state.objective.headline)
     if len(state.answered) == 0:
         return "no answer yet"
     best = state.pool[int(state.found[0])].formula

@@ -18,6 +18,7 @@ import numpy as np
 from campaigns.acquisition.recipes import AnyAcquisition, RandomChoice
 from campaigns.assessment import check_round, refuse
 from campaigns.config import CampaignConfig
+from campaigns.fronts.verdicts import sentence
 from campaigns.gate import mean_squared_correlation
 from campaigns.gate import refuse as refuse_at_gate
 from campaigns.learning import Learned, Purpose, learn, past_errors, stream
@@ -98,10 +99,13 @@ def next_round(
     from campaigns.utility import utility
 
     clock = time.perf_counter()
-    if learned.verdict.failed and config.gate.fall_back == "stop":
-        refuse_at_gate(round_, learned.verdict.sentence(config.gate))
+    said = _said(config, learned)
+    if said and config.gate.fall_back == "stop":
+        refuse_at_gate(round_, said)
     available = state.available
-    worth = utility(state, learned.prediction.take(available), available)
+    worth = utility(
+        state, learned.prediction.take(available), available, learned.predictions
+    )
     ahead = outlook(worth, stream(config, round_, Purpose.OUTLOOK))
     gate = learned.verdict.to_dict()
     if stop := reason_from_outlook(
@@ -120,7 +124,10 @@ def next_round(
     if size > len(pins):
         left, weights = weighed(
             config.acquisition, learned, state, events,
-            utility(state, belief.take(free), free), free,
+            utility(
+                state, belief.take(free), free,
+                {k: p.given(asked) for k, p in learned.predictions.items()}, asked,
+            ), free,
         )  # fmt: skip
         chosen, runner_up = _choose(
             config, learned, state, left, free, check, rng, size - len(pins)
@@ -149,21 +156,11 @@ def next_round(
     ).explain(proposals, [*choices, *following])
     return {
         "proposals": proposals,
-        "surrogate": {
-            "scale": learned.scale,
-            "n_train": learned.report.n_train,
-            "metrics": dict(learned.report.metrics),
-            "correlation": round(
-                mean_squared_correlation(learned.prediction.take(rows).covariance), 6
-            ),
-        },
+        "surrogate": _fitted(learned, rows),
         "gate": gate,
+        **_targets(learned, rows),
         "outlook": ahead,
-        **(
-            {"refuted": learned.verdict.sentence(config.gate)}
-            if learned.verdict.failed
-            else {}
-        ),
+        **({"refuted": said} if said else {}),
         **({"assessment": check} if check else {}),
         VOLATILE: {
             "seconds": {
@@ -171,6 +168,37 @@ def next_round(
                 "acquire": round(time.perf_counter() - clock, 3),
             }
         },
+    }
+
+
+def _said(config: CampaignConfig, learned: Learned) -> str:
+    """Say what the gate found; empty where it let the surrogate pass."""
+    if not learned.verdict.failed:
+        return ""
+    if learned.every:
+        return sentence(config.gate, {k: p.verdict for k, p in learned.every.items()})
+    return learned.verdict.sentence(config.gate)
+
+
+def _fitted(learned: Learned, rows: Sequence[int]) -> dict[str, Any]:
+    """Return what is recorded of a fit, with the proposals at the pool rows."""
+    return {
+        "scale": learned.scale,
+        "n_train": learned.report.n_train,
+        "metrics": dict(learned.report.metrics),
+        "correlation": round(
+            mean_squared_correlation(learned.prediction.take(rows).covariance), 6
+        ),
+    }
+
+
+def _targets(learned: Learned, rows: Sequence[int]) -> dict[str, Any]:
+    """Return the same, and the gate's verdict, by target of a front."""
+    if not learned.every:
+        return {}
+    return {
+        "surrogates": {k: _fitted(part, rows) for k, part in learned.every.items()},
+        "gates": {k: part.verdict.to_dict() for k, part in learned.every.items()},
     }
 
 

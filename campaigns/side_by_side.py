@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from campaigns.objectives import HullObjective
+from campaigns.fronts.recipe import FrontObjective
+from campaigns.objectives import AnyObjective, HullObjective
 from matdisco.errors import CampaignError, ConfigError
 from matdisco.properties import get
 
@@ -72,6 +73,8 @@ def _row(campaign: Campaign) -> dict[str, Any]:
     }
     if isinstance(config.objective, HullObjective):
         row["stable_found"] = len(state.found)
+    elif state.front is not None and state.front.goals > 1:
+        row["on_front"], row["hypervolume"] = len(state.found), state.best
     else:
         row["best"] = state.best
     row["last_improved_at"] = _last_improvement(campaign)
@@ -140,15 +143,21 @@ def plot(campaigns: Sequence[Campaign]) -> Figure:
             )
         axes.set_xlabel("Evaluations, failures included")
         axes.set_ylabel(
-            "Stable compounds known"
-            if hull
-            else f"Best {get(campaigns[0].config.objective.target).axis}"
+            "Stable compounds known" if hull else _best(campaigns[0].config.objective)
         )
         if hull:
             axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         axes.legend()
         grid(axes)
     return made
+
+
+def _best(objective: AnyObjective) -> str:
+    """Return the title of an axis of the best so far."""
+    if isinstance(objective, FrontObjective) and len(objective.goals) > 1:
+        unit = objective.volume_unit
+        return f"Hypervolume ({unit})" if unit else "Hypervolume"
+    return f"Best {get(objective.target).axis}"
 
 
 def text(rows: pd.DataFrame) -> str:

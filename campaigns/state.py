@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from campaigns.answers import ASKED, evaluation_of
+from campaigns.fronts.front import Front
+from campaigns.fronts.recipe import FrontObjective
 from campaigns.ledger import Event
 from campaigns.objectives import AnyObjective, HullObjective, target_range
 from campaigns.people.decisions import in_force
@@ -215,19 +217,55 @@ class State:
             return above
         return self.answers
 
+    @cached_property
+    def front(self) -> Front | None:
+        """The front of all answers; None unless the objective is one."""
+        if not isinstance(self.objective, FrontObjective):
+            return None
+        names = [self.pool[int(i)].id for i in self.answered]
+        values = [
+            [self._label(name, key).value for key in self.objective.labels]
+            for name in names
+        ]
+        first = np.array([self.rounds[name] == 0 for name in names], dtype=bool)
+        shape = (len(names), len(self.objective.labels))
+        return Front(self.objective, np.array(values).reshape(shape), first)
+
     def merit(self, values: np.ndarray) -> np.ndarray:
-        """Turn objective values into merits: higher is better, shape kept."""
+        """Turn objective values into merits: higher is better, shape kept.
+
+        For a front those of the first target with a goal; see :attr:`merits`.
+        """
         objective = self.objective
         if isinstance(objective, HullObjective):
             return -values
+        if isinstance(objective, FrontObjective):
+            return objective.goals[0].sign * values
         if objective.goal == "target":
             low, high = target_range(objective)
             return -np.maximum(np.maximum(low - values, values - high), 0.0)
         return values if objective.goal == "maximise" else -values
 
     @cached_property
+    def merits(self) -> np.ndarray:
+        """How good each answer is, higher is better, shape (n,).
+
+        For a front minus the layer: the front itself is 0, what would be the front
+        without it -1, and what is outside a limit comes last.
+        """
+        if self.front is not None:
+            return -self.front.layer.astype(float)
+        return self.merit(self.headline)
+
+    @cached_property
     def found(self) -> np.ndarray:
-        """Answered rows on the hull (pure elements left out), or the best one."""
+        """Answered rows on the hull (pure elements left out), or the best one.
+
+        For a front its members.
+        """
+        if self.front is not None:
+            members: np.ndarray = self.answered[self.front.members]
+            return members
         if isinstance(self.objective, HullObjective):
             if self.hull is None:
                 return np.array([], dtype=int)
@@ -242,7 +280,12 @@ class State:
 
     @property
     def best(self) -> float:
-        """Number of stable compounds found, or the best objective value."""
+        """Number of stable compounds found, or the best objective value.
+
+        For a front its hypervolume.
+        """
+        if self.front is not None:
+            return self.front.best
         if isinstance(self.objective, HullObjective):
             return float(len(self.found))
         if len(self.answered) == 0:
@@ -281,6 +324,7 @@ class State:
                     **({FORMATION: float(hull.formation[n])} if hull else {}),
                     **({self.objective.target: float(self.targets[n])} if can else {}),
                     self.objective.headline: float(value),
+                    **self._on_front(n),
                     "seconds": evaluation.seconds,
                     "prototype": crystal.source.get("prototype", ""),
                 }
@@ -288,11 +332,13 @@ class State:
         hulls = [FORMATION] if isinstance(self.objective, HullObjective) else []
         columns = [
             "candidate", "formula", "round", *hulls, self.objective.target,
-            self.objective.headline, "seconds", "prototype",
+            self.objective.headline, *self._front_columns, "seconds", "prototype",
         ]  # fmt: skip
         frame = pd.DataFrame(rows, columns=list(dict.fromkeys(columns)))
-        merits = self.merit(self.headline)
-        order = np.lexsort((np.arange(len(merits)), -merits))
+        merits, beside = self.merits, np.zeros(len(self.answered))
+        if self.front is not None:  # within a layer by the first target
+            beside = -self.merit(self.headline)
+        order = np.lexsort((np.arange(len(merits)), beside, -merits))
         return frame.iloc[order].reset_index(drop=True)
 
     def failures_frame(self) -> pd.DataFrame:
@@ -328,9 +374,23 @@ class State:
         rows = [self.position[k] for k, e in self.evaluations.items() if wanted(e)]
         return np.array(sorted(rows), dtype=int)
 
-    def _label(self, candidate: str) -> Label:
-        label = self.evaluations[candidate].labels[self.objective.label]
-        unit = get(self.objective.label).unit
+    @property
+    def _front_columns(self) -> tuple[str, ...]:
+        """Columns of a front's table besides those of every objective."""
+        return (*self.objective.labels[1:], "on_front") if self.front else ()
+
+    def _on_front(self, n: int) -> dict[str, Any]:
+        """Return the values of those columns for one answer."""
+        if self.front is None:
+            return {}
+        values = (float(v) for v in self.front.values[n])
+        own = dict(zip(self.objective.labels, values, strict=True))
+        return {**own, "on_front": bool(self.front.members[n])}
+
+    def _label(self, candidate: str, key: str | None = None) -> Label:
+        key = key or self.objective.label
+        label = self.evaluations[candidate].labels[key]
+        unit = get(key).unit
         if unit and label.unit != unit:
             return Label(convert(label.value, label.unit, unit), unit, label.method)
         return label

@@ -68,8 +68,11 @@ def reason_from_answers(
     recipe: StoppingRecipe, state: State, objective: AnyObjective
 ) -> str | None:
     """Say whether the answers alone are enough, or None."""
+    from campaigns.fronts.recipe import FrontObjective
     from campaigns.objectives import HullObjective
 
+    if isinstance(objective, FrontObjective):
+        return None
     if isinstance(objective, HullObjective):
         if recipe.found is not None and len(state.found) >= recipe.found:
             return (
@@ -95,6 +98,17 @@ def check(recipe: StoppingRecipe, objective: AnyObjective) -> None:
     Raises:
         ValueError: says which and why.
     """
+    from campaigns.fronts.recipe import FrontObjective
+
+    if isinstance(objective, FrontObjective):
+        for name in ("target", "found", "cost", "sure"):
+            if getattr(recipe, name) is not None:
+                raise ValueError(
+                    f"stopping.{name}: is about one value, not about a front; stop by "
+                    "budget.evaluations, rounds, core_hours or money, or by "
+                    "budget.patience (rounds in which the hypervolume does not grow)"
+                )
+        return
     goal = getattr(objective, "goal", "hull")
     if recipe.target is not None and goal not in ("minimise", "maximise"):
         raise ValueError(
@@ -126,6 +140,8 @@ def reason_from_outlook(
         events: the ledger, with the outlook of earlier rounds.
         objective: for the unit.
     """
+    if recipe.cost is None and recipe.sure is None:
+        return None
     views = [(outlook, gate)]
     for event in reversed(events):
         if event.kind == "proposed" and "outlook" in event.payload:

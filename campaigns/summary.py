@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from campaigns.fronts.words import volume
 from campaigns.objectives import HullObjective
 from matdisco.properties import get
 
 if TYPE_CHECKING:
     from campaigns.campaign import Campaign
     from campaigns.comparison import Comparison
+    from campaigns.fronts.front import Front
 
 
 def summarise(campaign: Campaign, reason: str) -> str:
@@ -34,6 +36,8 @@ def summarise(campaign: Campaign, reason: str) -> str:
             f"{row.prototype}"
             for row in stable.itertuples()
         ]
+    elif state.front is not None:
+        lines += of_front(campaign, state.front)
     elif len(frame):
         unit = get(key).unit
         lines.append(f"the best {get(key).label.lower()} ({unit}):")
@@ -43,7 +47,11 @@ def summarise(campaign: Campaign, reason: str) -> str:
         ]
     comparison = compare(campaign)
     if comparison is not None:
-        lines += ["", *_beside_random(comparison)]
+        hull = isinstance(state.objective, HullObjective)
+        what = "stable compounds" if hull else "best candidates"
+        if state.front is not None:
+            what = "members of the front"
+        lines += ["", *_beside_random(comparison, what)]
     lines += _known(campaign)
     lines += ["", f"report      {campaign.folder / 'report.html'}"]
     if not campaign.finished:
@@ -53,12 +61,38 @@ def summarise(campaign: Campaign, reason: str) -> str:
     return "\n".join(lines)
 
 
-def _beside_random(comparison: Comparison) -> list[str]:
+def of_front(campaign: Campaign, front: Front) -> list[str]:
+    """Return the members of the front, or the best inside the limits, line by line."""
+    if not front.members.any():
+        return ["no answer inside the limits"]
+    objective, frame = front.objective, campaign.state.to_frame()
+    if front.goals > 1:
+        members = frame[frame["on_front"]]
+        lines = [f"the front it found ({len(members)}), hypervolume {volume(front)}:"]
+    else:
+        inside = frame[frame["candidate"].isin(_useful(campaign, front))]
+        members = inside.head(5)
+        lines = ["the best inside the limits:"]
+    keys = list(objective.labels)
+    heads = [f"{get(k).label.lower()} ({get(k).unit})".replace(" ()", "") for k in keys]
+    lines.append("  " + " ".join(f"{h:>22s}" for h in heads))
+    for row in members.to_dict("records"):
+        numbers = " ".join(f"{row[k]:22.4g}" for k in keys)
+        lines.append(f"  {numbers}  {row['formula']:10s} {row['candidate']}")
+    return lines
+
+
+def _useful(campaign: Campaign, front: Front) -> list[str]:
+    state = campaign.state
+    return [state.pool[int(i)].id for i in state.answered[front.useful]]
+
+
+def _beside_random(comparison: Comparison, what: str) -> list[str]:
     n = comparison.evaluations
     found, total = int(comparison.found[-1]), len(comparison.targets)
     low, high = comparison.low[n], comparison.high[n]
     lines = [
-        f"of the {total} stable compounds that evaluating all {comparison.pool:,} "
+        f"of the {total} {what} that evaluating all {comparison.pool:,} "
         f"candidates shows, it found {found}; random choice at equal cost finds "
         f"{comparison.expected[n]:.1f} (90 % of the time {low:.0f} to {high:.0f})"
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -25,7 +26,10 @@ def proposals(campaign: Campaign) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for event in campaign.ledger.events("proposed"):
         for proposal in event.payload["proposals"]:
-            row = {"round": event.round, **proposal, target: None, headline: None}
+            unknown = dict.fromkeys((target, headline, *state.objective.labels[1:]))
+            row = {"round": event.round, **proposal, **unknown}
+            for key, one in (row.pop("targets", None) or {}).items():
+                row |= {f"{key}_{name}": value for name, value in one.items()}
             near = row.pop("neighbours", None) or []
             row["neighbours"] = ", ".join(
                 f"{n['candidate']} ({n['distance']:.2f})" for n in near
@@ -35,6 +39,8 @@ def proposals(campaign: Campaign) -> pd.DataFrame:
                 row["status"] = "answered"
                 row[target] = answers.loc[name, target]
                 row[headline] = answers.loc[name, headline]
+                for key in state.objective.labels[1:]:
+                    row[key] = answers.loc[name, key]
             elif name in state.vetoed:
                 row["status"] = "vetoed"
             elif name in state.evaluations:
@@ -107,6 +113,7 @@ def rounds(campaign: Campaign) -> pd.DataFrame:
                 "found": len(event.payload["found"]),
                 "sigma_scale": surrogate.get("scale"),
                 **(event.payload["error"] or {}),
+                **_of_front(event.payload, begun.payload),
                 **{
                     f"{k}_seconds": v
                     for k, v in (
@@ -117,6 +124,38 @@ def rounds(campaign: Campaign) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def rounds_shown(campaign: Campaign) -> pd.DataFrame:
+    """Return the rounds for a person: a front's hypervolume is called so."""
+    table, front = rounds(campaign), campaign.state.front
+    if front is None:
+        return table
+    # every target's errors are in columns of their own
+    doubled = ["bias", "coverage_90", "mae", "rms_z", "sigma_scale"]
+    table = table.drop(columns=doubled, errors="ignore")
+    names = {"best": "hypervolume", "found": "on_front"} if front.goals > 1 else {}
+    return table.rename(columns=names)
+
+
+def _of_front(closed: Mapping[str, Any], begun: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a round's columns that only a front has."""
+    row = {k: closed[k] for k in ("gained", "useful") if k in closed}
+    for key, error in closed.get("errors", {}).items():
+        row |= {f"{key}_{name}": value for name, value in (error or {}).items()}
+    for key, fitted in begun.get("surrogates", {}).items():
+        row[f"{key}_sigma_scale"] = fitted["scale"]
+    return row
+
+
+def front(campaign: Campaign) -> pd.DataFrame:
+    """Return the members of the front with every target's value; empty without one."""
+    state = campaign.state
+    if state.front is None or len(state.answered) == 0:
+        return pd.DataFrame()
+    table = state.to_frame()
+    columns = ["candidate", "formula", "round", *state.objective.labels]
+    return table.loc[table["on_front"], columns].reset_index(drop=True)
 
 
 def found(campaign: Campaign) -> Dataset:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from scipy.stats import norm
 
+from campaigns.fronts.belief import FrontBelief, front_belief
+from campaigns.fronts.recipe import FrontObjective
 from campaigns.objectives import HullObjective, target_range
 from campaigns.state import State
 from matdisco.thermo import Hull
@@ -46,6 +49,9 @@ class Utility:
     beside: Prediction | None = None
     """Joint belief about the candidates and, after them, everything answered: for
     rules that doubt the best so far."""
+    front: FrontBelief | None = None
+    """Beliefs about all targets, where the objective is a front; ``belief`` is then the
+    one about the first target with a goal."""
 
     def worth(self, value: torch.Tensor) -> torch.Tensor:
         """Return the merit of values of the belief's quantity, elementwise."""
@@ -57,9 +63,13 @@ class Utility:
     def expected(self) -> np.ndarray:
         """Return the expected merit of each candidate, shape (n,).
 
+        For a front the hypervolume that it is expected to add.
+
         For a range, E(low - y)+ + E(y - high)+ of a normal y in closed form, each
         sigma (phi(z) + z Phi(z)) as in expected improvement.
         """
+        if self.front is not None:
+            return self.front.gain
         mean, sigma = self.belief.mean, np.maximum(self.belief.std, 1e-12)
         if self.wanted is None:
             return mean
@@ -70,15 +80,29 @@ class Utility:
         return -missed
 
 
-def utility(state: State, prediction: Prediction, rows: np.ndarray) -> Utility:
+def utility(
+    state: State,
+    prediction: Prediction,
+    rows: np.ndarray,
+    every: Mapping[str, Prediction] | None = None,
+    pending: np.ndarray | None = None,
+) -> Utility:
     """Build the utility of pool rows.
 
     Args:
         state: what is known.
         prediction: of the surrogate's target, for exactly these rows.
         rows: pool rows, shape (n,).
+        every: property to its prediction for the whole pool, where the objective is a
+            front; not looked at otherwise.
+        pending: pool rows that are being evaluated, likewise.
     """
     objective = state.objective
+    if isinstance(objective, FrontObjective):
+        assert every is not None
+        front = front_belief(state, every, rows, () if pending is None else pending)
+        sign = objective.goals[0].sign
+        return Utility(front.beliefs[0], state.best, sign=sign, front=front)
     if isinstance(objective, HullObjective):
         height = state.require_hull().height(state.x[rows])
         belief = Prediction(

@@ -5,16 +5,21 @@ from __future__ import annotations
 from campaigns.acquisition.recipes import (
     AnyAcquisition,
     FidelityRule,
+    Greedy,
     HullRule,
     HypervolumeImprovement,
     KnowledgeGradient,
     LevelSet,
+    LogExpectedImprovement,
     MaxValueEntropy,
     NoisyLogExpectedImprovement,
     Quantile,
+    RandomChoice,
+    ThompsonSampling,
     TopShare,
     UpperConfidenceBound,
 )
+from campaigns.fronts.recipe import FrontObjective
 from campaigns.objectives import AnyObjective, HullObjective
 
 
@@ -27,10 +32,12 @@ def check(rule: AnyAcquisition, objective: AnyObjective) -> None:
     hull = isinstance(objective, HullObjective)
     ranged = getattr(objective, "goal", "") == "target"
     where = f"acquisition: kind {rule.kind}"
+    if isinstance(objective, FrontObjective):
+        return _check_front(rule, objective)
     if isinstance(rule, HypervolumeImprovement):
         raise ValueError(
-            f"{where} needs several targets, which only replays have (wanted: {{kind: "
-            "front})"
+            f"{where} needs an objective of kind front with two or more goals, got "
+            f"objective {objective.kind}"
         )
     if isinstance(rule, FidelityRule):
         raise ValueError(
@@ -67,3 +74,34 @@ def check(rule: AnyAcquisition, objective: AnyObjective) -> None:
             "acquisition.scorer: monte_carlo can neither weigh by cost or feasibility "
             "nor limit candidates per formula; use exact or auto"
         )
+
+
+def _check_front(rule: AnyAcquisition, objective: FrontObjective) -> None:
+    """Refuse what is not defined for several targets."""
+    where = f"acquisition: kind {rule.kind}"
+    known = (
+        HypervolumeImprovement | LogExpectedImprovement | UpperConfidenceBound | Greedy
+        | ThompsonSampling | RandomChoice
+    )  # fmt: skip
+    if not isinstance(rule, known):
+        raise ValueError(
+            f"{where} is not defined for several targets; expected with objective "
+            "front: hypervolume_improvement, log_expected_improvement (ParEGO), "
+            "upper_confidence_bound, thompson, greedy or random"
+        )
+    if isinstance(rule, HypervolumeImprovement) and len(objective.goals) < 2:
+        raise ValueError(
+            f"{where} needs two or more goals, got one ({objective.label}) and limits; "
+            "use log_expected_improvement, which weighs by the chance of meeting them"
+        )
+    if getattr(rule, "scorer", "auto") == "exact":
+        raise ValueError(
+            "acquisition.scorer: several targets have no exact scorer; expected auto "
+            "or monte_carlo"
+        )
+    for option in ("cost_exponent", "feasibility", "per_formula"):
+        if getattr(rule, option, None):
+            raise ValueError(
+                f"acquisition.{option}: is not defined with objective front; leave it "
+                "out"
+            )

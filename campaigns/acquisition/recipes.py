@@ -149,7 +149,8 @@ class NoisyLogExpectedImprovement(AcquisitionRecipe):
 class HypervolumeImprovement(AcquisitionRecipe):
     """Expected growth of the hypervolume of the front (qLogNEHVI); several targets.
 
-    For replays with ``wanted: {kind: front}``.
+    For campaigns with ``objective: {kind: front}`` and two or more goals, and replays
+    with ``wanted: {kind: front}``.
     """
 
     kind: Literal["hypervolume_improvement"] = "hypervolume_improvement"

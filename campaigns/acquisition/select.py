@@ -26,6 +26,7 @@ from botorch.sampling.normal import SobolQMCNormalSampler
 
 from campaigns.acquisition.batch import Aim, choose, scored
 from campaigns.acquisition.beliefs import FactorBelief
+from campaigns.acquisition.directions import front_batch
 from campaigns.acquisition.hull import choose_stable
 from campaigns.acquisition.recipes import (
     AnyAcquisition,
@@ -105,6 +106,9 @@ def select_and_next(
 def _informed(
     utility: Utility, recipe: AnyAcquisition, rng: np.random.Generator, q: int
 ) -> list[Choice]:
+    if utility.front is not None:
+        batch = front_batch(utility.front, recipe, rng, q)
+        return [Choice(p.row, p.value, recipe.kind) for p in batch]
     if isinstance(recipe, Greedy):
         value = utility.expected()
         order = np.lexsort((np.arange(len(value)), -value))[:q]

@@ -112,7 +112,10 @@ def status(
             print("cost, " + "\ncost, ".join(campaign.spending()))
         for line in campaign.agreement():
             print(f"ladder, {line}")
-        table = campaign.failures() if failures else campaign.rounds()
+        front = campaign.front()
+        if not failures and not front.empty:
+            print(front.to_string(index=False, float_format=lambda v: f"{v:.4g}"))
+        table = campaign.failures() if failures else campaign.rounds_shown()
         if failures and not table.empty:
             table = table.sort_values(["kind", "round", "candidate"])
             print(table.groupby("kind").size().rename("count").to_string())

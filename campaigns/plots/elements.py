@@ -43,6 +43,8 @@ def elements(campaign: Campaign) -> Figure:
             counts[symbol] = counts.get(symbol, 0) + 1
     best: dict[str, float] = {}
     merit = state.merit(np.asarray(state.headline))
+    if state.front is not None:
+        merit = np.where(state.front.useful, merit, -np.inf)
     for row in np.argsort(merit):  # the best comes last and stays
         crystal = state.pool[int(state.answered[row])]
         if not (hull and len(crystal.elements) == 1):

@@ -10,7 +10,8 @@ from matplotlib import rc_context
 from matplotlib.patheffects import withStroke
 from scipy.spatial import ConvexHull
 
-from campaigns.objectives import HullObjective, target_range
+from campaigns.objectives import HullObjective, PropertyObjective, target_range
+from campaigns.plots.front import panels
 from matdisco.plot_style import (
     BLUE,
     GREEN,
@@ -46,13 +47,15 @@ def hull(campaign: Campaign) -> Figure:
     """Plot the convex hull of everything evaluated.
 
     Two elements: formation energy over composition. Three: a triangle with tie
-    lines. More: the phases nearest to the hull as bars. For other objectives: how
-    the answers are spread.
+    lines. More: the phases nearest to the hull as bars. For other objectives: the
+    front, or how the answers are spread.
     """
     state = campaign.state
     if len(state.answered) == 0:
         return note("No answer yet: nothing to plot.")
     with rc_context(STYLE):
+        if state.front is not None:
+            return panels(state, state.front)
         if not isinstance(state.objective, HullObjective):
             return _spread(state)
         if state.hull is None:
@@ -247,7 +250,7 @@ def _spread(state: State) -> Figure:
         label=["first round", "chosen by the campaign"],
     )
     objective = state.objective
-    if not isinstance(objective, HullObjective) and objective.goal == "target":
+    if isinstance(objective, PropertyObjective) and objective.goal == "target":
         axes.axvspan(*target_range(objective), color=PALE, zorder=0, label="wanted")
     else:
         axes.axvline(state.best, color=INK, ls="--", lw=1.2, label="best")

@@ -10,7 +10,8 @@ from matplotlib import rc_context
 from matplotlib.ticker import MaxNLocator
 
 from campaigns.comparison import Comparison, compare, evaluation_order
-from campaigns.objectives import HullObjective, target_range
+from campaigns.objectives import HullObjective, PropertyObjective, target_range
+from campaigns.plots.front import volume_so_far
 from matdisco.plot_style import (
     BLUE,
     GREY,
@@ -39,8 +40,9 @@ def progress(campaign: Campaign) -> Figure:
 
     With ``review.truth``: how much of what there is to find, beside the expectation
     and the 90 % band of random choice at equal cost. Without: the stable compounds
-    known after each round, or the best value so far. Beside it, where each round's
-    surrogate said so, its 90 % band for the whole pool (:func:`posterior_band`).
+    known after each round, the hypervolume, or the best value so far. Beside it, where
+    each round's surrogate said so, its 90 % band for the whole pool
+    (:func:`posterior_band`).
     """
     state = campaign.state
     if len(state.answered) == 0:
@@ -53,6 +55,8 @@ def progress(campaign: Campaign) -> Figure:
             _against_chance(axes, comparison, state)
         elif isinstance(state.objective, HullObjective):
             _stable_by_round(axes, campaign)
+        elif state.front is not None:
+            volume_so_far(axes, state, state.front, evaluation_order(campaign))
         else:
             _best_so_far(axes, state, evaluation_order(campaign))
         # a property's band is in its unit: it has no place in a count
@@ -92,8 +96,9 @@ def _against_chance(axes: Axes, comparison: Comparison, state: State) -> None:
     what = (
         "Stable compounds found"
         if isinstance(state.objective, HullObjective)
-        else "Best candidates found"
-    )
+        else "Best candidates found" if state.front is None
+        else "Members of the pool's front found"
+    )  # fmt: skip
     axes.set_ylabel(f"{what} (of {total})")
     axes.set_xlim(0, comparison.evaluations)
     axes.set_ylim(0, total * 1.06)
@@ -178,7 +183,7 @@ def _best_so_far(axes: Axes, state: State, order: list[str]) -> None:
             label="failed",
         )
     objective = state.objective
-    if not isinstance(objective, HullObjective) and objective.goal == "target":
+    if isinstance(objective, PropertyObjective) and objective.goal == "target":
         low, high = target_range(objective)
         axes.axhspan(low, high, color=PALE, label="wanted range")
     axes.set_ylabel(prop.axis)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from campaigns.campaign import Campaign
+    from campaigns.ledger import Event
+    from campaigns.state import State
 
 NOTHING = "No prediction has been answered yet: nothing to plot."
 LEVELS = np.linspace(0.02, 0.98, 49)
@@ -40,10 +43,14 @@ def predictions(campaign: Campaign) -> pd.DataFrame:
     Columns: round, candidate, formula, mean, std (as used in the choice, that is
     recalibrated), truth (by today's references) and z = (truth - mean) / std.
     """
-    state = campaign.state
+    return prediction_table(campaign.state, campaign.ledger.events("proposed"))
+
+
+def prediction_table(state: State, proposed: Sequence[Event]) -> pd.DataFrame:
+    """Return the same of a state and its ``proposed`` events."""
     truth = (
         dict(zip((int(i) for i in state.answered), state.targets, strict=True))
-        if len(state.answered) and (state.hull is not None or not _is_hull(campaign))
+        if len(state.answered) and (state.hull is not None or not _is_hull(state))
         else {}
     )
     rows = [
@@ -55,7 +62,7 @@ def predictions(campaign: Campaign) -> pd.DataFrame:
             "std": p["std"],
             "truth": truth[state.position[p["candidate"]]],
         }
-        for event in campaign.ledger.events("proposed")
+        for event in proposed
         for p in event.payload["proposals"]
         if p["mean"] is not None and state.position[p["candidate"]] in truth
     ]
@@ -199,7 +206,7 @@ def _whole_numbers(span: int) -> MaxNLocator:
     return MaxNLocator(nbins=min(max(span, 1), 8), integer=True)
 
 
-def _is_hull(campaign: Campaign) -> bool:
+def _is_hull(state: State) -> bool:
     from campaigns.objectives import HullObjective
 
-    return isinstance(campaign.config.objective, HullObjective)
+    return isinstance(state.objective, HullObjective)

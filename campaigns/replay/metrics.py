@@ -15,6 +15,8 @@ from itertools import pairwise
 import numpy as np
 from scipy.stats import hypergeom
 
+from campaigns.fronts.volume import hypervolume as hypervolume
+
 
 def counts(initial: int, batch: int, rounds: int, pool: int) -> np.ndarray:
     """Return the number of labels after the start and after every round."""
@@ -150,41 +152,12 @@ class Measure:
         return area(curve, self.spent)
 
 
-def hypervolume(merit: np.ndarray, reference: np.ndarray) -> float:
-    """Return the volume that rows dominate above a reference point, two targets.
-
-    Args:
-        merit: higher is better, shape (n, 2).
-        reference: shape (2,).
-
-    >>> hypervolume(np.array([[1.0, 2.0], [2.0, 1.0]]), np.zeros(2))
-    3.0
-    """
-    inside = merit[(merit > reference).all(axis=1)]
-    order = np.lexsort((-inside[:, 1], -inside[:, 0]))
-    total, top = 0.0, float(reference[1])
-    for x, y in inside[order]:
-        if y > top:
-            total += float((x - reference[0]) * (y - top))
-            top = float(y)
-    return total
-
-
 def volume_curve(
     order: np.ndarray, merit: np.ndarray, reference: np.ndarray, spent: np.ndarray
 ) -> np.ndarray:
     """Return the share of the pool's hypervolume found after each count."""
-    if merit.shape[1] == 2:
-        volume = hypervolume
-    else:
-        from botorch.utils.multi_objective.hypervolume import Hypervolume
-        from torch import from_numpy
-
-        def volume(merit: np.ndarray, reference: np.ndarray) -> float:
-            return float(Hypervolume(from_numpy(reference)).compute(from_numpy(merit)))
-
-    whole = volume(merit, reference)
-    return np.array([volume(merit[order[:n]], reference) / whole for n in spent])
+    whole = hypervolume(merit, reference)
+    return np.array([hypervolume(merit[order[:n]], reference) / whole for n in spent])
 
 
 def hit_rates(

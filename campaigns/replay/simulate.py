@@ -9,6 +9,7 @@ import numpy as np
 
 from campaigns.acquisition.batch import Aim, choose
 from campaigns.acquisition.beliefs import Belief, joint
+from campaigns.acquisition.chebyshev import chebyshev, in_range, reach
 from campaigns.acquisition.pool import Pick
 from campaigns.acquisition.recipes import (
     Greedy,
@@ -32,8 +33,6 @@ from surrogates.tabular.transforms import NormalScores
 
 DIRECTIONS = 5
 """Random directions per round where there are several targets."""
-AUGMENTED = 0.05
-"""Weight of the plain sum beside the worst target (Knowles 2006)."""
 JUDGED = 1000
 """Unlabelled candidates on which calibration is judged each round."""
 _CALIBRATION = (
@@ -202,7 +201,7 @@ class _Chooser:
         self, rule: HypervolumeImprovement, rows: np.ndarray, q: int, free: np.ndarray
     ) -> tuple[list[int], Mapping[str, float]]:
         """Choose by hypervolume, one belief per target, in the labels' spread."""
-        from campaigns.acquisition.hypervolume import hypervolume_batch
+        from campaigns.acquisition.hypervolume import hypervolume_batch, promising
 
         merit = self.pool.merit
         centre, unit = merit[rows].mean(axis=0), merit[rows].std(axis=0) + 1e-12
@@ -214,19 +213,16 @@ class _Chooser:
             beliefs.append(
                 self.phases.timed("predict", lambda: fitted.belief(needs_std=True))  # noqa: B023
             )
-        weights = self.rng.dirichlet(np.ones(len(beliefs)), size=64)
-        hope = [b.mean + np.sqrt(np.maximum(b.variance, 0)) for b in beliefs]
-        best = (weights @ np.array(hope))[:, free]  # (directions, free)
-        order = np.argsort(-best, axis=1, kind="stable")
-        looked = np.unique(order[:, : max(rule.looked_at // 16, q)])
-        looked = np.flatnonzero(free)[looked[: 4 * rule.looked_at]]
+        mean = np.array([b.mean for b in beliefs])[:, free]
+        std = np.sqrt(np.maximum([b.variance for b in beliefs], 0))[:, free]
+        each, most = max(rule.looked_at // 16, q), 4 * rule.looked_at
+        looked = np.flatnonzero(free)[promising(mean, std, self.rng, each, most)]
         at = np.concatenate([looked, rows])
 
         def pick() -> list[int]:
-            limits = [
-                None if v is None else (v - centre[i]) / unit[i]
-                for i, v in enumerate(self.pool.limits)
-            ]
+            least = [-np.inf if v is None else v for v in self.pool.limits]
+            limits = (np.array([least, np.full(len(least), np.inf)]).T
+                      - centre[:, None]) / unit[:, None]  # fmt: skip
             picks = hypervolume_batch(
                 [joint(b, at) for b in beliefs],
                 np.arange(len(looked), len(at)), scaled[rows], q,
@@ -238,11 +234,7 @@ class _Chooser:
         return chosen, _judged(fits[0].predict, scaled[:, 0], free, self.seed)
 
     def _merit(self, rows: np.ndarray) -> np.ndarray:
-        """Return what is learned, (n,); for several targets in a random direction.
-
-        Augmented Chebyshev scalarisation of the targets scaled by the labels so far
-        (ParEGO: J. Knowles, IEEE Trans. Evol. Comput. 10, 50 (2006)).
-        """
+        """Return what is learned, (n,); for several targets in a random direction."""
         total = self._total(rows)
         return NormalScores.of(total[rows]).learnt(total) if self.ranks else total
 
@@ -250,12 +242,8 @@ class _Chooser:
         merit = self.pool.merit
         if merit.shape[1] == 1:
             return merit[:, 0]
-        low, high = merit[rows].min(axis=0), merit[rows].max(axis=0)
-        scaled = (merit - low) / np.maximum(high - low, 1e-12)
-        weights = self.rng.dirichlet(np.ones(merit.shape[1]))
-        weighed = weights * scaled
-        total: np.ndarray = weighed.min(axis=1) + AUGMENTED * weighed.sum(axis=1)
-        return total
+        scaled = in_range(merit, *reach(merit[rows]))
+        return chebyshev(scaled, self.rng.dirichlet(np.ones(merit.shape[1])))
 
 
 def _judged(

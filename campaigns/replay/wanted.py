@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from campaigns.fronts.volume import pareto as pareto
 from campaigns.replay.tables import logged
 from campaigns.replay.targets import (
     AnyWanted,
@@ -80,16 +81,3 @@ def numbered(mask: np.ndarray) -> np.ndarray:
     [-1, 0, 1]
     """
     return np.where(mask, np.cumsum(mask) - 1, -1)
-
-
-def pareto(merit: np.ndarray) -> np.ndarray:
-    """Return which rows no other row dominates, shape (n,).
-
-    >>> pareto(np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]])).tolist()
-    [True, True, False]
-    """
-    keep = np.ones(len(merit), dtype=bool)
-    for i, row in enumerate(merit):
-        at_least = (merit >= row).all(axis=1)
-        keep[i] = not (at_least & (merit > row).any(axis=1)).any()
-    return keep

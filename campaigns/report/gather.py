@@ -8,10 +8,12 @@ from markupsafe import Markup
 
 from campaigns import plots
 from campaigns.comparison import Comparison, compare, known_phases
+from campaigns.fronts.recipe import FrontObjective
 from campaigns.ledger import VOLATILE
 from campaigns.objectives import HullObjective
 from campaigns.plots.progress import posterior_band
 from campaigns.plots.surrogate import predictions
+from campaigns.report.front import front_cards, front_of
 from campaigns.report.interactive import interactive, plotly_packed
 from campaigns.report.methods import methods
 from campaigns.report.structures import FORMATION, found
@@ -55,6 +57,7 @@ def gather(campaign: Campaign) -> dict[str, Any]:
         "target": get(state.objective.target),
         "level": get(FORMATION),
         "near": getattr(state.objective, "near", None),
+        "front": front_of(campaign) if ready else None,
         "cards": cards(campaign, state, comparison) if ready else [],
         "structures": shown,
         "interactive": drawn,
@@ -108,6 +111,8 @@ def cards(
         near = int((compound & (state.headline <= state.objective.near)).sum())
         remark = f"and {near - len(state.found)} nearly stable structures"
         out.append((str(count), "", "stable compounds on the hull", remark))
+    elif state.front is not None:
+        out += front_cards(state.front)
     else:
         best = state.pool[int(state.found[0])].formula
         what = f"best {prop.label.lower()}"
@@ -123,6 +128,8 @@ def cards(
             "stable compounds of this pool found"
             if isinstance(state.objective, HullObjective)
             else "of the best 1 % found"
+            if state.front is None
+            else "of the pool's front found"
         )
         out.append((f"{found}", f"of {total}", what, chance))
         factor = comparison.acceleration()
@@ -182,6 +189,8 @@ def rounds(campaign: Campaign) -> list[dict[str, Any]]:
                 "held_out": (surrogate.get("metrics") or {}).get("mae"),
                 "gate": gate.get("outcome"),
                 "sure": ahead.get("probability_best_found"),
+                "gain": ahead.get("expected_hypervolume"),
+                "gained": row.get("gained"),
             }
         )
     return rows
@@ -204,6 +213,8 @@ def asked(campaign: Campaign) -> list[tuple[str, str]]:
     wanted = (
         f"lowest energy above the convex hull of {'-'.join(campaign.pool.elements)}"
         if isinstance(objective, HullObjective)
+        else objective.describe()
+        if isinstance(objective, FrontObjective)
         else f"{objective.goal} {get(objective.property).axis}"
     )
     return [

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from campaigns.fronts.recipe import FrontObjective
 from campaigns.ledger import VOLATILE
 from campaigns.objectives import HullObjective
 from matdisco.properties import get
@@ -106,6 +107,8 @@ def methods(campaign: Campaign) -> dict[str, Any]:
     wanted = (
         "low energy above the convex hull"
         if isinstance(objective, HullObjective)
+        else "several targets at once: " + objective.describe()
+        if isinstance(objective, FrontObjective)
         else f"{get(objective.property).label.lower()} ({objective.goal})"
     )
     words = str.maketrans({"_": " "})
@@ -123,6 +126,10 @@ def methods(campaign: Campaign) -> dict[str, Any]:
         "Crystals were handled, calculators run and batches optimised with established "
         f"libraries{cite('always')}.",
     ]
+    if isinstance(objective, FrontObjective):
+        sentences[2] = sentences[2].replace(
+            "a surrogate (", "one surrogate for every target ("
+        )
     if config.review.truth:
         sentences.append(
             "Enhancement and acceleration over random choice follow their usual "

@@ -83,10 +83,12 @@ def found(state: State, proposals: pd.DataFrame) -> list[dict[str, Any]]:
         shown["candidate"], shown[key], shown[level], shown["round"], strict=True
     ):
         tag = ("stable", "yes") if name in stable else ("nearly", "maybe")
+        if state.front is not None:
+            tag = ("front", "yes") if name in stable else ("behind", "maybe")
         out.append(
             _drawn(state, name, expected.loc[name])
             | {
-                "tag": tag if hull else None,
+                "tag": tag if hull or state.front is not None else None,
                 "value": float(value),
                 "level": float(height),
                 "round": int(number),

@@ -10,9 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from campaigns.fronts.recipe import FrontObjective
 from campaigns.ladder.recipe import SCREENING
 from campaigns.ledger import VOLATILE, Event
 from campaigns.objectives import HullObjective
+from campaigns.tracking.front import front_prediction, front_search
+from campaigns.tracking.names import named as named
+from campaigns.tracking.names import unit_name as unit_name
 from campaigns.tracking.notes import campaign_note, round_note, where_it_stands
 from matdisco.properties import get
 
@@ -136,22 +140,15 @@ def milliseconds(time: str) -> int:
     return round(datetime.fromisoformat(time).timestamp() * 1000)
 
 
-def unit_name(unit: str) -> str:
-    """Return a unit in letters that metric names may hold.
-
-    >>> unit_name("eV/atom"), unit_name("Å³/atom")
-    ('eV_per_atom', 'A3_per_atom')
-    """
-    table = str.maketrans({"/": "_per_", "Å": "A", "³": "3", "²": "2", "μ": "u"})
-    return unit.translate(table).replace("%", "percent").replace(" ", "_")
-
-
 def _search(campaign: Campaign, closed: Event) -> dict[str, float | None]:
     values: dict[str, float | None] = {
         "search/evaluated": closed.payload["evaluated"],
         "search/failed": closed.payload["failed"],
     }
-    if isinstance(campaign.config.objective, HullObjective):
+    objective = campaign.config.objective
+    if isinstance(objective, FrontObjective):
+        values |= front_search(objective, closed)
+    elif isinstance(objective, HullObjective):
         values["search/stable_compounds"] = len(closed.payload["found"])
     else:
         prop = get(campaign.config.objective.headline)
@@ -181,7 +178,10 @@ def _prediction(
     if gate := proposed.payload.get("gate"):
         values["gate/p"] = gate["p"]
         values["gate/widened"] = gate["widened"]
-    if ahead := proposed.payload.get("outlook"):
+    objective, ahead = campaign.config.objective, proposed.payload.get("outlook")
+    if isinstance(objective, FrontObjective):
+        values |= front_prediction(objective, closed, proposed)
+    elif ahead:
         unit = get(campaign.config.objective.headline).unit
         values[named("outlook/expected_improvement", "", unit)] = ahead[
             "expected_improvement"
@@ -226,11 +226,6 @@ def _cost(campaign: Campaign, closed: Event) -> dict[str, float | None]:
         values[f"{name}/failed"] = found["failed"]
         values[f"{name}/found"] = len(found["found"])
     return values
-
-
-def named(stem: str, key: str, unit: str) -> str:
-    """Return a metric's name: its parts and its unit in letters, joined by ``_``."""
-    return "_".join(part for part in (stem, key, unit_name(unit)) if part)
 
 
 def score(stem: str, key: str, unit: str) -> str:

@@ -84,9 +84,14 @@ def log_datasets(
         client.log_inputs(run_id, datasets=inputs)
 
 
-def newest_checkpoint(campaign: Campaign) -> Path | None:
-    """Return the folder of the surrogate fitted last."""
-    folders = sorted((campaign.folder / "surrogates").glob("round-*"))
+def newest_checkpoint(campaign: Campaign, part: str = "") -> Path | None:
+    """Return the folder of the surrogate fitted last.
+
+    Args:
+        campaign: open for reading.
+        part: target of a front, but for the first.
+    """
+    folders = sorted((campaign.folder / "surrogates" / part).glob("round-*"))
     return folders[-1] if folders else None
 
 

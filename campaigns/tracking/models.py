@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from campaigns.fronts.recipe import FrontObjective
 from campaigns.tracking import contents
 from campaigns.tracking.inputs import newest_checkpoint, requirements
 from campaigns.tracking.registry import NEWEST, register
@@ -14,6 +15,7 @@ from matdisco.properties import get
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import LoggedModel
 
     from campaigns.campaign import Campaign
 
@@ -21,11 +23,36 @@ if TYPE_CHECKING:
 def log_surrogate(
     client: MlflowClient, campaign: Campaign, experiment: str, run_id: str
 ) -> None:
-    """Log the newest checkpoint as a model without pickle; drop older ones."""
-    folder = newest_checkpoint(campaign)
+    """Log the newest checkpoint as a model without pickle; drop older ones.
+
+    For a front that of every target.
+    """
     known = client.search_logged_models(
         [experiment], filter_string=f"source_run_id = '{run_id}'"
     )
+    objective = campaign.config.objective
+    several = isinstance(objective, FrontObjective)
+    for i, target in enumerate(objective.labels if several else (objective.target,)):
+        mine = [m for m in known if m.tags.get("matdisco.target") == target]
+        _log_newest(
+            client, campaign, experiment, run_id, mine, target=target,
+            suffix=f"-{target.replace('_', '-')}" if i else "",
+            folder=newest_checkpoint(campaign, target if i else ""),
+        )  # fmt: skip
+
+
+def _log_newest(
+    client: MlflowClient,
+    campaign: Campaign,
+    experiment: str,
+    run_id: str,
+    known: Sequence[LoggedModel],
+    *,
+    target: str,
+    suffix: str,
+    folder: Path | None,
+) -> None:
+    """Log one target's checkpoint, if it is not logged yet."""
     if folder is None:
         return
     ready = [
@@ -35,24 +62,30 @@ def log_surrogate(
         and str(m.status) in ("READY", "LoggedModelStatus.READY")
     ]
     if not ready:
-        _log(client, campaign, experiment, run_id, folder)
+        _log(client, campaign, experiment, run_id, folder, target, suffix)
     for model in known:
         if model not in ready[:1]:
             client.delete_logged_model(model.model_id)
 
 
 def _log(
-    client: MlflowClient, campaign: Campaign, experiment: str, run_id: str, folder: Path
+    client: MlflowClient,
+    campaign: Campaign,
+    experiment: str,
+    run_id: str,
+    folder: Path,
+    target: str,
+    suffix: str,
 ) -> None:
     from mlflow.entities import LoggedModelOutput
 
-    config, target = campaign.config, campaign.config.objective.target
+    config = campaign.config
     tags = {
         "matdisco.checkpoint": folder.name,
         "matdisco.run_id": campaign.run_id,
         "matdisco.target": target,
     }
-    name = f"{config.name}-surrogate"
+    name = f"{config.name}-surrogate{suffix}"
     model_id = log_checkpoint(
         client, folder, name, experiment, run_id, tags=tags,
         params=contents.params_of_surrogate(config), kind=config.surrogate.kind,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from campaigns.fronts.words import volume
 from campaigns.objectives import HullObjective
 from matdisco.properties import get
 
 if TYPE_CHECKING:
     from campaigns.campaign import Campaign
+    from campaigns.fronts.front import Front
     from campaigns.ledger import Event
 
 
@@ -38,7 +40,9 @@ def campaign_note(campaign: Campaign, *, alive: bool) -> str:
         f"**State:** {where_it_stands(campaign, alive=alive)}. {done} of "
         f"{len(campaign.pool):,} candidates evaluated, {len(state.failed)} failed.",
     ]
-    if len(state.found) and (state.hull is not None or not is_hull(campaign)):
+    if state.front is not None and len(state.found):
+        lines += ["**Front**", *_front(campaign, state.front)]
+    elif len(state.found) and (state.hull is not None or not is_hull(campaign)):
         prop = get(state.objective.headline)
         table = state.to_frame().head(12)
         names = {state.pool[int(i)].id for i in state.found}
@@ -64,23 +68,43 @@ def campaign_note(campaign: Campaign, *, alive: bool) -> str:
     return "\n\n".join(lines)
 
 
+def _front(campaign: Campaign, front: Front) -> list[str]:
+    """Return the members of the front as a Markdown table, with the hypervolume."""
+    properties = [get(k) for k in front.objective.labels]
+    heads = ["formula", "candidate", *(p.axis for p in properties), "round"]
+    rows = [
+        f"| {row['formula']} | `{row['candidate']}` | "
+        + " | ".join(f"{row[p.key]:.4g}" for p in properties)
+        + f" | {row['round']} |"
+        for row in campaign.front().head(12).to_dict("records")
+    ]
+    table = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|", *rows]
+    lines = ["\n".join(table)]
+    if front.goals > 1:
+        lines.append(f"Hypervolume {volume(front)}.")
+    return lines
+
+
 def round_note(campaign: Campaign, event: Event) -> str:
     """Describe one round in Markdown."""
     proposed = campaign.ledger.events("proposed", round=event.round)[0].payload
     shown = ", ".join(p["formula"] for p in proposed["proposals"][:12])
-    unit = get(campaign.config.objective.target).unit
     lines = [
         f"Round {event.round} of **{campaign.config.name}**.",
         f"{len(proposed['proposals'])} candidates were evaluated: {shown}"
         + (" …" if len(proposed["proposals"]) > 12 else "."),
     ]
-    error = event.payload["error"]
-    if error:
-        lines.append(
-            f"Predictions made before were off by {error['mae']:.3f} {unit} on "
-            f"average; {error['coverage_90']:.0%} of the answers lay inside the 90 % "
-            "interval."
-        )
+    errors = event.payload.get("errors") or {
+        campaign.config.objective.target: event.payload["error"]
+    }
+    for key, error in errors.items():
+        if error:
+            of = f" of {get(key).label.lower()}" if len(errors) > 1 else ""
+            lines.append(
+                f"Predictions{of} made before were off by {error['mae']:.3f} "
+                f"{get(key).unit} on average; {error['coverage_90']:.0%} of the "
+                "answers lay inside the 90 % interval."
+            )
     better = (
         "something better was found"
         if event.payload["improved"]

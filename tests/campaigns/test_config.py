@@ -35,6 +35,7 @@ def matdisco(*arguments, cwd, **kwargs):
         "realistic",
         "screened",
         "dft-demo",
+        "front",
         "every-option",
     ],
 )
@@ -72,7 +73,7 @@ def test_schema_file_is_current_and_accepts_the_shipped_files():
 
     written = json.loads((CONFIGS / "schema.json").read_text())
     assert written == json.loads(json.dumps(json_schema())), "run `make schema`"
-    for name in ("minimal", "quickstart", "realistic", "every-option"):
+    for name in ("minimal", "quickstart", "realistic", "front", "every-option"):
         jsonschema.validate(
             yaml.safe_load((CONFIGS / f"{name}.yaml").read_text()), written
         )

@@ -54,16 +54,16 @@ def zygote(tmp_path_factory):
 
 def write(folder: Path, surrogate: dict, **changes) -> Path:
     folder.mkdir()
+    evaluator = {
+        "kind": "function",
+        "function": "evaluators:emt_energy",
+        "returns": ["energy_per_atom"],
+        "settings": {"delay": 0.05},
+    }
     config = small_campaign(
         surrogate=surrogate,
         execution={"workers": 2, "timeout": 60},
-        evaluator={
-            "kind": "function",
-            "function": "evaluators:emt_energy",
-            "returns": ["energy_per_atom"],
-            "settings": {"delay": 0.05},
-        },
-        **changes,
+        **{"evaluator": evaluator, **changes},
     )
     path = folder / "campaign.yaml"
     path.write_text(yaml.safe_dump(config))
@@ -99,11 +99,30 @@ LADDER = {
         }
     ]
 }
+FRONT = {
+    "objective": {
+        "kind": "front",
+        "targets": [
+            {"property": "energy_per_atom", "goal": "minimise"},
+            {"property": "density", "goal": "minimise"},
+            {"property": "gold", "limit": {"at_most": 0.6}},
+        ],
+    },
+    "evaluator": {
+        "kind": "function",
+        "function": "evaluators:emt_several",
+        "returns": ["energy_per_atom", "density", "gold"],
+        "settings": {"delay": 0.05},
+    },
+    "acquisition": {"kind": "hypervolume_improvement", "batch_size": 4},
+    "start": {"per_element": 0, "random": 8},
+}
 CAMPAIGNS = {
     "gaussian_process": {"surrogate": GP},
     "network_ensemble": {"surrogate": NETWORKS},
     "growing_pool": {"surrogate": GP, **GROWING},
     "ladder": {"surrogate": GP, **LADDER},
+    "front": {"surrogate": GP, **FRONT},
 }
 
 
@@ -201,6 +220,12 @@ def test_killed_while_the_pool_grows(zygote, reference, tmp_path):
 def test_killed_while_the_best_are_confirmed(zygote, reference, tmp_path):
     # 8 answers of the first round, then 3 of the rung above
     check(zygote, reference, {"where": "answer", "at": 10, "workers": True}, tmp_path)
+
+
+@pytest.mark.parametrize("reference", ["front"], indirect=True)
+def test_killed_between_the_targets_of_a_front(zygote, reference, tmp_path):
+    # in the second round that learns: two of its three checkpoints are made
+    check(zygote, reference, {"where": "checkpoint", "at": 5}, tmp_path)
 
 
 @pytest.mark.slow

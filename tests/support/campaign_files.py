@@ -29,4 +29,31 @@ def small_campaign(**changes) -> dict:
         "budget": {"evaluations": 20},
         "tracking": {"enabled": False},
     }
-    return {**config, **changes}
+    made = {**config, **changes}
+    if "start" not in changes and made.get("objective", {}).get("kind") == "property":
+        made["start"] = {"random": 4}  # pure elements are for hulls only
+    return made
+
+
+def small_front(*targets: dict, **changes) -> dict:
+    """The same with several targets; energy and density are minimised by default."""
+    wanted = targets or (
+        {"property": "energy_per_atom", "goal": "minimise", "reference": 2.0},
+        {
+            "property": "density",
+            "goal": "minimise",
+            "reference": 20000,
+            "unit": "kg/m³",
+        },
+    )
+    front = {
+        "objective": {"kind": "front", "targets": list(wanted)},
+        "evaluator": {
+            "kind": "function",
+            "function": "evaluators:emt_several",
+            "returns": ["energy_per_atom", "density", "gold"],
+        },
+        "acquisition": {"kind": "hypervolume_improvement", "batch_size": 4},
+        "start": {"per_element": 0, "random": 8},
+    }
+    return small_campaign(**{**front, **changes})

@@ -252,7 +252,13 @@ def test_hypervolume_batch_is_the_best_by_brute_force_and_respects_limits():
     assert np.exp(found.value) == pytest.approx(gains.max(), rel=0.05)
     least = float(np.sort(merit[6:, 0])[-2])  # all but two are of no use
     limited = hypervolume_batch(
-        beliefs, labelled, known, 2, 0, samples=64, limits=[least - 0.01, None]
+        beliefs,
+        labelled,
+        known,
+        2,
+        0,
+        samples=64,
+        limits=np.array([(least - 0.01, np.inf), (-np.inf, np.inf)]),
     )
     assert all(merit[p.row, 0] >= least for p in limited)
 

@@ -1,0 +1,1 @@
+"""Several targets at once: the front, its hypervolume, and limits on what counts."""
