@@ -18,6 +18,7 @@ import numpy as np
 from pymatgen.core import DummySpecies
 
 from matdisco.crystal import Crystal
+from matdisco.data.packed import geometry
 from matdisco.errors import DataError, SurrogateError
 from surrogates.neighbors import NeighborLists, has_kernels, nearest, within
 from surrogates.networks.kinds import GraphForm
@@ -139,11 +140,8 @@ def atomic_numbers(crystal: Crystal) -> np.ndarray:
     """
     if crystal.n_atoms == 0:
         raise SurrogateError(f"crystal {crystal.id}: has no atoms")
-    structure = crystal.structure
-    if not (
-        np.isfinite(structure.frac_coords).all()
-        and np.isfinite(structure.lattice.matrix).all()
-    ):
+    cell, _, positions = geometry(crystal)
+    if not (np.isfinite(positions).all() and np.isfinite(cell).all()):
         raise SurrogateError(
             f"crystal {crystal.id}: a cell vector or an atom's position is not a number"
         )
@@ -152,7 +150,7 @@ def atomic_numbers(crystal: Crystal) -> np.ndarray:
     except DataError as error:
         raise SurrogateError(str(error)) from error
     if not 1 <= numbers.min() <= numbers.max() <= MAX_Z:
-        if any(isinstance(e, DummySpecies) for e in structure.elements):
+        if any(isinstance(e, DummySpecies) for e in crystal.structure.elements):
             raise SurrogateError(
                 f"crystal {crystal.id}: holds a species that is no element "
                 f"({crystal.formula}); expected elements only"

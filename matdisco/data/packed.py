@@ -11,11 +11,11 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
-from pymatgen.core import Composition, Lattice, Structure
+from pymatgen.core import Composition, Element, Lattice, Structure
 from typing_extensions import override
 
 from matdisco.crystal import DIGITS, Crystal, Label, rounded
@@ -78,6 +78,19 @@ class PackedCrystal(Crystal):
         """Number of sites in the cell."""
         return len(self.species)
 
+    @cached_property
+    @override
+    def atomic_numbers(self) -> np.ndarray:
+        """Atomic numbers, shape (n_atoms,), int64; ordered crystals only.
+
+        Raises:
+            DataError: a site is shared by several species.
+        """
+        numbers = [_number(s) if isinstance(s, str) else 0 for s in self.species]
+        if not all(numbers):  # mixed sites, or no element: the structure says which
+            return Crystal(self.id, self.structure).atomic_numbers
+        return np.array(numbers, dtype=np.int64)
+
     @override
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Crystal) and self.to_dict() == other.to_dict()
@@ -102,6 +115,12 @@ class PackedCrystal(Crystal):
             "labels": {k: v.to_dict() for k, v in self.labels.items()},
             "source": dict(self.source),
         }
+
+
+@cache
+def _number(symbol: str) -> int:
+    """Return the atomic number of a symbol; 0 where it is none."""
+    return int(Element(symbol).Z) if Element.is_valid_symbol(symbol) else 0
 
 
 def described(

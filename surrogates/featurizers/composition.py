@@ -12,6 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from matdisco.crystal import Crystal
+from matdisco.data.packed import PackedCrystal
+from matdisco.data.packed import volume as volume_of
 from matdisco.errors import SurrogateError
 from surrogates.featurizers.elements import COLUMNS, raw_table
 from surrogates.graphs import MAX_Z, atomic_numbers
@@ -34,7 +36,9 @@ def composition_features(crystals: Sequence[Crystal]) -> np.ndarray:
     rows = np.zeros((len(crystals), len(NAMES)))
     for row, crystal in zip(rows, crystals, strict=True):
         sites = table[atomic_numbers(crystal)]  # (atoms, columns)
-        volume = float(crystal.structure.volume) / crystal.n_atoms
+        packed = isinstance(crystal, PackedCrystal)  # has no structure to ask yet
+        whole = volume_of(crystal) if packed else float(crystal.structure.volume)
+        volume = whole / crystal.n_atoms
         if not (np.isfinite(volume) and volume > 0):
             raise SurrogateError(
                 f"crystal {crystal.id}: volume per atom is {volume} Å³, "

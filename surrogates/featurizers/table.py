@@ -106,6 +106,12 @@ KINDS: Mapping[str, Callable[[Sequence[Crystal], int], np.ndarray]] = {
 """Name → featurizer; names joined by ``+`` put their columns side by side."""
 
 
+_LARGE = 5_000
+"""Crystals in a tuple from which on their features are remembered, seconds of work."""
+_POOL: dict[str, tuple[tuple[Crystal, ...], np.ndarray]] = {}
+"""Name → the last large tuple and its features; holding it keeps its identity."""
+
+
 def features(
     kind: str, crystals: Sequence[Crystal], *, n_threads: int = 2
 ) -> np.ndarray:
@@ -127,7 +133,22 @@ def blocks(
     kind: str, crystals: Sequence[Crystal], *, n_threads: int = 2
 ) -> list[np.ndarray]:
     """Return the features of each name in ``kind``, each (n, d_k), in order."""
-    return [_block(name, crystals, n_threads) for name in kind.split("+")]
+    return [_remembered(name, crystals, n_threads) for name in kind.split("+")]
+
+
+def _remembered(name: str, crystals: Sequence[Crystal], n_threads: int) -> np.ndarray:
+    """Return the features of one name; those of a large pool are made once.
+
+    A campaign predicts the same tuple of candidates in every round.
+    """
+    if not isinstance(crystals, tuple) or len(crystals) < _LARGE:
+        return _block(name, crystals, n_threads)
+    kept = _POOL.get(name)
+    if kept is None or kept[0] is not crystals:
+        made = _block(name, crystals, n_threads)
+        made.setflags(write=False)
+        kept = _POOL[name] = (crystals, made)
+    return kept[1]
 
 
 def _block(name: str, crystals: Sequence[Crystal], n_threads: int) -> np.ndarray:

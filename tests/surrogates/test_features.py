@@ -2,14 +2,17 @@
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from matdisco.crystal import Crystal
 from matdisco.data.dataset import Dataset
 from matdisco.errors import DataError, SurrogateError
+from surrogates.featurizers import table as tables
 from surrogates.featurizers.composition import NAMES, composition_features
 from surrogates.featurizers.elements import COLUMNS, raw_table, standard_table
 from surrogates.pyfunc import _load_pyfunc
@@ -98,3 +101,27 @@ def test_recipes_import_without_heavy_libraries() -> None:
         check=True,
     )
     assert answer.stdout.strip() == "[]"
+
+
+def test_features_of_a_large_pool_are_made_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tables, "_LARGE", 4)
+    made: list[int] = []
+    plain = tables.KINDS["composition"]
+
+    def counted(crystals: Sequence[Crystal], n_threads: int) -> np.ndarray:
+        made.append(len(crystals))
+        return plain(crystals, n_threads)
+
+    monkeypatch.setitem(tables.KINDS, "composition", counted)
+    pool, other = tuple(toy_crystals(5, seed=1)), tuple(toy_crystals(5, seed=2))
+    first = tables.features("composition", pool)
+    np.testing.assert_array_equal(tables.features("composition", pool), first)
+    assert made == [5]
+    assert not np.array_equal(tables.features("composition", other), first)
+    np.testing.assert_array_equal(tables.features("composition", pool), first)
+    assert made == [5, 5, 5]  # one pool is remembered
+    tables.features("composition", list(pool))  # a list may change
+    tables.features("composition", pool[:3])
+    assert made == [5, 5, 5, 5, 3]

@@ -15,6 +15,7 @@ from matdisco.data.curation.contact_rules import shortest_contact
 from matdisco.data.dataset import Dataset
 from matdisco.data.fingerprints import TOLERANCES, matcher, primitive
 from matdisco.data.packed import PackedCrystal, described, ordered, volume
+from matdisco.errors import DataError
 from tests.matdisco.data.builders import (
     crystal,
     disguised,
@@ -44,6 +45,11 @@ def test_a_packed_crystal_is_the_crystal(structure: Structure) -> None:
     assert packed.elements == plain.elements
     assert packed.n_atoms == plain.n_atoms
     assert ordered(packed) == structure.is_ordered
+    if structure.is_ordered:
+        assert packed.atomic_numbers.tolist() == plain.atomic_numbers.tolist()
+    else:
+        with pytest.raises(DataError, match="disordered"):
+            _ = packed.atomic_numbers
     assert volume(packed) == pytest.approx(structure.volume, rel=1e-7)
     assert packed.structure_hash == plain.structure_hash
     assert pickle.loads(pickle.dumps(packed)) == packed  # noqa: S301 - between processes
