@@ -11,7 +11,12 @@ from pydantic import Field, field_validator, model_validator
 from typing_extensions import override
 
 from campaigns.acquisition.fits import check as check_acquisition
-from campaigns.acquisition.recipes import AnyAcquisition, LogExpectedImprovement
+from campaigns.acquisition.recipes import (
+    MOST_ELEMENTS,
+    AnyAcquisition,
+    HullRule,
+    LogExpectedImprovement,
+)
 from campaigns.assessment import AssessmentRecipe, check_card
 from campaigns.config_blocks import (
     BudgetRecipe,
@@ -192,6 +197,13 @@ class CampaignConfig(Recipe):
         space = self.candidates.chemical_space()
         if space is not None:
             self._check_references()
+        if isinstance(self.acquisition, HullRule) and len(space or ()) > MOST_ELEMENTS:
+            raise ConfigError(
+                f"acquisition.kind: {self.acquisition.kind} draws whole hulls, which "
+                f"takes hours beyond {MOST_ELEMENTS} elements, and the candidates have "
+                f"{len(space or ())}; use log_expected_improvement or "
+                "upper_confidence_bound, or several campaigns of fewer elements"
+            )
         elements = frozenset(space or ())
         self._named("screening", lambda: self._check_screening(space))
         self._named("evaluator", lambda: self.evaluator.check(elements))

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.stats import norm
 
+from campaigns.acquisition.recipes import MOST_ELEMENTS
+
 if TYPE_CHECKING:
     from campaigns.utility import Utility
 
@@ -83,8 +85,13 @@ def outlook(utility: Utility, rng: np.random.Generator) -> dict[str, float]:
 def _whole(
     utility: Utility, hopeful: np.ndarray, top: np.ndarray, rng: np.random.Generator
 ) -> dict[str, float]:
-    """Return the quantiles of the pool's best value, or of its stable compounds."""
+    """Return the quantiles of the pool's best value, or of its stable compounds.
+
+    Nothing where hulls would have more elements than can be drawn.
+    """
     if utility.wanted is not None:
+        return {}
+    if utility.x is not None and utility.x.shape[1] > MOST_ELEMENTS:
         return {}
     if utility.known is None:
         values = utility.sign * top

@@ -8,6 +8,10 @@ from pydantic import Field, model_validator
 
 from matdisco.recipe import Recipe
 
+MOST_ELEMENTS = 7
+"""Elements up to which hulls are drawn by the hundred: the facets of a convex hull grow
+exponentially with its dimension."""
+
 
 class AcquisitionRecipe(Recipe):
     """What all acquisition functions share."""

@@ -167,6 +167,17 @@ WRONG = {
         {"acquisition": {"batch_size": 4}},
         "acquisition: expected a block with a 'kind:' key; kinds: log_expected",
     ),
+    "hulls of too many elements": (
+        {
+            "candidates": {
+                "kind": "prototypes", "components": [1, 2], "max_atoms": 2,
+                "elements": ["Cu", "Au", "Ag", "Pd", "Pt", "Ni", "Al", "Rh"],
+            },
+            "start": {"per_element": 1, "random": 4},
+            "acquisition": {"kind": "new_phases", "batch_size": 4},
+        },
+        "acquisition.kind: new_phases draws whole hulls, which takes hours beyond 7",
+    ),
     "advice from nobody": (
         {"acquisition": {"kind": "random"}, "stopping": {"cost": 0.1}},
         "stopping.cost: asks what the surrogate expects, but acquisition: random",
