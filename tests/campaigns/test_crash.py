@@ -222,6 +222,7 @@ def test_killed_while_the_best_are_confirmed(zygote, reference, tmp_path):
     check(zygote, reference, {"where": "answer", "at": 10, "workers": True}, tmp_path)
 
 
+@pytest.mark.slow  # fronts/test_front_campaign.py goes on after an end in the fast ones
 @pytest.mark.parametrize("reference", ["front"], indirect=True)
 def test_killed_between_the_targets_of_a_front(zygote, reference, tmp_path):
     # in the second round that learns: two of its three checkpoints are made
