@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from campaigns.fronts.recipe import FrontObjective
-from matdisco.properties import get, same_dimension
+from matdisco.properties import check_unit, get
 from matdisco.recipe import Recipe
 
 
@@ -73,19 +73,7 @@ class PropertyObjective(Recipe):
             raise ValueError(
                 f"target_range: expected [low, high], got {list(self.target_range)}"
             )
-        own = get(self.property).unit
-        if self.unit is not None:
-            from matdisco.errors import DataError
-
-            try:
-                fits = same_dimension(self.unit, own)
-            except DataError as error:
-                raise ValueError(f"unit: {error}") from None
-            if not fits:
-                raise ValueError(
-                    f"unit: expected a unit of {get(self.property).label.lower()} "
-                    f"such as {own!r}, got {self.unit!r}"
-                )
+        check_unit(self.property, self.unit)
         return self
 
     @builtins.property

@@ -199,6 +199,26 @@ def convert(value: float, unit: str, to: str) -> float:
     return value * from_factor / to_factor
 
 
+def check_unit(key: str, unit: str | None) -> None:
+    """Refuse a unit that values of a property cannot have; None is the property's own.
+
+    Raises:
+        ValueError: says which units fit.
+    """
+    if unit is None:
+        return
+    own = get(key).unit
+    try:
+        fits = same_dimension(unit, own)
+    except DataError as error:
+        raise ValueError(f"unit: {error}") from None
+    if not fits:
+        raise ValueError(
+            f"unit: expected a unit of {get(key).label.lower()} such as {own!r}, got "
+            f"{unit!r}"
+        )
+
+
 def same_dimension(unit: str, other: str) -> bool:
     """Tell whether two known units measure the same kind of quantity."""
     return _lookup(unit)[0] == _lookup(other)[0]

@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from matdisco.properties import convert, get, same_dimension
+from matdisco.properties import check_unit, convert, get
 from matdisco.recipe import Recipe
 
 
@@ -58,19 +58,7 @@ class FrontTarget(Recipe):
                 f"{self.property}: reference goes with a goal; a target that only has "
                 "a limit is no side of the hypervolume"
             )
-        own = get(self.property).unit
-        if self.unit is not None:
-            from matdisco.errors import DataError
-
-            try:
-                fits = same_dimension(self.unit, own)
-            except DataError as error:
-                raise ValueError(f"unit: {error}") from None
-            if not fits:
-                raise ValueError(
-                    f"unit: expected a unit of {get(self.property).label.lower()} "
-                    f"such as {own!r}, got {self.unit!r}"
-                )
+        check_unit(self.property, self.unit)
         return self
 
     @builtins.property
