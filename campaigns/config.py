@@ -25,13 +25,13 @@ from campaigns.config_blocks import (
     StartRecipe,
     TrackingRecipe,
 )
+from campaigns.file_kinds import load_kind
 from campaigns.fronts.check import check_base, check_front
 from campaigns.gate import GateRecipe
 from campaigns.idle import check_idle
 from campaigns.ladder.check import check_ladder, check_money, settled
 from campaigns.ladder.recipe import RungRecipe
 from campaigns.objectives import AnyObjective, HullObjective
-from campaigns.replay.file_kinds import refuse_others
 from campaigns.stopping import StoppingRecipe
 from campaigns.stopping import check as check_stopping
 from matdisco.candidates.base import SizeEstimate
@@ -42,7 +42,7 @@ from matdisco.errors import ConfigError, MatdiscoError
 from matdisco.evaluators.execution_recipe import ExecutionRecipe
 from matdisco.evaluators.recipes import AnyEvaluator
 from matdisco.recipe import Recipe
-from matdisco.recipe_file import load, parse
+from matdisco.recipe_file import parse
 from matdisco.screening.recipe import ScreeningRecipe
 from surrogates.recipes import AnySurrogate
 
@@ -133,11 +133,7 @@ class CampaignConfig(Recipe):
             ConfigError: one line per mistake, each with file, line and key; one
                 sentence where it is a file for another command.
         """
-        try:
-            return load(cls, path)
-        except ConfigError:
-            refuse_others(path, "campaign")
-            raise
+        return load_kind(cls, path, "campaign")
 
     @classmethod
     def parse(cls, text: str, *, source: str) -> Self:

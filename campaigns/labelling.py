@@ -16,6 +16,7 @@ import numpy as np
 from pydantic import Field
 from tqdm import tqdm
 
+from campaigns.file_kinds import load_kind
 from matdisco.candidates.recipes import AnyCandidates
 from matdisco.crystal import Crystal, Label
 from matdisco.data.dataset import Dataset
@@ -25,7 +26,6 @@ from matdisco.evaluators.execution import open_workers
 from matdisco.evaluators.execution_recipe import ExecutionRecipe
 from matdisco.evaluators.recipes import AnyEvaluator
 from matdisco.recipe import Recipe
-from matdisco.recipe_file import load
 from matdisco.thermo import (
     compressed,
     formation_energies,
@@ -65,7 +65,7 @@ class LabellingConfig(Recipe):
         Raises:
             ConfigError: one line per mistake.
         """
-        return load(cls, path)
+        return load_kind(cls, path, "labelling")
 
 
 def compute(config: LabellingConfig, folder: Path, *, quiet: bool = False) -> Dataset:

@@ -15,13 +15,13 @@ import yaml
 from pydantic import Field
 from typing_extensions import override
 
+from campaigns.file_kinds import load_kind
 from campaigns.training_parts import Parts, parts_of
 from matdisco.data.shipped import resolve
 from matdisco.data.splits import SplitRecipe
 from matdisco.errors import ConfigError, MissingExtra
 from matdisco.properties import Property
 from matdisco.recipe import Recipe
-from matdisco.recipe_file import load
 from surrogates.base import FitReport, HistoryRow, Prediction, Progress, Surrogate
 from surrogates.recipes import AnySurrogate
 from surrogates.seen import Seen
@@ -73,7 +73,7 @@ class TrainingConfig(Recipe):
         """
         from importlib.util import find_spec
 
-        made = load(cls, path)
+        made = load_kind(cls, path, "training")
         if not resolve(made.dataset).exists():
             raise ConfigError(f"{path}: dataset: no such file: {made.dataset}")
         if "test" not in made.split.parts or made.split.folds:

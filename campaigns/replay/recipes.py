@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from campaigns.replay.file_kinds import refuse_others
+from campaigns.file_kinds import load_kind
 from campaigns.replay.strategies import Strategy as Strategy
 from campaigns.replay.strategies import misfit
 from campaigns.replay.targets import (
@@ -21,9 +21,7 @@ from campaigns.replay.targets import (
     Threshold,
     Top,
 )
-from matdisco.errors import ConfigError
 from matdisco.recipe import Recipe
-from matdisco.recipe_file import load
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 
@@ -234,8 +232,4 @@ class ReplayConfig(Recipe):
             ConfigError: one line per mistake; one sentence where it is a file for
                 another command.
         """
-        try:
-            return load(cls, path)
-        except ConfigError:
-            refuse_others(path, "replay")
-            raise
+        return load_kind(cls, path, "replay")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from matdisco.errors import ConfigError
-from matdisco.recipe_file import mapping
+from matdisco.recipe import Recipe
+from matdisco.recipe_file import load, mapping
 
-Kind = Literal["campaign", "replay"]
+Kind = Literal["campaign", "replay", "training", "labelling"]
+Made = TypeVar("Made", bound=Recipe)
 
 _COMMANDS = {
     "replay": (frozenset({"pool", "targets", "strategies"}), "replay {path}"),
@@ -26,6 +28,20 @@ _NEVER = {"labelling": frozenset({"budget", "acquisition", "objective", "start"}
 """Keys that a kind never has: a campaign that lacks one of its own is still one."""
 
 
+def load_kind(made: type[Made], path: str | Path, expected: Kind) -> Made:
+    """Read and validate a YAML file of one kind.
+
+    Raises:
+        ConfigError: one line per mistake, each with file, line and key; one sentence
+            where it is a file for another command.
+    """
+    try:
+        return load(made, path)
+    except ConfigError:
+        refuse_others(path, expected)
+        raise
+
+
 def refuse_others(path: str | Path, expected: Kind) -> None:
     """Refuse a file that is plainly of another kind, with the command that takes it.
 
@@ -37,7 +53,8 @@ def refuse_others(path: str | Path, expected: Kind) -> None:
         ConfigError: the file is of another kind, or is no YAML.
     """
     keys = set(mapping(path))
-    if keys >= _COMMANDS[expected][0]:
+    barred = keys & _NEVER.get(expected, frozenset())
+    if keys >= _COMMANDS[expected][0] and not barred:
         return
     for kind, (needed, command) in _COMMANDS.items():
         if kind != expected and keys >= needed and not keys & _NEVER.get(kind, set()):

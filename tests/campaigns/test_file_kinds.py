@@ -11,6 +11,7 @@ from campaigns.replay.recipes import ReplayConfig
 from matdisco.errors import ConfigError
 
 LOADERS = {"run": CampaignConfig, "validate": CampaignConfig, "replay": ReplayConfig}
+WHERE = {"label": ["--to", "set.parquet"], "surrogate train": ["--to", "trained"]}
 NAMED = [
     (page, *found)
     for page in ("README.md", *map(str, Path("docs").glob("**/*.md")))
@@ -32,6 +33,9 @@ NAMED = [
         ("run", "datasets/al-ni-ti.yaml", "a labelling file, expected a campaign file: "
          "matdisco label configs/datasets/al-ni-ti.yaml --to FOLDER"),
         ("validate", "curation.yaml", "a curation file"),
+        ("label", "quickstart.yaml", "a campaign file, expected a labelling file"),
+        ("surrogate train", "replays/phonons.yaml", "a replay file, expected a "
+         "training file: matdisco replay configs/replays/phonons.yaml"),
         ("replay", "assessments/quick-2.yaml", "an assessment file"),
     ],
 )  # fmt: skip
@@ -39,7 +43,7 @@ def test_the_wrong_kind_of_file_is_one_sentence_with_the_right_command(
     command, file, said, capsys
 ):
     with pytest.raises(SystemExit) as stopped:
-        main([command, f"configs/{file}"])
+        main([*command.split(), f"configs/{file}", *WHERE.get(command, [])])
     error = capsys.readouterr().err
     assert stopped.value.code == 2
     assert f"configs/{file}: this is {said}" in error and "required" not in error
