@@ -10,7 +10,7 @@ over both.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -108,7 +108,7 @@ class Explainer:
     """Whether the candidates were screened."""
     alike: np.ndarray | None = None
     """Group of each candidate of the pool that is probably one structure, if known."""
-    weights: Weights | None = None
+    weights: Weights = field(default_factory=Weights)
     """What the rule's value was multiplied by."""
 
     def explain(
@@ -121,7 +121,7 @@ class Explainer:
             choices: those of the proposals, then what would have come next, if known.
         """
         expected, share = self.utility.expected(), exploration_share(self.utility)
-        weights = self.weights or Weights(len(self.state.pool))
+        weights = self.weights
         known = Neighbours.of([self.state.pool[int(i)] for i in self.state.answered])
         mine = [self.state.pool[int(self.rows[c.row])] for c in choices]
         far = known.distances(mine)

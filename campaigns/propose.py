@@ -120,7 +120,7 @@ def next_round(
     check = _check(config, learned, state, events, round_)
     choices = [Choice(row, None, "pinned") for row in _where(available, pins)]
     following: list[Choice] = []
-    weights = Weights(len(state.pool))
+    weights = Weights()
     if size > len(pins):
         left, weights = weighed(
             config.acquisition, learned, state, events,

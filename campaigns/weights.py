@@ -26,10 +26,8 @@ if TYPE_CHECKING:
 class Weights:
     """Factors on the rule's value, for explanations; None where nothing weighs."""
 
-    n: int
-    """Candidates of the pool."""
     cost: np.ndarray | None = None
-    """What each is divided by, shape (n,)."""
+    """What each candidate of the pool is divided by, shape (n,)."""
     chance: np.ndarray | None = None
     """Probability of an answer, shape (n,)."""
     copies: np.ndarray | None = None
@@ -63,7 +61,7 @@ def weighed(
         The utility, and what its values were multiplied by.
     """
     n = len(state.pool)
-    weights = Weights(n)
+    weights = Weights()
     exponent = getattr(rule, "cost_exponent", 0.0)
     if exponent:
         atoms = np.array([state.pool[int(i)].n_atoms for i in free])

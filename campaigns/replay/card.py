@@ -84,11 +84,11 @@ def judge(config: ReplayConfig, pool: Pool, traces: Sequence[Trace]) -> dict[str
             "until_random": until.chance(pool.phases, spent),
             "until_verdict": until.verdicts(curves, compared, spent, draws),
         }
-    beside = peer_verdicts(curves, compared, spent, draws, len(pool))
+    beside = peer_verdicts(curves, compared, spent, draws)
     if beside:
         arrival["peer_verdict"] = beside
     if pool.margins is not None:
-        arrival["limit_verdict"] = limit_verdicts(curves, compared, spent, draws, pool)
+        arrival["limit_verdict"] = limit_verdicts(curves, compared, spent, draws)
     mean, low, high = random_recall(spent, pool.phases)
     card = {
         "replay": config.name,

@@ -8,14 +8,14 @@ labels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 from scipy.stats import hypergeom
 
-from campaigns.fronts.volume import hypervolume as hypervolume
+from campaigns.fronts.volume import hypervolume
 
 
 def counts(initial: int, batch: int, rounds: int, pool: int) -> np.ndarray:
@@ -150,6 +150,16 @@ class Measure:
         if self.at is not None:
             return float(np.interp(self.at, self.spent, curve))
         return area(curve, self.spent)
+
+
+def areas(curves: Mapping[str, np.ndarray], spent: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the area under each seed's discovery curve, shape (seeds,) each.
+
+    Args:
+        curves: strategy to its share found after each round, shape (seeds, rounds + 1).
+        spent: labels after each round, shape (rounds + 1,).
+    """
+    return {n: np.array([area(c, spent) for c in each]) for n, each in curves.items()}
 
 
 def volume_curve(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from campaigns.replay.intervals import LEAST_SEEDS, Estimate, difference, too_few
-from campaigns.replay.metrics import Measure, expected_recall
+from campaigns.replay.metrics import area, areas, expected_recall
 from campaigns.replay.pools import Pool
 from campaigns.replay.recipes import ReplayConfig
 from campaigns.replay.strategies import Strategy
@@ -23,19 +23,15 @@ def verdicts(
     pool: Pool,
 ) -> dict[str, Any]:
     """Compare by the area under the discovery curve, paired by seed."""
-    areas = {
-        n: np.array([Measure(spent, len(pool))(c) or 0.0 for c in group])
-        for n, group in curves.items()
-    }
-    luck = expected_recall(spent, pool.phases)
-    chance = float(Measure(spent, len(pool))(luck) or 0.0)
-    best = max(others, key=lambda n: areas[n].mean()) if others else None
+    under = areas(curves, spent)
+    chance = area(expected_recall(spent, pool.phases), spent)
+    best = max(others, key=lambda n: under[n].mean()) if others else None
     found: dict[str, Any] = {}
     for name in own:
-        mine = areas[name]
+        mine = under[name]
         against = {"random": difference(mine, np.full(len(mine), chance), draws)}
         if best is not None:
-            against["best_baseline"] = difference(mine, areas[best], draws)
+            against["best_baseline"] = difference(mine, under[best], draws)
         words = [_words(name, "random choice", against["random"], len(mine))]
         if best is not None:
             words.append(_words(name, best, against["best_baseline"], len(mine)))
@@ -56,7 +52,6 @@ def limit_verdicts(
     strategies: Mapping[str, Strategy],
     spent: np.ndarray,
     draws: np.ndarray,
-    pool: Pool,
 ) -> dict[str, Any]:
     """Compare each strategy that heeds limits with the same that ignores them.
 
@@ -64,22 +59,19 @@ def limit_verdicts(
         Strategy to the other's name, the paired difference of areas under the discovery
         curve and a sentence; only where both were played.
     """
-    area = Measure(spent, len(pool))
+    under = areas(curves, spent)
     found: dict[str, Any] = {}
     for mine in curves:
         if strategies[mine].limits == "ignore":
             continue
         blind = strategies[mine].model_copy(update={"limits": "ignore"})
         for other in (n for n in curves if strategies[n] == blind):
-            a, b = (
-                np.array([area(c) or 0.0 for c in curves[n]]) for n in (mine, other)
-            )
-            gap = difference(a, b, draws)
+            gap = difference(under[mine], under[other], draws)
             found[mine] = {
                 "ignoring": other,
                 "difference": gap.plain(),
                 "words": _words(mine, f"{other}, which ignores the limits,", gap,
-                                len(a)),
+                                len(under[mine])),
             }  # fmt: skip
     return found
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from campaigns.fronts.volume import pareto as pareto
+from campaigns.fronts.volume import pareto
 from campaigns.replay.tables import logged
 from campaigns.replay.targets import (
     AnyWanted,

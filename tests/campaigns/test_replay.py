@@ -16,6 +16,7 @@ from scipy.spatial.distance import cdist
 from torch import from_numpy
 
 from campaigns.cli import main
+from campaigns.fronts.volume import hypervolume, pareto
 from campaigns.replay import intervals, metrics, runner
 from campaigns.replay.card import judge, text, write
 from campaigns.replay.features import formula_table
@@ -25,7 +26,6 @@ from campaigns.replay.pools import load
 from campaigns.replay.recipes import ReplayConfig
 from campaigns.replay.runner import run
 from campaigns.replay.simulate import start
-from campaigns.replay.wanted import pareto
 from matdisco.errors import ConfigError
 from surrogates.gp.site_kernel import SiteProcess, SiteSpace
 
@@ -117,7 +117,7 @@ def test_hypervolume_is_botorchs_and_the_front_is_not_dominated():
     rng = np.random.default_rng(3)
     merit = rng.normal(size=(40, 2))
     reference = np.array([-0.5, -0.2])
-    own = metrics.hypervolume(merit, reference)
+    own = hypervolume(merit, reference)
     theirs = Hypervolume(from_numpy(reference)).compute(
         from_numpy(merit[pareto(merit)])
     )

@@ -198,21 +198,21 @@ def test_own_strategies_are_compared_with_peers_paired_by_seed():
     gain = np.array([0, 0.1, 0.1])
     curves = {"own": luck + gain, "peer": luck}
     draws = resamples(6, 200)
-    found = verdicts(curves, strategies, spent, draws, 100)
+    found = verdicts(curves, strategies, spent, draws)
     assert list(found) == ["own"] and list(found["own"]) == ["peer"]
     gap = found["own"]["peer"]["difference"]
     # the mean height: half of the first interval, all of the second
     assert gap["value"] == pytest.approx(0.075) == gap["low"]
     assert "(+0.075 to +0.075, more at 95 %)" in found["own"]["peer"]["words"]
     turned = {"own": luck - gain, "peer": luck}
-    less = verdicts(turned, strategies, spent, draws, 100)
+    less = verdicts(turned, strategies, spent, draws)
     assert "less at 95 %" in less["own"]["peer"]["words"]
     few = {n: c[:5] for n, c in curves.items()}
-    unknown = verdicts(few, strategies, spent, resamples(5, 200), 100)["own"]["peer"]
+    unknown = verdicts(few, strategies, spent, resamples(5, 200))["own"]["peer"]
     why = "(not judged: 5 seeds are too few, at least 6 are needed)"
     assert unknown["words"].endswith(f"+0.075 {why}")
     assert list(unknown["difference"]) == ["value"]
-    assert verdicts({"own": luck}, strategies, spent, draws, 100) == {}
+    assert verdicts({"own": luck}, strategies, spent, draws) == {}
 
 
 @pytest.mark.parametrize("kind", ["baybe", "ax"])

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from campaigns.replay.intervals import Estimate, difference, too_few
-from campaigns.replay.metrics import Measure
+from campaigns.replay.metrics import areas
 from campaigns.replay.peers.recipes import PeerRecipe
 from campaigns.replay.strategies import Strategy
 
@@ -18,7 +18,6 @@ def verdicts(
     strategies: Mapping[str, Strategy],
     spent: np.ndarray,
     draws: np.ndarray,
-    size: int,
 ) -> dict[str, Any]:
     """Compare every strategy that is no peer with every peer.
 
@@ -27,16 +26,12 @@ def verdicts(
         strategies: what they are.
         spent: labels after each round, shape (rounds + 1,).
         draws: resampled seeds, shape (resamples, seeds).
-        size: of the pool.
 
     Returns:
         Strategy to the peer's name to the paired difference of areas under the
         discovery curve, positive where the strategy finds more, and a sentence.
     """
-    area = Measure(spent, size)
-    areas = {
-        n: np.array([area(c) or 0.0 for c in group]) for n, group in curves.items()
-    }
+    under = areas(curves, spent)
     peers = [n for n in curves if isinstance(strategies[n].learner, PeerRecipe)]
     found: dict[str, Any] = {}
     for mine in curves:
@@ -44,10 +39,10 @@ def verdicts(
             continue
         found[mine] = {}
         for other in peers:
-            gap = difference(areas[mine], areas[other], draws)
+            gap = difference(under[mine], under[other], draws)
             found[mine][other] = {
                 "difference": gap.plain(),
-                "words": _words(mine, other, gap, len(areas[mine])),
+                "words": _words(mine, other, gap, len(under[mine])),
             }
     return found
 
