@@ -172,7 +172,12 @@ class CandidateRecipe(Recipe):
 
 def counts_of(crystal: Crystal) -> Mapping[str, int]:
     """Return atoms of each element; shared sites count for every species on them."""
-    counts: dict[str, int] = {}
+    from matdisco.data.packed import plain_counts
+
+    counts = plain_counts(crystal)
+    if counts is not None:
+        return counts
+    counts = {}
     for site in crystal.structure:
         for specie in site.species:
             counts[specie.symbol] = counts.get(specie.symbol, 0) + 1

@@ -1,43 +1,26 @@
-"""Candidates by decorating known structure types over a chemical space.
-
-The structure types are the AFLOW Library of Crystallographic Prototypes (M. J.
-Mehl et al., Comput. Mater. Sci. 136, S1 (2017)) as pymatgen ships it. Which of
-their decorations are truly different is worked out once, with stand-in elements,
-and kept in ``prototype_index.json`` (written by :func:`make_index`), so that the
-size of a pool is known at once.
-"""
+"""Candidates by decorating known structure types over a chemical space."""
 
 from __future__ import annotations
 
-import gzip
-import json
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
-from importlib.resources import files
-from itertools import combinations, permutations
-from math import comb, gcd
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import combinations
+from math import comb
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 from typing_extensions import override
 
 from matdisco.candidates.base import CandidateRecipe, Limits, SizeEstimate, refuse_empty
+from matdisco.candidates.prototype_library import INDEXED_ATOMS, index
 from matdisco.candidates.where import outside_components
 from matdisco.elements import check_elements
-from matdisco.errors import DataError
 from matdisco.recipe import nearest
 
 if TYPE_CHECKING:
-    from pymatgen.core import Structure
-
-    from matdisco.candidates.volume import Geometry
     from matdisco.crystal import Crystal
 
-INDEXED_ATOMS = 16  # cells above this are too dear for a screening pool
 COUNTED_SPACES = 20_000
 """Sets of elements up to which charges are counted out for the estimate (seconds)."""
-STAND_INS = ("Al", "Ni", "Ti", "Cu")  # any four elements; only their identity counts
 
 
 class PrototypeCandidates(CandidateRecipe):
@@ -142,6 +125,8 @@ class PrototypeCandidates(CandidateRecipe):
     def generate(self) -> Iterator[Crystal]:
         import numpy as np
 
+        from matdisco.candidates.decoration import decorate
+
         total = self.sample and sum(1 for _ in self._plan())
         plan: Iterable[tuple[dict[str, Any], tuple[str, ...]]] = self._plan()
         if self.sample and total and self.sample < total:
@@ -206,164 +191,3 @@ class PrototypeCandidates(CandidateRecipe):
                     dict(zip(symbols, entry["counts"], strict=True))
                 ):
                     yield symbols
-
-
-def decorate(
-    entry: Mapping[str, Any],
-    symbols: Sequence[str],
-    volume_scale: float = 1.0,
-    volume: Literal["additive", "bonds"] = "additive",
-) -> Crystal:
-    """Put elements on a prototype's species and give it a sensible volume.
-
-    Args:
-        entry: a prototype of :func:`index`.
-        symbols: one element per species of the prototype, in its order.
-        volume_scale: factor on the starting volume.
-        volume: how that volume is found, see :class:`PrototypeCandidates`.
-    """
-    from pymatgen.core import Lattice, Structure
-
-    from matdisco.crystal import Crystal
-
-    structure = _library()[entry["row"]]
-    if len(structure) != sum(entry["counts"]):
-        raise DataError(
-            f"prototype {entry['name']} is not at row {entry['row']} of the installed "
-            "pymatgen's AFLOW library; prototype_index.json was made with another one"
-        )
-    geometry, kinds = _geometry(entry["row"])
-    size = geometry.starting_volume([symbols[k] for k in kinds], volume) * volume_scale
-    matrix = structure.lattice.matrix * (size / structure.volume) ** (1 / 3)
-    decorated = Structure(
-        Lattice(matrix), [symbols[k] for k in kinds], structure.frac_coords
-    )
-    formula = _formula(entry, symbols)
-    source = {
-        "prototype": entry["aflow"],
-        "strukturbericht": entry["strukturbericht"],
-        "mineral": entry["mineral"],
-        "decoration": list(symbols),
-    }
-    return Crystal(f"{formula}.{entry['name']}", decorated, source=source)
-
-
-@lru_cache(maxsize=512)
-def _geometry(row: int) -> tuple[Geometry, tuple[int, ...]]:
-    """Return a prototype's distances, and which of its species sits on each site."""
-    from matdisco.candidates.volume import Geometry
-
-    structure = _library()[row]
-    species = [e.symbol for e in structure.composition.elements]
-    kinds = tuple(species.index(site.specie.symbol) for site in structure)
-    return Geometry.of(structure, kinds), kinds
-
-
-def _formula(entry: Mapping[str, Any], symbols: Sequence[str]) -> str:
-    """Write the reduced formula in the order of the AFLOW label: L1_2 is AB3."""
-    unit = gcd(*entry["counts"])
-    counts = [n // unit for n in entry["counts"]]
-    left = list(range(len(counts)))
-    text = ""
-    for amount in re.findall(r"[A-Z](\d*)", entry["aflow"].split("_")[0]):
-        row = next((i for i in left if counts[i] == int(amount or 1)), left[0])
-        left.remove(row)
-        text += symbols[row] + (str(counts[row]) if counts[row] > 1 else "")
-    return text
-
-
-@lru_cache(maxsize=1)
-def index() -> dict[str, Any]:
-    """Return the table of prototypes and their inequivalent decorations."""
-    text = files("matdisco.candidates").joinpath("prototype_index.json").read_text()
-    table: dict[str, Any] = json.loads(text)
-    return table
-
-
-@lru_cache(maxsize=1)
-def _library() -> list[Structure]:
-    """Return the structures of pymatgen's AFLOW library, without oxidation states.
-
-    Its file is read here: importing the library itself parses the literature reference
-    of every prototype, which takes several seconds and is not needed.
-    """
-    from pymatgen.core import Structure
-
-    structures = []
-    for row in _rows():
-        structure = Structure.from_dict(row["snl"])
-        structure.remove_oxidation_states()
-        structures.append(structure)
-    return structures
-
-
-def _rows() -> list[dict[str, Any]]:
-    path = files("pymatgen.analysis") / "prototypes" / "aflow_prototypes.json.gz"
-    rows: list[dict[str, Any]] = json.loads(gzip.decompress(path.read_bytes()))
-    return rows
-
-
-def make_index() -> dict[str, Any]:
-    """Work out the table that :func:`index` reads (about a minute).
-
-    Decorations of one stoichiometry are compared with pymatgen's StructureMatcher
-    at tolerances much tighter than its defaults (ltol 0.2, stol 0.3, angle 5°):
-    only settings of the same geometry count as one, while neighbours such as a
-    slightly stretched cell stay separate candidates and are told apart, or found
-    to be the same, by relaxation.
-    """
-    from pymatgen.analysis.structure_matcher import StructureMatcher
-
-    from matdisco.candidates.volume import packing_fraction
-
-    matcher = StructureMatcher(ltol=0.05, stol=0.05, angle_tol=1.0)
-    kept: dict[str, list[Structure]] = {}
-    entries: list[dict[str, Any]] = []
-    names: set[str] = set()
-    # Where two types are one geometry (L6_0 with c = a is L1_2), the more
-    # symmetric one gives its name: the space group is the label's third part.
-    tags_of = [row["tags"] for row in _rows()]
-    by_symmetry = sorted(
-        range(len(tags_of)), key=lambda i: (-int(tags_of[i]["aflow"].split("_")[2]), i)
-    )
-    for row in by_symmetry:
-        structure, tags = _library()[row], tags_of[row]
-        species = [e.symbol for e in structure.composition.elements]
-        counts = [int(structure.composition[s]) for s in species]
-        if sum(counts) > INDEXED_ATOMS or len(counts) > len(STAND_INS):
-            continue
-        decorations = []
-        for order in permutations(range(len(species))):
-            mapping = dict(zip(species, [STAND_INS[i] for i in order], strict=True))
-            trial = structure.__class__(
-                structure.lattice,
-                [mapping[site.specie.symbol] for site in structure],
-                structure.frac_coords,
-            )
-            block = kept.setdefault(trial.composition.reduced_formula, [])
-            if not any(matcher.fit(trial, other) for other in block):
-                block.append(trial)
-                decorations.append(list(order))
-        name = str(tags["aflow"])
-        while name in names:
-            name += "'"
-        names.add(name)
-        if decorations:
-            entries.append(
-                {
-                    "row": row,
-                    "name": name,
-                    "aflow": tags["aflow"],
-                    "strukturbericht": _told(tags["strukturbericht"]),
-                    "mineral": _told(tags["mineral"]),
-                    "counts": counts,
-                    "packing": round(packing_fraction(structure), 3),
-                    "decorations": decorations,
-                }
-            )
-    entries.sort(key=lambda e: int(e["row"]))
-    return {"library": len(_library()), "prototypes": entries}
-
-
-def _told(tag: object) -> str:
-    return "" if tag in (None, "None") else str(tag)

@@ -108,8 +108,7 @@ class PoolWriter:
     def _flush(self) -> None:
         if not self._chunk:
             return
-        table = layout.to_table(Dataset("chunk", tuple(self._chunk)))
-        table = table.replace_schema_metadata(None)
+        table = layout.columns(Dataset("chunk", tuple(self._chunk)))
         self._chunk = []
         if self._writer is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)

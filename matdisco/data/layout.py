@@ -34,7 +34,7 @@ from pymatgen.core import DummySpecies, Element, Lattice, Species, Structure
 
 from matdisco.crystal import Crystal, Label
 from matdisco.data.dataset import Dataset
-from matdisco.data.packed import PackedCrystal, geometry
+from matdisco.data.packed import PackedCrystal, geometry, plain_counts
 from matdisco.errors import DataError
 from matdisco.recipe import canonical_json, digest
 
@@ -70,23 +70,35 @@ def to_table(dataset: Dataset) -> pa.Table:
     Raises:
         DataError: a record or the card holds something that JSON cannot say.
     """
-    crystals = dataset.crystals
     try:
         about = head(dataset.name, dataset.card, dataset.content_hash)
-        columns, fields = _label_columns(dataset)
+        text = canonical_json(about).encode()
+    except (TypeError, ValueError) as error:
+        raise _not_stored(dataset, error) from error
+    return columns(dataset).replace_schema_metadata({KEY: text})
+
+
+def columns(dataset: Dataset) -> pa.Table:
+    """Return one row per crystal, without name, card and hashes.
+
+    Raises:
+        DataError: a record holds something that JSON cannot say.
+    """
+    crystals = dataset.crystals
+    try:
+        labels, fields = _label_columns(dataset)
         sources = [canonical_json(dict(c.source)) for c in crystals]
     except (TypeError, ValueError) as error:
-        raise DataError(
-            f"dataset {dataset.name}: cannot be stored ({_culprit(dataset) or error})"
-        ) from error
+        raise _not_stored(dataset, error) from error
     species = [_species(c) for c in crystals]
     sizes = [c.n_atoms for c in crystals]
     shapes = [geometry(c) for c in crystals]
+    elements = [c.elements for c in crystals]
     fixed: list[tuple[str, pa.Array]] = [
         ("id", _text(c.id for c in crystals)),
         ("chemical_formula_reduced", _text(_reduced(c) for c in crystals)),
-        ("elements", pa.array([c.elements for c in crystals], pa.list_(pa.string()))),
-        ("nelements", pa.array([len(c.elements) for c in crystals], pa.int32())),
+        ("elements", pa.array(elements, pa.list_(pa.string()))),
+        ("nelements", pa.array([len(e) for e in elements], pa.int32())),
         ("nsites", pa.array(sizes, pa.int32())),
         (_CELL, _vectors([g[0] for g in shapes])),
         (_POSITIONS, _vectors([g[2] for g in shapes])),
@@ -94,11 +106,13 @@ def to_table(dataset: Dataset) -> pa.Table:
         ("species", _text(s[1] for s in species)),
         ("source", _text(sources)),
     ]
-    schema = pa.schema(
-        [pa.field(name, array.type) for name, array in fixed] + fields,
-        metadata={KEY: canonical_json(about).encode()},
-    )
-    return pa.table([array for _, array in fixed] + columns, schema=schema)
+    schema = pa.schema([pa.field(name, array.type) for name, array in fixed] + fields)
+    return pa.table([array for _, array in fixed] + labels, schema=schema)
+
+
+def _not_stored(dataset: Dataset, error: Exception) -> DataError:
+    why = _culprit(dataset) or error
+    return DataError(f"dataset {dataset.name}: cannot be stored ({why})")
 
 
 def _label_columns(dataset: Dataset) -> tuple[list[pa.Array], list[pa.Field]]:
@@ -191,7 +205,7 @@ def _symbol(species: Element | Species | DummySpecies) -> str:
 
 def _reduced(crystal: Crystal) -> str | None:
     """OPTIMADE's reduced formula; None where the amounts are not whole numbers."""
-    amounts = crystal.composition.get_el_amt_dict()
+    amounts = plain_counts(crystal) or crystal.composition.get_el_amt_dict()
     whole = {k: round(v) for k, v in amounts.items()}
     if not whole or any(abs(amounts[k] - n) > 1e-8 or n < 1 for k, n in whole.items()):
         return None

@@ -67,10 +67,15 @@ class PackedCrystal(Crystal):
     @override
     def composition(self) -> Composition:
         """The cell's composition."""
-        plain = Counter(s for s in self.species if isinstance(s, str))
-        if sum(plain.values()) == len(self.species):
-            return Composition(plain)
-        return self.structure.composition
+        plain = plain_counts(self)
+        return self.structure.composition if plain is None else Composition(plain)
+
+    @property
+    @override
+    def elements(self) -> tuple[str, ...]:
+        """The element symbols, alphabetical."""
+        plain = plain_counts(self)
+        return super().elements if plain is None else tuple(sorted(plain))
 
     @property
     @override
@@ -151,6 +156,27 @@ def geometry(crystal: Crystal) -> tuple[np.ndarray, Sequence[Any], np.ndarray]:
     structure = crystal.structure
     species = [s.species for s in structure]
     return structure.lattice.matrix, species, structure.frac_coords
+
+
+def plain_counts(crystal: Crystal) -> dict[str, int] | None:
+    """Return atoms of each element; None unless packed, with an atom on every site.
+
+    Without the structure, and without pymatgen's ``Composition``: both are what takes
+    the time in a large pool.
+    """
+    if not isinstance(crystal, PackedCrystal):
+        return None
+    counts = Counter(s for s in crystal.species if isinstance(s, str))
+    if counts.total() != len(crystal.species) or not all(map(_number, counts)):
+        return None
+    return dict(counts)
+
+
+def whole(crystal: Crystal) -> Crystal:
+    """Return the crystal with its structure made once, for who looks at it often."""
+    if not isinstance(crystal, PackedCrystal):
+        return crystal
+    return Crystal(crystal.id, crystal.structure, crystal.labels, crystal.source)
 
 
 def volume(crystal: Crystal) -> float:

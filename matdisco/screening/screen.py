@@ -6,10 +6,11 @@ import csv
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
 from matdisco.crystal import Crystal
+from matdisco.data.packed import described, whole
 from matdisco.errors import ConfigError, DataError
 from matdisco.screening.base import Finding
 from matdisco.screening.seen import Seen
@@ -73,6 +74,7 @@ class Screen:
     def judge(self, crystal: Crystal) -> Screened:
         """Ask every rule about one candidate."""
         findings: list[Finding] = []
+        given, crystal = crystal, whole(crystal)  # every rule looks at its structure
         if not crystal.structure.is_ordered:
             findings.append(
                 Finding(
@@ -82,20 +84,20 @@ class Screen:
                     "ordered cells of it first (candidates kind: orderings)",
                 )
             )
-            return Screened(crystal, tuple(findings))
+            return Screened(given, tuple(findings))
         for rule in self._rules:
             finding = rule.find(crystal)
             if finding is not None:
                 findings.append(finding)
                 if finding.severity == "reject":
-                    return Screened(crystal, tuple(findings))
+                    return Screened(given, tuple(findings))
         if self._known is not None and (match := self._known.peek(crystal)):
             findings.append(self.recipe.novelty.objection(match))
             if self.recipe.novelty.severity == "reject":
-                return Screened(crystal, tuple(findings))
+                return Screened(given, tuple(findings))
         if self._seen is not None and (match := self._seen.meet(crystal, POOL)):
             findings.append(self.recipe.duplicates.objection(match))
-        return Screened(_flagged(crystal, findings), tuple(findings))
+        return Screened(_flagged(given, findings), tuple(findings))
 
     def stream(self, crystals: Iterable[Crystal]) -> Iterator[Screened]:
         """Judge one after the other; memory grows by a kilobyte per candidate kept."""
@@ -171,7 +173,7 @@ def _flagged(crystal: Crystal, findings: list[Finding]) -> Crystal:
     flags = {f.rule: f.message for f in findings if f.severity == "flag"}
     if not flags:
         return crystal
-    return replace(crystal, source={**crystal.source, "flags": flags})
+    return described(crystal, source={**crystal.source, "flags": flags})
 
 
 def _reference(name: str) -> Iterator[Crystal]:

@@ -1,11 +1,16 @@
 """Prototype candidates: counted right, decorated right, scaled sensibly."""
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from pymatgen.analysis.structure_matcher import StructureMatcher
 
-from matdisco.candidates.prototypes import PrototypeCandidates, index
+from matdisco.candidates.prototype_library import index
+from matdisco.candidates.prototypes import PrototypeCandidates
+from matdisco.candidates.streaming import PoolWriter
 from matdisco.candidates.volume import atomic_volume, packing_fraction
+from matdisco.crystal import Crystal
+from matdisco.data.dataset import Dataset
 from matdisco.errors import ConfigError
 
 
@@ -38,6 +43,28 @@ def test_same_recipe_same_pool_and_samples_are_nested():
     large = PrototypeCandidates(elements=("Al", "Ni"), sample=9, seed=1).build()
     assert small.content_hash == again.content_hash
     assert large.ids[:5] == small.ids
+
+
+def test_a_pool_keeps_the_hash_that_ledgers_and_datasets_hold():
+    pool = PrototypeCandidates(elements=("Al", "Ni"), max_atoms=4).build()
+    whole = Dataset("whole", tuple(Crystal.from_dict(c.to_dict()) for c in pool))
+    assert whole.content_hash == pool.content_hash
+    assert pool.content_hash == (
+        "1e73984efe8580cbea03901fd8d5b58420f91f1305641f869f61a442fddb8f97"
+    )
+
+
+def test_a_streamed_pool_is_the_file_that_the_whole_dataset_would_be(tmp_path):
+    recipe = PrototypeCandidates(elements=("Al", "Ni"), max_atoms=4)
+    whole = Dataset("x", tuple(Crystal.from_dict(c.to_dict()) for c in recipe.build()))
+    whole.save(tmp_path / "whole.parquet")
+    with PoolWriter(tmp_path / "pool.parquet", "x") as writer:
+        for crystal in recipe.stream():
+            writer.add(crystal)
+        writer.finish()
+    tables = [pq.read_table(tmp_path / f"{n}.parquet") for n in ("whole", "pool")]
+    assert tables[0].equals(tables[1])
+    assert Dataset.open(tmp_path / "pool.parquet").content_hash == whole.content_hash
 
 
 def test_never_only_leaves_no_such_compound_but_keeps_the_elements():
@@ -120,6 +147,6 @@ def test_empty_pool_is_refused():
 
 @pytest.mark.slow
 def test_the_index_is_what_make_index_computes():
-    from matdisco.candidates.prototypes import make_index
+    from matdisco.candidates.prototype_library import make_index
 
     assert make_index() == index()
