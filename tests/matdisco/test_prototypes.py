@@ -56,7 +56,9 @@ def test_a_pool_keeps_the_hash_that_ledgers_and_datasets_hold():
 
 def test_a_streamed_pool_is_the_file_that_the_whole_dataset_would_be(tmp_path):
     recipe = PrototypeCandidates(elements=("Al", "Ni"), max_atoms=4)
-    whole = Dataset("x", tuple(Crystal.from_dict(c.to_dict()) for c in recipe.build()))
+    whole = Dataset(
+        "x", tuple(Crystal(c.id, c.structure, {}, c.source) for c in recipe.build())
+    )
     whole.save(tmp_path / "whole.parquet")
     with PoolWriter(tmp_path / "pool.parquet", "x") as writer:
         for crystal in recipe.stream():
