@@ -37,9 +37,6 @@ LEAST_VOLUME = 0.1
 have some 0.7; in a flat one there is no end of images within any radius."""
 LARGEST = 60.0
 """Å: beyond this a cell holds no crystal."""
-_MANY = 5000
-"""Crystals from which importing the compiled search (0.4 s) repays for a check alone:
-18,928 perovskites take it 0.08 s, pymatgen's search 1.4 s."""
 _ROOM = 64  # edges per atom to make room for at first; grows when it was too few
 
 
@@ -157,18 +154,6 @@ def _search(
     from surrogates.plain_search import search
 
     return search(crystals, cells, spots, atoms, radius, k)
-
-
-def require_sound(crystals: Sequence[Crystal | Structure]) -> None:
-    """Refuse what no search for neighbours, of anybody's, can be trusted with.
-
-    Raises:
-        SurrogateError: no atoms, numbers that are not finite, a flat cell, in which a
-            search may not end, or atoms closer than :data:`TOO_CLOSE`, of which a
-            potential makes up millions of eV; names the crystal.
-    """
-    compiled = None if len(crystals) > _MANY else False
-    within(crystals, TOO_CLOSE, compiled=compiled)
 
 
 def _arrays(

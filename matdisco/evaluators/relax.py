@@ -24,10 +24,6 @@ SMALLEST_VOLUME = 0.25
 """The same ratio below which a cell has collapsed. The densest of 17,760 computed
 crystals (AlHO2, YbSiO3; the volumes of oxygen and fluorine are those of their liquids)
 have 0.30, MgO 0.36; 100 GPa takes a metal to about 0.6."""
-CLOSEST = 0.4
-"""Shortest contact over the sum of atomic radii: nearer nuclei mean a fused pair,
-where potentials extrapolate. The hydrogen molecule, the tightest bond there is,
-has 0.7."""
 LARGEST_FORCE = 1e3
 """eV/Å; forces on any real crystal worth relaxing are 100 times smaller."""
 
@@ -195,21 +191,20 @@ def check_contacts(atoms: Atoms) -> None:
     Raises:
         EvaluationFailed: ``overlapping-atoms``.
     """
-    import numpy as np
     from ase.neighborlist import neighbor_list
 
-    from matdisco.candidates.volume import atomic_radius
+    from matdisco.contacts import CLOSEST, ratios, reach, sentence
 
-    radii = np.array([atomic_radius(s) for s in atoms.get_chemical_symbols()])
-    first, second, distance = neighbor_list("ijd", atoms, 2 * CLOSEST * radii.max())
+    numbers = atoms.get_atomic_numbers()
+    first, second, distance = neighbor_list("ijd", atoms, reach(numbers))
     if len(distance) == 0:
         return
-    ratio = distance / (radii[first] + radii[second])
+    ratio = ratios(distance, numbers[first], numbers[second])
     worst = int(ratio.argmin())
     if ratio[worst] < CLOSEST:
         names = atoms.get_chemical_symbols()
+        pair = names[first[worst]], names[second[worst]]
         raise EvaluationFailed(
             FailureKind.OVERLAPPING_ATOMS,
-            f"{names[first[worst]]}-{names[second[worst]]} contact of "
-            f"{distance[worst]:.2f} Å",
+            sentence(float(distance[worst]), *pair, float(ratio[worst])),
         )

@@ -21,9 +21,8 @@ import numpy as np
 from matdisco.crystal import Crystal
 from matdisco.errors import MissingExtra, SurrogateError
 from surrogates.featurizers.latent_cache import cached_rows
-from surrogates.featurizers.plausible import plausible
+from surrogates.featurizers.plausible import require_apart, require_plausible
 from surrogates.graphs import atomic_numbers
-from surrogates.neighbors import require_sound
 
 CHGNET_WIDTH = 65
 """CHGNet's crystal feature per atom (64) and its energy (eV/atom)."""
@@ -66,11 +65,13 @@ def chgnet_layer_features(
     Gaussian process needs fewer labels. Raises as :func:`chgnet_features`.
     """
     recipe = {"package": _version("chgnet", "chgnet"), "pooling": "mean of layers"}
+    require_apart("CHGNet", crystals)  # first: the cache may hold what once passed
     rows = cached_rows(
         "chgnet", recipe, crystals, lambda c: _chgnet(c, n_threads),
         width=CHGNET_LAYERS_WIDTH,
     )  # fmt: skip
-    return plausible("CHGNet", crystals, rows)
+    require_plausible("CHGNet", crystals, rows[:, -1])
+    return rows
 
 
 def sevennet_features(crystals: Sequence[Crystal], *, n_threads: int = 2) -> np.ndarray:
@@ -85,11 +86,13 @@ def sevennet_features(crystals: Sequence[Crystal], *, n_threads: int = 2) -> np.
     """
     recipe = {"package": _version("sevenn", "sevennet"), "weights": "7net-0"}
     recipe["layers"] = ",".join(map(str, SEVENNET_LAYERS))
+    require_apart("SevenNet-0", crystals)
     rows = cached_rows(
         "sevennet", recipe, crystals, lambda c: _sevennet(c, n_threads),
         width=SEVENNET_WIDTH,
     )  # fmt: skip
-    return plausible("SevenNet-0", crystals, rows)
+    require_plausible("SevenNet-0", crystals, rows[:, -1])
+    return rows
 
 
 def _version(package: str, extra: str) -> str:
@@ -116,7 +119,6 @@ def _chgnet_model() -> Any:
 
 
 def _chgnet(crystals: list[Crystal], n_threads: int) -> np.ndarray:
-    require_sound(crystals)
     model = _chgnet_model()
     modules = [*model.atom_conv_layers, model.readout_norm]
     with _layers(modules, lambda result: result) as layers, _threads(n_threads):
@@ -209,7 +211,6 @@ def _sevennet_model() -> tuple[Any, float, frozenset[int]]:
 
 
 def _sevennet(crystals: list[Crystal], n_threads: int) -> np.ndarray:
-    require_sound(crystals)
     model, cutoff, known = _sevennet_model()
     for crystal in crystals:
         odd = set(atomic_numbers(crystal).tolist()) - known

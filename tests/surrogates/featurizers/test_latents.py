@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from matdisco.crystal import Crystal
+from matdisco.crystal import Crystal, Label
+from matdisco.data.dataset import Dataset
 from matdisco.errors import MatdiscoError, SurrogateError
 from surrogates.featurizers import pretrained
 from surrogates.featurizers.latent_cache import cached_rows
@@ -18,6 +19,7 @@ from surrogates.featurizers.pretrained import (
     SEVENNET_WIDTH,
 )
 from surrogates.featurizers.table import features
+from surrogates.recipes import GaussianProcessRecipe, ZeroShotRecipe
 from surrogates.testing import toy_crystals, variants
 
 CRYSTALS = toy_crystals(12)
@@ -181,13 +183,41 @@ def test_overlapping_atoms_are_refused_even_where_a_row_is_kept(
 
     monkeypatch.setattr(pretrained, f"_{kind}", potential)
     with monkeypatch.context() as before:
-        before.setattr(pretrained, "plausible", lambda name, crystals, rows: rows)
+        before.setattr(pretrained, "require_apart", lambda name, crystals: None)
         assert len(features(kind, [pair(0.004)])) == 1
+        assert len(features(kind, [pair(0.7)])) == 1
     with pytest.raises(SurrogateError, match=r"pair-9: atoms 0 and 1 are 0\.004 Å"):
         features(kind, [CRYSTALS[0], pair(0.004)])
-    energy = -5858.0  # of SevenNet-0 at this distance
-    with pytest.raises(SurrogateError, match=r"pair-9: .* -5\.86e\+03 eV.* 0\.500 Å"):
-        features(kind, [pair(0.5)])
+    with pytest.raises(
+        SurrogateError,
+        match=r"pair-9: atoms 0 \(Al\) and 1 \(Al\) are 0\.700 Å.* 0\.29 .*least 0\.5",
+    ):
+        features(kind, [CRYSTALS[0], pair(0.7)])
+    energy = -5858.0  # of SevenNet-0 at 0.5 Å
+    with pytest.raises(SurrogateError, match=r"pair-9: .* -5\.86e\+03 eV.* 1\.600 Å"):
+        features(kind, [pair(1.6)])
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        GaussianProcessRecipe(trend="chgnet", threads=1),
+        ZeroShotRecipe(threads=1),
+        GaussianProcessRecipe(features="chgnet", threads=1),
+    ],
+    ids=["trend", "zero shot", "features"],
+)
+def test_no_surrogate_asks_a_potential_about_fused_atoms(
+    recipe: GaussianProcessRecipe | ZeroShotRecipe,
+) -> None:
+    pytest.importorskip("chgnet")
+    rows = tuple(
+        c.with_labels({"x": Label(c.value("toy"), "eV/atom")}) for c in CRYSTALS[:5]
+    )
+    surrogate = recipe.build(0)
+    surrogate.fit(Dataset("pairs", rows), "x")
+    with pytest.raises(SurrogateError, match=r"pair-9: atoms 0 .* 0\.600 Å apart"):
+        surrogate.predict([pair(2.6, 5.0), pair(0.6, 5.0)])
 
 
 def test_a_crystal_without_neighbours_is_told_what_to_do(folder: Path) -> None:
