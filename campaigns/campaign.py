@@ -245,9 +245,10 @@ class Campaign:
 
     def spending(self) -> list[str]:
         """Say in a line each what the fidelities cost, and what the budget is."""
+        from campaigns.costs import predicted
         from campaigns.spending import Purse
 
-        return Purse.of(self.config, self.events).describe()
+        return [*Purse.of(self.config, self.events).describe(), *predicted(self.events)]
 
     def rounds(self) -> pd.DataFrame:
         """Return one row per closed round: counts, best, errors, seconds."""

@@ -29,7 +29,7 @@ from campaigns.file_kinds import load_kind
 from campaigns.fronts.check import check_base, check_front
 from campaigns.gate import GateRecipe
 from campaigns.idle import check_idle
-from campaigns.ladder.check import check_ladder, check_money, settled
+from campaigns.ladder.check import check_costs, check_ladder, check_money, settled
 from campaigns.ladder.recipe import RungRecipe
 from campaigns.objectives import AnyObjective, HullObjective
 from campaigns.stopping import StoppingRecipe
@@ -114,6 +114,7 @@ class CampaignConfig(Recipe):
         check_front(self)
         check_ladder(self.ladder, self.evaluator, self.objective)
         check_money(self.budget.money, self.execution, self.ladder)
+        check_costs(self.acquisition, self.evaluator, self.ladder)
         hull = isinstance(self.objective, HullObjective)
         check_acquisition(self.acquisition, self.objective)
         check_stopping(self.stopping, self.objective)

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.stats import norm
 
+from campaigns.costs import core_time
+from campaigns.costs import words as cost_words
 from campaigns.fronts import words as front_words
 from campaigns.fronts.recipe import FrontObjective
 from campaigns.objectives import AnyObjective, HullObjective
@@ -161,6 +163,9 @@ class Explainer:
                     "candidate": mine[i].id,
                 }
             )
+            if weights.core_seconds is not None:
+                cost = _at(weights.core_seconds, row)
+                facts[-1]["predicted_core_seconds"] = cost
             if self.utility.front is not None:
                 facts[-1] |= self.utility.front.facts(choice.row, half)
         objective = self.state.objective
@@ -248,7 +253,9 @@ def why(
     if facts["chance_of_answer"] is not None:
         parts.append(f"answered with probability {facts['chance_of_answer']:.0%}")
     if facts["relative_cost"] is not None:
-        parts.append(f"relative cost {facts['relative_cost']:.3g}")
+        time = facts.get("predicted_core_seconds")
+        taken = f" ({core_time(time)} predicted)" if time else ""
+        parts.append(f"relative cost {facts['relative_cost']:.3g}{taken}")
     if facts["copy_of"]:
         parts.append(f"probably a copy of {facts['copy_of']}")
     if facts["screening"].startswith("flagged"):
@@ -367,6 +374,8 @@ def explained_round(campaign: Campaign, round_: int) -> str:
             f"{unit}; nothing better is left with probability "
             f"{ahead['probability_best_found']:.1%}".replace("  ", " ")
         )
+    if cost := payload.get("cost"):
+        lines.append(f"  predicted cost: {cost_words(cost)}")
     for proposal in payload["proposals"]:
         lines += ["", *_lines(proposal, objective)]
     return "\n".join(lines)

@@ -34,6 +34,7 @@ from surrogates.base import Progress
 
 if TYPE_CHECKING:
     from campaigns.acquisition.select import Choice
+    from campaigns.costs import CostModel
     from campaigns.utility import Utility
 
 FACTS = (
@@ -120,14 +121,14 @@ def next_round(
     check = _check(config, learned, state, events, round_)
     choices = [Choice(row, None, "pinned") for row in _where(available, pins)]
     following: list[Choice] = []
-    weights = Weights()
+    weights, costs = Weights(), _costs(config, state)
     if size > len(pins):
         left, weights = weighed(
             config.acquisition, learned, state, events,
             utility(
                 state, belief.take(free), free,
                 {k: p.given(asked) for k, p in learned.predictions.items()}, asked,
-            ), free,
+            ), free, costs,
         )  # fmt: skip
         chosen, runner_up = _choose(
             config, learned, state, left, free, check, rng, size - len(pins)
@@ -160,6 +161,7 @@ def next_round(
         "gate": gate,
         **_targets(learned, rows),
         "outlook": ahead,
+        **({"cost": costs.to_dict()} if costs else {}),
         **({"refuted": said} if said else {}),
         **({"assessment": check} if check else {}),
         VOLATILE: {
@@ -169,6 +171,19 @@ def next_round(
             }
         },
     }
+
+
+def _costs(config: CampaignConfig, state: State) -> CostModel | None:
+    """Return what evaluations are predicted to cost, where the rule learns that."""
+    rule = config.acquisition
+    if getattr(rule, "cost", "given") != "measured":
+        return None
+    from campaigns.costs import cost_model
+
+    exponent = float(getattr(rule, "cost_exponent", 0.0))
+    return cost_model(
+        config.evaluator, config.execution, state, exponent, measured=True
+    )
 
 
 def _said(config: CampaignConfig, learned: Learned) -> str:

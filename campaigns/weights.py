@@ -16,6 +16,7 @@ from campaigns.acquisition.recipes import (
 )
 
 if TYPE_CHECKING:
+    from campaigns.costs import CostModel
     from campaigns.learning import Learned
     from campaigns.ledger import Event
     from campaigns.state import State
@@ -28,6 +29,8 @@ class Weights:
 
     cost: np.ndarray | None = None
     """What each candidate of the pool is divided by, shape (n,)."""
+    core_seconds: np.ndarray | None = None
+    """What its evaluation is predicted to take, shape (n,), where that is learnt."""
     chance: np.ndarray | None = None
     """Probability of an answer, shape (n,)."""
     copies: np.ndarray | None = None
@@ -46,6 +49,7 @@ def weighed(
     events: Sequence[Event],
     left: Utility,
     free: np.ndarray,
+    costs: CostModel | None = None,
 ) -> tuple[Utility, Weights]:
     """Add to a utility what the rule asks for: costs, chances, formulas, answers.
 
@@ -56,6 +60,7 @@ def weighed(
         events: the ledger so far.
         left: of the free candidates.
         free: their rows of the pool, shape (m,).
+        costs: what evaluations cost, where that is learnt.
 
     Returns:
         The utility, and what its values were multiplied by.
@@ -63,8 +68,16 @@ def weighed(
     n = len(state.pool)
     weights = Weights()
     exponent = getattr(rule, "cost_exponent", 0.0)
-    if exponent:
-        atoms = np.array([state.pool[int(i)].n_atoms for i in free])
+    atoms = np.array([state.pool[int(i)].n_atoms for i in free], dtype=float)
+    if costs is not None:
+        predicted = costs.core_seconds(atoms)
+        weights = replace(
+            weights,
+            # over that of the usual size, so that worths keep their magnitude
+            cost=_over(n, free, predicted / costs.usual),
+            core_seconds=_over(n, free, predicted),
+        )
+    elif exponent:
         weights = replace(weights, cost=_over(n, free, atoms**exponent))
     if getattr(rule, "feasibility", False) and len(state.failed):
         from campaigns.acquisition.feasibility import success_probability

@@ -67,6 +67,7 @@ def check(rule: AnyAcquisition, objective: AnyObjective) -> None:
         )
     if scorer == "monte_carlo" and (
         getattr(rule, "cost_exponent", 0)
+        or getattr(rule, "cost", "given") != "given"
         or getattr(rule, "feasibility", False)
         or getattr(rule, "per_formula", None) is not None
     ):
@@ -99,8 +100,8 @@ def _check_front(rule: AnyAcquisition, objective: FrontObjective) -> None:
             "acquisition.scorer: several targets have no exact scorer; expected auto "
             "or monte_carlo"
         )
-    for option in ("cost_exponent", "feasibility", "per_formula"):
-        if getattr(rule, option, None):
+    for option in ("cost_exponent", "cost", "feasibility", "per_formula"):
+        if getattr(rule, option, None) not in (None, 0, "given"):
             raise ValueError(
                 f"acquisition.{option}: is not defined with objective front; leave it "
                 "out"

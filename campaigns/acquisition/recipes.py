@@ -44,6 +44,10 @@ class _Weighed(Recipe):
     cost_exponent: float = Field(0.0, ge=0, le=4)
     """Cost of an evaluation as this power of its atoms, by which the worth is divided;
     0 takes all costs as equal, 3 is that of plain density-functional theory."""
+    cost: Literal["given", "measured"] = "given"
+    """``measured`` learns cost as a power of the atoms from the core-seconds of this
+    campaign's own evaluations, starting from ``cost_exponent``. Times are those of one
+    machine: run again from the start, the campaign may propose otherwise."""
     feasibility: bool = False
     """Multiply by the chance of an answer, learnt from failed evaluations of crystals
     alike."""
@@ -188,10 +192,11 @@ class HullRule(AcquisitionRecipe, _Weighed):
     @model_validator(mode="after")
     def _bound_is_not_weighed(self) -> Self:
         bound = self.bound_share or self.bound_below
-        if bound and (self.cost_exponent or self.feasibility):
+        weighed = self.cost_exponent or self.cost == "measured" or self.feasibility
+        if bound and weighed:
             raise ValueError(
                 "bound_share, bound_below: a bound cannot be weighed; expected without "
-                "cost_exponent and feasibility"
+                "cost_exponent, cost: measured and feasibility"
             )
         return self
 

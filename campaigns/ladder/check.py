@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from campaigns.acquisition.recipes import AnyAcquisition
 from campaigns.ladder.recipe import SCREENING, RungRecipe
 from campaigns.objectives import AnyObjective
 from matdisco.evaluators.base import EvaluatorRecipe
 from matdisco.evaluators.execution_recipe import ExecutionRecipe
+from matdisco.evaluators.lookup import LookupRecipe
 
 
 def settled(
@@ -75,3 +77,23 @@ def check_money(
         raise ValueError(
             "budget.money: nothing has a price; give execution.price_per_core_hour"
         )
+
+
+def check_costs(
+    rule: AnyAcquisition, evaluator: EvaluatorRecipe, ladder: Sequence[RungRecipe]
+) -> None:
+    """Refuse to measure the cost of what takes no computing.
+
+    Raises:
+        ValueError: ``cost: measured`` where people answer, or a table at once.
+    """
+    asked = [("acquisition.cost", getattr(rule, "cost", ""), evaluator)]
+    asked += [(f"ladder[{i}].cost", r.cost, r.evaluator) for i, r in enumerate(ladder)]
+    for where, cost, what in asked:
+        at_once = isinstance(what, LookupRecipe) and what.delay == 0
+        if cost == "measured" and (what.by_hand or at_once):
+            how = "people answer" if what.by_hand else "a table answers at once"
+            raise ValueError(
+                f"{where}: measured needs an evaluator that computes, but with this "
+                f"one {how}; use given"
+            )

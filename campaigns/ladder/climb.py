@@ -128,7 +128,10 @@ class Climb(AbstractContextManager["Climb"]):
             if same and event.payload["last"] == last:
                 return event
         below = self._state(self._below(rung))
-        chosen = promotions(rung, below, self._state(rung.name), last=last)
+        chosen = promotions(
+            rung, below, self._state(rung.name), last=last,
+            execution=self.feeds[rung.name].execution,
+        )  # fmt: skip
         if not chosen:
             return None
         payload = {"fidelity": rung.name, "last": last, "proposals": chosen}

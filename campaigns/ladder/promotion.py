@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from campaigns.costs import CostModel, core_time, cost_model
 from campaigns.ladder.recipe import RungRecipe
 from campaigns.ladder.worth import worths
 from campaigns.objectives import HullObjective
 from campaigns.state import State
 from matdisco.crystal import Crystal
 from matdisco.evaluators.base import evaluation_key
+from matdisco.evaluators.execution_recipe import ExecutionRecipe
 
 SAME_ENERGY = 0.005
 """eV/atom; two structures of one formula further apart in energy than this are not
@@ -20,7 +22,12 @@ compared: relaxed to 0.05 eV/Å, equal ones differ by less than 1 meV/atom."""
 
 
 def promotions(
-    rung: RungRecipe, below: State, above: State, *, last: bool
+    rung: RungRecipe,
+    below: State,
+    above: State,
+    *,
+    last: bool,
+    execution: ExecutionRecipe | None = None,
 ) -> list[dict[str, Any]]:
     """Choose what ``rung`` evaluates next.
 
@@ -30,6 +37,8 @@ def promotions(
         above: what the rung itself knows.
         last: the fidelity below will add nothing more, so that all that is left of
             the rung's evaluations may be used.
+        execution: how its evaluations are run, for costs that are measured; the rung's
+            own when None.
 
     Returns:
         Proposals, each with the structure that is to be evaluated; references for a
@@ -38,7 +47,7 @@ def promotions(
     """
     left = rung.evaluations - len(above.proposed)
     chosen = [(row, f"reference for {e}") for e, row in _references(below, above)]
-    best = _best(rung, below, above)
+    best = _best(rung, below, above, execution)
     size = left - len(chosen) if last else min(rung.best, left - len(chosen))
     for row, reason in best:
         if size <= 0:
@@ -49,6 +58,16 @@ def promotions(
         _proposal(rung, below, rank, row, reason)
         for rank, (row, reason) in enumerate(chosen[: max(0, left)])
     ]
+
+
+def rung_costs(
+    rung: RungRecipe, above: State, execution: ExecutionRecipe | None
+) -> CostModel | None:
+    """Return what a rung's evaluations cost, where that is learnt."""
+    if rung.cost != "measured":
+        return None
+    how = execution or rung.execution or ExecutionRecipe()
+    return cost_model(rung.evaluator, how, above, rung.cost_exponent, measured=True)
 
 
 def final_structure(state: State, name: str) -> Crystal:
@@ -80,7 +99,9 @@ def _references(below: State, above: State) -> Iterator[tuple[str, int]]:
             yield element, free[0][1]
 
 
-def _best(rung: RungRecipe, below: State, above: State) -> Iterator[tuple[int, str]]:
+def _best(
+    rung: RungRecipe, below: State, above: State, execution: ExecutionRecipe | None
+) -> Iterator[tuple[int, str]]:
     """Yield (pool row, reason) in the rung's order, duplicates left out."""
     rows, merits = below.answered, below.merit(below.headline)
     hull = isinstance(below.objective, HullObjective)
@@ -89,7 +110,8 @@ def _best(rung: RungRecipe, below: State, above: State) -> Iterator[tuple[int, s
     top = 0.0 if hull else float(merits.max())
     taken = [name for name in above.proposed if name in below.evaluations]
     by_worth = rung.order == "expected_improvement"
-    worth = worths(rung, below, above) if by_worth else None
+    costs = rung_costs(rung, above, execution) if by_worth else None
+    worth = worths(rung, below, above, costs) if by_worth else None
     order = np.lexsort((rows, -merits) if worth is None else (rows, -merits, -worth))
     for place in order:
         row, distance = int(rows[place]), top - float(merits[place])
@@ -105,6 +127,9 @@ def _best(rung: RungRecipe, below: State, above: State) -> Iterator[tuple[int, s
         reason = f"{max(distance, 0.0):.3f} {where} by the fidelity below"
         if worth is not None:
             reason += f", log expected improvement per cost {worth[place]:.2f}"
+        if worth is not None and costs is not None:
+            cost = float(costs.core_seconds(np.array([below.pool[row].n_atoms]))[0])
+            reason += f", {core_time(cost)} predicted"
         yield row, reason
 
 

@@ -38,6 +38,10 @@ class RungRecipe(Recipe):
     cost_exponent: float = Field(0.0, ge=0, le=4)
     """With expected_improvement: cost of an evaluation as this power of its atoms, by
     which the improvement is divided; 3 is that of plain density-functional theory."""
+    cost: Literal["given", "measured"] = "given"
+    """With expected_improvement: ``measured`` learns cost as a power of the atoms from
+    what this rung's own evaluations took, starting from ``cost_exponent``. Times are
+    those of one machine: run again, the campaign may promote otherwise."""
     evaluations: int = Field(ge=1)
     """Evaluations by this evaluator in all, references and failures included. What is
     left after the last round goes to the best that ``within`` allows."""
@@ -46,8 +50,10 @@ class RungRecipe(Recipe):
 
     @model_validator(mode="after")
     def _cost_used(self) -> Self:
-        if self.cost_exponent and self.order == "best":
+        measured = self.cost == "measured"
+        if (self.cost_exponent or measured) and self.order == "best":
             raise ValueError(
-                "cost_exponent: expected with order: expected_improvement only"
+                f"{'cost' if measured else 'cost_exponent'}: expected with order: "
+                "expected_improvement only"
             )
         return self

@@ -3,8 +3,8 @@
 The rung's value is a line in that of the fidelity below plus scatter, the simplest
 autoregressive model of two fidelities (M. C. Kennedy and A. O'Hagan, Biometrika 87, 1
 (2000)); expected improvement over the rung's own best, or over its own hull, then
-decides. Costs go by the number of atoms, not by measured seconds: a campaign that was
-killed and continued must promote the same.
+decides. Costs go by the number of atoms, or, where the rung asks for it, by what its
+own evaluations have taken.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from campaigns.acquisition.scores import LogImprovement
+from campaigns.costs import CostModel
 from campaigns.ladder.recipe import RungRecipe
 from campaigns.objectives import HullObjective
 from campaigns.state import State
@@ -22,13 +23,16 @@ _SLOPE_SPREAD = 0.5
 """Prior standard deviation of the line's slope around 1: fidelities mostly agree."""
 
 
-def worths(rung: RungRecipe, below: State, above: State) -> np.ndarray | None:
+def worths(
+    rung: RungRecipe, below: State, above: State, costs: CostModel | None = None
+) -> np.ndarray | None:
     """Return log expected improvement per cost of what is answered below, shape (n,).
 
     Args:
         rung: the fidelity that confirms.
         below: what the fidelity below knows; rows as in ``below.answered``.
         above: what the rung itself knows.
+        costs: what its evaluations cost, where that is learnt.
 
     Returns:
         None as long as too little is known: fewer than :data:`LEAST` pairs, or a rung
@@ -55,6 +59,8 @@ def worths(rung: RungRecipe, below: State, above: State) -> np.ndarray | None:
     else:
         depth, best = above.merit(mean), float(above.merit(truth).max())
     score = LogImprovement(best).value(depth, std)
+    if costs is not None:
+        return np.asarray(score - np.log(costs.core_seconds(atoms) / costs.usual))
     return np.asarray(score - rung.cost_exponent * np.log(atoms))
 
 

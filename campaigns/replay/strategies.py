@@ -23,7 +23,7 @@ from campaigns.replay.learner_recipes import AnyLearner, Cokriging
 from campaigns.replay.peers.recipes import PeerRecipe
 from matdisco.recipe import Recipe
 
-IGNORED = ("cost_exponent", "feasibility", "per_formula")
+IGNORED = ("cost_exponent", "cost", "feasibility", "per_formula")
 """Options of campaigns that a replay has nothing for: every answer costs the same, none
 fails, and tables need not have formulas."""
 HEEDING = (
@@ -77,7 +77,7 @@ def misfit(
             "{kind: upper_confidence_bound}"
         )
     for option in IGNORED:
-        if getattr(rule, option, None):
+        if getattr(rule, option, None) not in (None, 0, "given"):
             return f"{option}: has no meaning in a replay; expected none"
     if getattr(rule, "scorer", "") == "monte_carlo":
         return "scorer: replays choose by the exact scorer; expected exact or auto"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from campaigns.costs import accuracy
 from campaigns.fronts.recipe import FrontObjective
 from campaigns.ladder.recipe import SCREENING
 from campaigns.ledger import VOLATILE, Event
@@ -108,6 +109,7 @@ def points(campaign: Campaign, comparison: Comparison | None) -> list[Point]:
             **_prediction(campaign, event, proposed[event.round]),
             **_seconds(event, proposed[event.round]),
             **_cost(campaign, event),
+            **_predicted_cost(campaign, proposed[event.round]),
         }
         if comparison is not None:
             n = event.payload["evaluated"]
@@ -226,6 +228,18 @@ def _cost(campaign: Campaign, closed: Event) -> dict[str, float | None]:
         values[f"{name}/failed"] = found["failed"]
         values[f"{name}/found"] = len(found["found"])
     return values
+
+
+def _predicted_cost(campaign: Campaign, proposed: Event) -> dict[str, float | None]:
+    """Return what costs a round was proposed with, and how right they were."""
+    cost = proposed.payload.get("cost")
+    if not cost:
+        return {}
+    return {
+        "cost/predicted_usual_core_seconds": cost["core_seconds"],
+        "cost/predicted_exponent_of_atoms": cost["exponent"],
+        "cost/measured_over_predicted": accuracy(campaign.events, proposed),
+    }
 
 
 def score(stem: str, key: str, unit: str) -> str:
