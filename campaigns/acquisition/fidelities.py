@@ -9,6 +9,7 @@ information about the dearest fidelity's best value (MF-MES: S. Takeno et al., I
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -35,14 +36,34 @@ Ask = tuple[int, int]
 """A candidate and a fidelity, the cheapest being 0."""
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """An ask with what spoke for it."""
+
+    candidate: int
+    """Row of the belief's candidates."""
+    level: int
+    """Which fidelity, the cheapest being 0."""
+    value: float
+    """Logarithm of its worth per cost, or its bound, when it was chosen."""
+    rivals: tuple[float, ...] = ()
+    """Of each fidelity, the value of the best ask that was left then, -inf for none;
+    where values are worths per cost."""
+    link: float = 1.0
+    """Correlation of its answer with the candidate's dearest one, then."""
+
+
 def ask_batch(
     belief: FidelityBelief,
     rule: FidelityRule,
     best: float,
-    costs: Sequence[float],
+    costs: Sequence[float] | np.ndarray,
     sizes: Sequence[int],
     rng: np.random.Generator,
-) -> list[Ask]:
+    *,
+    barred: np.ndarray | None = None,
+    pending: Sequence[Ask] = (),
+) -> list[Asked]:
     """Return what to ask in one round, in order; a candidate at most at one fidelity.
 
     An ask at a fidelity includes those below that are not answered yet, and their cost.
@@ -52,34 +73,53 @@ def ask_batch(
         belief: about all candidates at all fidelities, higher is better.
         rule: which worth.
         best: best answer of the dearest fidelity so far.
-        costs: of one answer, level by level.
+        costs: of one answer, level by level, shape (levels,), or of each candidate's,
+            (levels, n).
         sizes: of the batches, level by level.
         rng: source of draws.
+        barred: what must not be asked, shape (levels, n), bool.
+        pending: what is being answered: taken as known first, never asked.
     """
-    if isinstance(rule, Promotion):
-        return _promoted(belief, rule.beta, sizes)
-    top = belief.levels - 1
-    target = belief.dearest()
     open_ = belief.unknown.astype(bool)
-    rows = hopeful(target, open_[top], LOOKED)
-    if len(rows) == 0:
+    if barred is not None:
+        open_ &= ~barred
+    waiting = np.array(sorted({candidate for candidate, _ in pending}), dtype=int)
+    open_[:, waiting] = False
+    if isinstance(rule, Promotion):
+        return _promoted(belief, rule.beta, sizes, open_, pending)
+    target = belief.dearest()
+    hoped = open_.any(axis=0)
+    if not hoped.any():
         return []
+    rows = np.union1d(hopeful(target, hoped, LOOKED), waiting)
     maxima = None
     if isinstance(rule, FidelityEntropy):
-        maxima = max_values(target.restricted(rows), open_[top][rows], rule.draws, rng)
+        still = belief.unknown[-1][rows].astype(bool)
+        maxima = max_values(target.restricted(rows), still, rule.draws, rng)
     else:
         assert isinstance(rule, FidelityImprovement)
-    batch = _Batch(belief.about(rows), open_[:, rows], np.array(costs), best, maxima)
+    prices = np.asarray(costs, dtype=float)
+    whole = np.broadcast_to(
+        prices if prices.ndim == 2 else prices[:, None], open_.shape
+    )
+    batch = _Batch(belief.about(rows), open_[:, rows], whole[:, rows], best, maxima)
+    place = {int(row): i for i, row in enumerate(rows)}
+    for candidate, level in pending:
+        batch.take(place[candidate], level)
     left = list(sizes)
-    asks: list[Ask] = []
+    asks: list[Asked] = []
     while True:
         found = batch.next()
         if found is None or left[found[1]] == 0:
             return asks
-        place, level = found
-        batch.take(place, level)
+        at, level = found
+        asked = Asked(
+            int(rows[at]), level, float(batch.worth[level, at]), batch.rivals(),
+            float(batch.link[level, at]),
+        )  # fmt: skip
+        batch.take(at, level)
         left[level] -= 1
-        asks.append((int(rows[place]), level))
+        asks.append(asked)
 
 
 class _Batch:
@@ -97,7 +137,7 @@ class _Batch:
         self.now = Conditioned.on(belief)
         self.open = open_.copy()
         # an ask pays for all that is missing below it
-        self.price = np.cumsum(open_ * costs[:, None], axis=0)
+        self.price = np.cumsum(belief.unknown * costs, axis=0)
         self.score = LogImprovement(best)
         levels, n = open_.shape
         every = np.arange(n)
@@ -118,6 +158,11 @@ class _Batch:
         place = int(value.argmax())
         level, candidate = divmod(place, value.shape[1])
         return (candidate, level) if np.isfinite(value.ravel()[place]) else None
+
+    def rivals(self) -> tuple[float, ...]:
+        """Return the greatest worth per cost that is left at each fidelity."""
+        value = np.where(self.open, self.worth, -np.inf)
+        return tuple(float(v) for v in value.max(axis=1))
 
     def take(self, candidate: int, level: int) -> None:
         """Believe that an ask is answered as expected."""
@@ -167,7 +212,13 @@ def _pairwise(belief: FidelityBelief, a: np.ndarray, b: np.ndarray) -> np.ndarra
     )
 
 
-def _promoted(belief: FidelityBelief, beta: float, sizes: Sequence[int]) -> list[Ask]:
+def _promoted(
+    belief: FidelityBelief,
+    beta: float,
+    sizes: Sequence[int],
+    open_: np.ndarray,
+    pending: Sequence[Ask],
+) -> list[Asked]:
     """Return a full batch of each fidelity, the dearest first.
 
     The dearest is chosen as any batch is, each pick conditioned on those before it; the
@@ -176,19 +227,23 @@ def _promoted(belief: FidelityBelief, beta: float, sizes: Sequence[int]) -> list
     target, score = belief.dearest(), ConfidenceBound(beta)
     bound = score.value(target.mean, np.sqrt(np.maximum(target.variance, 0.0)))
     taken: list[int] = []
-    asks: list[Ask] = []
+    asks: list[Asked] = []
     for level in reversed(range(belief.levels)):
-        ready = belief.unknown[level].astype(bool)
+        ready = open_[level].copy()
         if level:
             ready &= ~belief.unknown[level - 1].astype(bool)
         ready[taken] = False
         if level == belief.levels - 1:
+            waiting = [candidate for candidate, at in pending if at == level]
             barred = np.flatnonzero(~ready)
-            picks = greedy_batch(target, score, sizes[level], barred=barred)
-            rows = [p.row for p in picks]
+            picks = greedy_batch(
+                target, score, sizes[level], barred=barred, pending=waiting
+            )
+            found = [(p.row, p.value) for p in picks]
         else:
             order = np.argsort(-np.where(ready, bound, -np.inf), kind="stable")
-            rows = [int(i) for i in order[: min(sizes[level], int(ready.sum()))]]
-        asks += [(row, level) for row in rows]
-        taken += rows
+            rows = order[: min(sizes[level], int(ready.sum()))]
+            found = [(int(i), float(bound[i])) for i in rows]
+        asks += [Asked(row, level, value) for row, value in found]
+        taken += [row for row, _ in found]
     return asks

@@ -90,7 +90,8 @@ class Climb:
         best, top = float(y.max()), len(self.costs) - 1
         if isinstance(self.rule, FidelityRule):
             sizes, rng = self.sizes, self.rng
-            return ask_batch(belief, self.rule, best, self.costs, sizes, rng)
+            asks = ask_batch(belief, self.rule, best, self.costs, sizes, rng)
+            return [(a.candidate, a.level) for a in asks]
         picks = choose(
             belief.dearest(), self.rule, Aim(best, answered=y), self.rng,
             self.sizes[-1], barred=np.array(list(self.asked[-1])),

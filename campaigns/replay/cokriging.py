@@ -8,6 +8,7 @@ import numpy as np
 
 from campaigns.acquisition.beliefs import Belief, FactorBelief
 from campaigns.acquisition.fidelity_belief import FidelityBelief
+from campaigns.acquisition.stacked import stacked
 from campaigns.replay.learner_recipes import Cokriging
 from campaigns.replay.learners import Learner, learner
 from campaigns.replay.pools import Pool
@@ -16,9 +17,6 @@ from surrogates.base import Prediction
 MOST = 1000
 """Answers of one fidelity that condition its process, evenly spread over those there
 are: what is answered is known in any case, and the cost grows with the cube."""
-RIDGE = 1e-2
-"""Weight of a slope of 0 beside the labels, times the root of their number: as weak as
-that of a replay's other prior means."""
 
 
 class CokrigingLearner:
@@ -51,24 +49,15 @@ class CokrigingLearner:
         Returns:
             The joint belief about all candidates at all fidelities.
         """
-        levels = len(self.parts)
-        below, above = np.zeros(self.n), np.zeros((levels, self.n))
-        deltas: list[Belief] = []
-        slopes: list[float] = []
-        unknown = np.ones((levels, self.n))
         changed = False
-        for level, (at, y) in enumerate(zip(rows, answers, strict=True)):
-            unknown[level, at] = 0.0
-            slope, trend = _line(below, at, y) if level else (0.0, np.zeros(self.n))
-            if level:
-                slopes.append(slope)
-            delta, new = self._delta(level, at, y - trend[at], changed=changed)
+
+        def learn(level: int, at: np.ndarray, left: np.ndarray) -> Belief:
+            nonlocal changed
+            delta, new = self._delta(level, at, left, changed=changed)
             changed = changed or new
-            deltas.append(delta)
-            below = trend + delta.mean
-            below[at] = y  # an answer is no longer a guess
-            above[level] = below
-        return FidelityBelief(tuple(deltas), tuple(slopes), unknown, above.ravel())
+            return delta
+
+        return stacked(self.n, rows, answers, learn)
 
     def predict(self, belief: FidelityBelief, rows: np.ndarray) -> Prediction:
         """Return predictions of target evaluations at ``rows``, noise included."""
@@ -92,12 +81,3 @@ class CokrigingLearner:
         delta = self.parts[level].fit(at[some], y[some]).belief(needs_std=True)
         self.kept[level] = (len(at), delta)
         return delta, True
-
-
-def _line(below: np.ndarray, at: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
-    """Return rho and the line that the fidelity below predicts, shape (n,)."""
-    x = below[at]
-    unit = max(float(x.std()), 1e-12)
-    a = (x - x.mean()) / unit
-    slope = float(a @ (y - y.mean())) / (len(at) + RIDGE * len(at) ** 0.5) / unit
-    return slope, y.mean() + slope * (below - x.mean())

@@ -119,7 +119,7 @@ def test_the_joint_posterior_of_nested_answers_is_that_of_brute_force():
 
 def test_a_batch_conditions_all_fidelities_exactly():
     belief, posterior = three_fidelities(seed=3)
-    batch = _Batch(belief, belief.unknown > 0, np.array([0.1, 0.3, 1]), 0.0, None)
+    batch = _Batch(belief, belief.unknown > 0, np.array([[0.1], [0.3], [1]]), 0.0, None)
     for candidate, level in ((4, 0), (2, 1), (5, 2)):
         at = level * 7 + candidate
         column = posterior[:, at]
@@ -137,7 +137,8 @@ def test_the_first_ask_has_the_greatest_worth_per_cost(rule):
         belief, posterior = three_fidelities(seed=seed)
         costs, best = (0.05, 0.2, 1.0), 0.3
         rng = np.random.default_rng(seed)
-        asks = ask_batch(belief, rule, best, costs, (1, 1, 1), rng)
+        asked = ask_batch(belief, rule, best, costs, (1, 1, 1), rng)
+        asks = [(a.candidate, a.level) for a in asked]
         std = np.sqrt(np.maximum(np.diag(posterior), 1e-24)).reshape(3, 7)
         mean = belief.mean[14:]
         free = [i for i in range(7) if belief.unknown[2, i]]
@@ -167,22 +168,63 @@ def test_the_first_ask_has_the_greatest_worth_per_cost(rule):
                 worth[(i, level)] = gain / price
         top = max(worth.values())
         assert worth[asks[0]] == pytest.approx(top, rel=0.02)
+        first = asked[0]
+        assert np.exp(first.value) == pytest.approx(top, rel=0.02)
+        i, level = asks[0]
+        r = posterior[level * 7 + i, 14 + i] / (std[level, i] * std[2, i])
+        assert first.link == pytest.approx(r, abs=1e-4)
+        for level, rival in enumerate(first.rivals):
+            best_left = max((w for (_, k), w in worth.items() if k == level), default=0)
+            assert np.exp(rival) == pytest.approx(best_left, rel=0.02, abs=1e-12)
         assert len({i for i, _ in asks}) == len(asks)
         counts = np.bincount([level for _, level in asks], minlength=3)
         assert (counts <= 1).all()
 
 
-def test_promotion_asks_full_batches_and_promotes_only_what_is_answered_below():
-    belief, _ = three_fidelities()
+def promoted(belief, **options):
     asks = ask_batch(
         belief, Promotion(beta=0.0), 0.0, (0.1, 0.3, 1.0), (2, 1, 1),
-        np.random.default_rng(0),
+        np.random.default_rng(0), **options,
     )  # fmt: skip
-    by_level = {level: [i for i, at in asks if at == level] for level in range(3)}
+    return {k: [a.candidate for a in asks if a.level == k] for k in range(3)}
+
+
+def test_promotion_asks_full_batches_and_promotes_only_what_is_answered_below():
+    belief, _ = three_fidelities()
+    by_level = promoted(belief)
     assert by_level[2] == [1]  # 3 is answered everywhere, 1 in the middle
     assert by_level[1] == [max((0, 2), key=lambda i: belief.mean[14 + i])]
     expected = sorted((4, 5, 6), key=lambda i: -belief.mean[14 + i])[:2]
     assert by_level[0] == expected
+
+
+def test_what_is_barred_or_pending_is_not_asked_and_pending_counts_as_known():
+    belief, _ = three_fidelities()
+    barred = np.zeros((3, 7), dtype=bool)
+    barred[:, 4] = True
+    asked = promoted(belief, barred=barred, pending=[(5, 0)])
+    assert asked[0] == [6] and asked[2] == [1]
+    rng = np.random.default_rng
+    costs, sizes = (0.05, 0.2, 1.0), (3, 3, 3)
+    rule = FidelityImprovement()
+    first = ask_batch(belief, rule, 0.3, costs, sizes, rng(0))[0]
+    rest = ask_batch(
+        belief, rule, 0.3, costs, sizes, rng(0),
+        pending=[(first.candidate, first.level)],
+    )  # fmt: skip
+    whole = ask_batch(belief, rule, 0.3, costs, sizes, rng(0))
+    assert first.candidate not in [a.candidate for a in rest]
+    assert (rest[0].candidate, rest[0].level) == (whole[1].candidate, whole[1].level)
+    assert rest[0].value == pytest.approx(whole[1].value, abs=2e-3)
+    barred[:] = True
+    barred[0, [5, 6]] = False
+    only = ask_batch(belief, rule, 0.3, costs, sizes, rng(0), barred=barred)
+    assert sorted((a.candidate, a.level) for a in only) == [(5, 0), (6, 0)]
+    # a candidate's own price decides among equals
+    dear = np.tile(np.array(costs)[:, None], 7)
+    dear[0, only[0].candidate] *= 1e6
+    again = ask_batch(belief, rule, 0.3, dear, sizes, rng(0), barred=barred)
+    assert again[0].candidate != only[0].candidate
 
 
 def test_improvement_of_the_dearest_is_its_expectation():
