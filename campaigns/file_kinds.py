@@ -9,7 +9,15 @@ from matdisco.errors import ConfigError
 from matdisco.recipe import Recipe
 from matdisco.recipe_file import load, mapping
 
-Kind = Literal["campaign", "replay", "training", "labelling"]
+Kind = Literal[
+    "campaign",
+    "replay",
+    "training",
+    "labelling",
+    "curation",
+    "assessment",
+    "column map",
+]
 Made = TypeVar("Made", bound=Recipe)
 
 _COMMANDS = {
@@ -21,6 +29,8 @@ _COMMANDS = {
     "curation": (frozenset({"rules"}), "data curate FILES --to DATASET --rules {path}"),
     "assessment": (frozenset({"sections"}),
                    "surrogate assess MODEL DATASET --suite {path}"),
+    "column map": (frozenset({"labels"}),
+                   "data curate TABLE --to DATASET --columns {path}"),
 }  # fmt: skip
 """Kind of file to keys that each of it has, and the command that takes it. The first
 that fits counts: what a labelling file needs a campaign has, too."""
@@ -52,14 +62,29 @@ def refuse_others(path: str | Path, expected: Kind) -> None:
     Raises:
         ConfigError: the file is of another kind, or is no YAML.
     """
-    keys = set(mapping(path))
+    data = mapping(path)
+    keys = set(data)
     barred = keys & _NEVER.get(expected, frozenset())
     if keys >= _COMMANDS[expected][0] and not barred:
         return
+    wanted = f"expected {_a(expected)} file"
     for kind, (needed, command) in _COMMANDS.items():
         if kind != expected and keys >= needed and not keys & _NEVER.get(kind, set()):
-            article = "an" if kind[0] in "aeiou" else "a"
             raise ConfigError(
-                f"{path}: this is {article} {kind} file, expected a {expected} file: "
+                f"{path}: this is {_a(kind)} file, {wanted}: "
                 f"matdisco {command.format(path=path)}"
             )
+    if "$schema" in keys:
+        raise ConfigError(
+            f"{path}: this is a JSON Schema, which tells editors what a campaign file "
+            f"may hold, {wanted}"
+        )
+    if isinstance(data.get("kind"), str):
+        raise ConfigError(
+            f"{path}: this is one block (kind: {data['kind']}), {wanted}, which holds "
+            "such a block under a key, for example surrogate:"
+        )
+
+
+def _a(kind: str) -> str:
+    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"

@@ -110,10 +110,13 @@ def assess(
     require: Require = None,
 ) -> None:
     """Run the battery on a model; leave a sealed card (JSON, HTML, Markdown)."""
+    from campaigns.file_kinds import load_kind
     from surrogates.assessment.battery import assess as run
     from surrogates.assessment.suite import SuiteRecipe
 
-    chosen = SuiteRecipe.load(suite)
+    chosen = (
+        load_kind(SuiteRecipe, suite, "assessment") if suite else SuiteRecipe.standard()
+    )
     records = _dataset(dataset)
     known, candidates = _dataset(trained_on), _dataset(pool)
     store = uri or f"sqlite:///{Path('mlflow.db').resolve()}"

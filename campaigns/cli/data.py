@@ -64,17 +64,24 @@ def curate(
     from matdisco.data.curation.files import curate_files
     from matdisco.data.publish import FILES
     from matdisco.data.workers import cores
+    from matdisco.errors import ConfigError
     from matdisco.recipe_file import mapping
 
+    if to.suffix == ".parquet":
+        raise ConfigError(
+            f"--to: expected the folder of a dataset, got {to}; curation leaves more "
+            f"than one file, and {to.with_suffix('')}/data.parquet is the dataset"
+        )
+    judging, maps = rules_of(rules), _columns(columns or [])
     print(f"writes {to}/ with:")
     for name, meaning in FILES.items():
         print(f"  {name:<20} {meaning}")
     dataset, report = curate_files(
         sources,
         to,
-        rules_of(rules),
+        judging,
         frames="all" if frames is Frames.all else "last",
-        columns=_columns(columns or []),
+        columns=maps,
         card=mapping(card) if card else None,
         workers=workers or cores(),
     )
@@ -247,10 +254,14 @@ def _open(path: Path) -> Dataset:
 
 
 def _columns(given: list[str]) -> dict[str, ColumnMap]:
+    from campaigns.file_kinds import load_kind
     from matdisco.data.readers import ColumnMap
 
     pairs = (g.rpartition("=") for g in given)
-    return {pattern or "*": ColumnMap.load(file) for pattern, _, file in pairs}
+    return {
+        pattern or "*": load_kind(ColumnMap, file, "column map")
+        for pattern, _, file in pairs
+    }
 
 
 def _shares(text: str) -> dict[str, float]:

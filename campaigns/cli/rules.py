@@ -19,10 +19,14 @@ Workers = Annotated[
 
 
 def rules_of(path: Path | None) -> CurationRecipe:
-    """Return the rules of a file, or all with their defaults."""
+    """Return the rules of a file, or all with their defaults.
+
+    Raises:
+        ConfigError: see :func:`campaigns.file_kinds.load_kind`.
+    """
+    from campaigns.file_kinds import load_kind
     from matdisco.data.curation import CurationRecipe
-    from matdisco.recipe_file import load
 
     if path is None:
         return CurationRecipe()
-    return load(CurationRecipe, path)
+    return load_kind(CurationRecipe, path, "curation")

@@ -11,7 +11,12 @@ from campaigns.replay.recipes import ReplayConfig
 from matdisco.errors import ConfigError
 
 LOADERS = {"run": CampaignConfig, "validate": CampaignConfig, "replay": ReplayConfig}
-WHERE = {"label": ["--to", "set.parquet"], "surrogate train": ["--to", "trained"]}
+WHERE = {
+    "label": ["--to", "set.parquet"],
+    "surrogate train": ["--to", "trained"],
+    "data curate x --rules": ["--to", "set"],
+    "data curate x --columns": ["--to", "set"],
+}
 NAMED = [
     (page, *found)
     for page in ("README.md", *map(str, Path("docs").glob("**/*.md")))
@@ -37,6 +42,16 @@ NAMED = [
         ("surrogate train", "replays/phonons.yaml", "a replay file, expected a "
          "training file: matdisco replay configs/replays/phonons.yaml"),
         ("replay", "assessments/quick-2.yaml", "an assessment file"),
+        ("surrogate assess emt --suite", "curation.yaml", "a curation file, expected "
+         "an assessment file: matdisco data curate FILES"),
+        ("data curate x --rules", "replays/phonons.yaml", "a replay file, expected a "
+         "curation file: matdisco replay configs/replays/phonons.yaml"),
+        ("data curate x --columns", "surrogates/auto.yaml", "a training file, expected "
+         "a column map file: matdisco surrogate train configs/surrogates/auto.yaml"),
+        ("validate", "benchmarks/perovskites.yaml", "one block (kind: "
+         "network_ensemble), expected a campaign file"),
+        ("run", "schema.json", "a JSON Schema, which tells editors what a campaign "
+         "file may hold, expected a campaign file"),
     ],
 )  # fmt: skip
 def test_the_wrong_kind_of_file_is_one_sentence_with_the_right_command(
@@ -59,6 +74,22 @@ def test_a_file_of_the_right_kind_keeps_its_own_mistakes(tmp_path):
     (tmp_path / "c.yaml").write_text(text.replace("surrogate:", "surogate:"))
     with pytest.raises(ConfigError, match="did you mean surrogate"):
         CampaignConfig.load(tmp_path / "c.yaml")
+
+
+def test_a_column_map_is_known_where_something_else_is_expected(tmp_path, capsys):
+    (tmp_path / "m.yaml").write_text("labels: {band_gap: {column: gap, unit: eV}}")
+    with pytest.raises(SystemExit):
+        main(["run", str(tmp_path / "m.yaml")])
+    assert "this is a column map file, expected a campaign file" in (
+        capsys.readouterr().err
+    )
+
+
+def test_curation_asks_for_a_folder_before_it_starts(tmp_path, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["data", "curate", "x.cif", "--to", str(tmp_path / "set.parquet")])
+    assert stopped.value.code == 2
+    assert "expected the folder of a dataset" in capsys.readouterr().err
 
 
 def test_the_documentation_names_some_files():
