@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -22,7 +22,9 @@ Limits = Callable[[Mapping[str, int]], str | None]
 """Given atoms of each element in a cell, says which limit of the asked chemical space
 they break; None where they are inside."""
 LOOKED = 1_000
-"""Candidates that are made to say which condition leaves all of them out."""
+"""Candidates that are looked at to say whether a condition leaves all of them out."""
+Compositions = tuple[Sequence[Mapping[str, int]], bool]
+"""Atoms of each element of candidates, and whether these are all candidates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +37,13 @@ class SizeEstimate:
     """Whether ``count`` is the number itself or an upper bound."""
     mean_atoms: float
     """Mean number of atoms per cell, for cost estimates."""
+    doubt: str = ""
+    """Why there may be none at all; empty where there are some."""
 
     @override
     def __str__(self) -> str:
-        return f"{self.count:,}" if self.exact else f"at most {self.count:,}"
+        count = f"{self.count:,}" if self.exact else f"at most {self.count:,}"
+        return f"{count}, perhaps none: {self.doubt}" if self.doubt else count
 
 
 class CandidateRecipe(Recipe):
@@ -95,6 +100,14 @@ class CandidateRecipe(Recipe):
         """Tell whether :meth:`size` and :meth:`generate` heed ``where`` already."""
         return False
 
+    def compositions(self) -> Compositions:
+        """Tell compositions before ``where``, of as many as takes a few seconds.
+
+        Made without structures where the kind can.
+        """
+        made = [counts_of(c) for c in islice(self.generate(), LOOKED + 1)]
+        return made[:LOOKED], len(made) <= LOOKED
+
     def estimate(self) -> SizeEstimate:
         """Tell the size of the pool without building it.
 
@@ -106,7 +119,15 @@ class CandidateRecipe(Recipe):
             refuse_empty(0, self.why_nothing())
         if self.where is None or self.counts_where():
             return size
-        return SizeEstimate(size.count, False, size.mean_atoms)
+        looked, all_ = self.compositions()
+        met = [sum(c.values()) for c in looked if self.where.allows(c)]
+        if all_ and not met:
+            refuse_empty(0, self._why_left_out(looked, all_))
+        if all_:
+            return SizeEstimate(len(met), size.exact, sum(met) / len(met))
+        doubt = "" if met else self._why_left_out(looked, all_)
+        mean = sum(met) / len(met) if met else size.mean_atoms
+        return SizeEstimate(size.count, False, mean, doubt)
 
     def chemical_space(self) -> tuple[str, ...] | None:
         """Name the elements, alphabetical, where the recipe itself fixes them."""
@@ -149,20 +170,27 @@ class CandidateRecipe(Recipe):
         if self.where is None:
             return self.why_none_made()
         free = self.model_copy(update={"where": None})
+        looked, all_ = free.compositions()
+        if all(map(self.where.allows, looked)) and (looked or all_):
+            return free.why_none_made()
+        return self._why_left_out(looked, all_)
+
+    def _why_left_out(self, looked: Sequence[Mapping[str, int]], all_: bool) -> str:
+        """Say which conditions leave out the compositions that were looked at."""
+        assert self.where is not None
         found, example = Counter[str](), dict[str, str]()
-        for crystal in islice(free.generate(), LOOKED):
-            objection = self.where.objection(counts_of(crystal))
+        for counts in looked:
+            objection = self.where.objection(counts)
             if objection is not None:
                 key = objection.partition(":")[0]
                 found[key] += 1
                 example.setdefault(key, objection)
         if not found:
-            return free.why_none_made()
+            return f"too many of {self.title()} to look which of them where leaves"
         told = ", ".join(
             f"where.{example[key]} ({n:,} of them)" for key, n in found.most_common()
         )
-        n = sum(found.values())
-        many = f"the first {n:,}" if n == LOOKED else f"all {n:,}"
+        many = f"{'all' if all_ else 'the first'} {sum(found.values()):,}"
         return f"where leaves out {many} of {self.title()}: {told}; relax it"
 
     def why_none_made(self) -> str:

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 from typing_extensions import override
 
-from matdisco.candidates.base import CandidateRecipe, SizeEstimate, refuse_empty
+from matdisco.candidates.base import (
+    CandidateRecipe,
+    Compositions,
+    SizeEstimate,
+    counts_of,
+    refuse_empty,
+)
 from matdisco.errors import ConfigError
 
 if TYPE_CHECKING:
     from matdisco.crystal import Crystal
+
+COUNTED = 200_000
+"""Records of a dataset whose atoms are counted for the estimate, in two seconds."""
+READ = 100
+"""Structures of files that are read for it, in seconds."""
 
 
 class FileCandidates(CandidateRecipe):
@@ -40,14 +52,30 @@ class FileCandidates(CandidateRecipe):
         return SizeEstimate(count, True, float(atoms.mean()))
 
     @override
-    def generate(self) -> Iterator[Crystal]:
-        from dataclasses import replace
+    def compositions(self) -> Compositions:
+        """Count the atoms of the first :data:`COUNTED` records by their columns."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
 
+        from matdisco.data.layout import atom_counts
+
+        columns = ["species_at_sites", "species"]
+        found: list[Mapping[str, int]] = []
+        with pq.ParquetFile(self._file()) as file:
+            for batch in file.iter_batches(columns=columns):
+                found += atom_counts(pa.Table.from_batches([batch]))
+                if len(found) >= COUNTED:
+                    break
+            return found[:COUNTED], file.metadata.num_rows <= COUNTED
+
+    @override
+    def generate(self) -> Iterator[Crystal]:
         from matdisco.data.dataset import Dataset
+        from matdisco.data.packed import described
 
         # The labels are what a campaign is to find out: they must not leak in.
         for crystal in Dataset.open(self._file()):
-            yield replace(crystal, labels={})
+            yield described(crystal, labels={})
 
     def elements_found(self) -> tuple[str, ...]:
         """Name the elements in the file, alphabetical."""
@@ -106,6 +134,12 @@ class ReadCandidates(CandidateRecipe):
         existing(self.path, "candidates.path")
         count, atoms = count_records(Path(self.path))
         return SizeEstimate(count, False, atoms)
+
+    @override
+    def compositions(self) -> Compositions:
+        """Read the first :data:`READ` structures."""
+        made = [counts_of(c) for c in islice(self.generate(), READ + 1)]
+        return made[:READ], len(made) <= READ
 
     @override
     def generate(self) -> Iterator[Crystal]:

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 from typing_extensions import override
 
 from matdisco.candidates.base import (
+    LOOKED,
     CandidateRecipe,
+    Compositions,
     Limits,
     SizeEstimate,
     outside_elements,
@@ -143,25 +146,17 @@ class OrderingCandidates(CandidateRecipe):
         )
 
     @override
+    def compositions(self) -> Compositions:
+        cells = islice(self._cells(), LOOKED + 1)
+        found = [Counter(atoms.get_chemical_symbols()) for atoms, _ in cells]
+        return found[:LOOKED], len(found) <= LOOKED
+
+    @override
     def generate(self) -> Iterator[Crystal]:
         from matdisco.crystal import Crystal
 
-        try:
-            from icet.tools import enumerate_structures
-        except ImportError as error:
-            raise MissingExtra("icet", "generators") from error
-        parent = self._parent()
-        limits = parent.restrictions(self.occupancy_tolerance, self.fractions)
-        symbols = [parent.allowed(k) for k in parent.kinds]
-        cells = range(1, self.max_cells + 1)
         seen: dict[str, int] = {}
-        found = enumerate_structures(parent.primitive(), cells, symbols, limits or None)
-        for labelled in _quietly(found):
-            atoms, vacancies = parent.decode(labelled)
-            if not len(atoms) or outside_fractions(
-                Counter(atoms.get_chemical_symbols()), self.fractions
-            ):
-                continue
+        for atoms, vacancies in self._cells():
             plain = Crystal.from_atoms(atoms, "ordering")
             stem = f"{plain.formula}.{self.lattice or 'ordering'}"
             seen[stem] = seen.get(stem, 0) + 1
@@ -170,6 +165,23 @@ class OrderingCandidates(CandidateRecipe):
                 source["vacancies"] = vacancies
             name = f"{stem}-{seen[stem]:04d}"
             yield Crystal(name, self._scaled(plain.structure), source=source)
+
+    def _cells(self) -> Iterator[tuple[Atoms, int]]:
+        """Yield the ordered cells, and how many sites of each are vacant."""
+        try:
+            from icet.tools import enumerate_structures
+        except ImportError as error:
+            raise MissingExtra("icet", "generators") from error
+        parent = self._parent()
+        limits = parent.restrictions(self.occupancy_tolerance, self.fractions)
+        symbols = [parent.allowed(k) for k in parent.kinds]
+        cells = range(1, self.max_cells + 1)
+        found = enumerate_structures(parent.primitive(), cells, symbols, limits or None)
+        for labelled in _quietly(found):
+            atoms, vacancies = parent.decode(labelled)
+            counts = Counter(atoms.get_chemical_symbols())
+            if counts and not outside_fractions(counts, self.fractions):
+                yield atoms, vacancies
 
     def _scaled(self, structure: Structure) -> Structure:
         """Return the structure with the asked starting volume."""

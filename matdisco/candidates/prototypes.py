@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import combinations
+from itertools import combinations, islice
 from math import comb
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 from typing_extensions import override
 
-from matdisco.candidates.base import CandidateRecipe, Limits, SizeEstimate, refuse_empty
+from matdisco.candidates.base import (
+    CandidateRecipe,
+    Compositions,
+    Limits,
+    SizeEstimate,
+    refuse_empty,
+)
 from matdisco.candidates.prototype_library import INDEXED_ATOMS, index
 from matdisco.candidates.where import outside_components
 from matdisco.elements import check_elements
@@ -19,6 +25,8 @@ from matdisco.recipe import nearest
 if TYPE_CHECKING:
     from matdisco.crystal import Crystal
 
+COUNTED = 200_000
+"""Decorations whose compositions are looked at for an estimate, in half a second."""
 COUNTED_SPACES = 20_000
 """Sets of elements up to which charges are counted out for the estimate (seconds)."""
 
@@ -120,6 +128,16 @@ class PrototypeCandidates(CandidateRecipe):
             "with prototypes, min_packing and never_only as they are; widen the "
             "elements, the number of components or max_atoms"
         )
+
+    @override
+    def compositions(self) -> Compositions:
+        if self.sample is not None:
+            return super().compositions()
+        found = [
+            dict(zip(symbols, entry["counts"], strict=True))
+            for entry, symbols in islice(self._plan(), COUNTED + 1)
+        ]
+        return found[:COUNTED], len(found) <= COUNTED
 
     @override
     def generate(self) -> Iterator[Crystal]:

@@ -8,13 +8,22 @@ that the k-th does not depend on how many are asked for.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from itertools import combinations
+from importlib.util import find_spec
+from itertools import combinations, islice
+from math import comb
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 from typing_extensions import override
 
-from matdisco.candidates.base import CandidateRecipe, Limits, SizeEstimate
+from matdisco.candidates.base import (
+    LOOKED,
+    CandidateRecipe,
+    Compositions,
+    Limits,
+    SizeEstimate,
+    refuse_empty,
+)
 from matdisco.candidates.where import outside_components
 from matdisco.elements import check_elements
 from matdisco.errors import ConfigError, MissingExtra
@@ -24,6 +33,9 @@ if TYPE_CHECKING:
     from pymatgen.core import Structure
 
     from matdisco.crystal import Crystal
+
+MOST_SETS = 1_000_000
+"""Sets of elements that are listed to draw from, in some 100 MB."""
 
 
 class RandomSymmetricCandidates(CandidateRecipe):
@@ -75,6 +87,12 @@ class RandomSymmetricCandidates(CandidateRecipe):
                 f"components: none of {list(self.components)} fits "
                 f"{len(self.elements)} elements"
             )
+        sets = sum(comb(len(self.elements), k) for k in set(self.components) if k > 0)
+        if sets > MOST_SETS:
+            raise ValueError(
+                f"components: {sets:,} sets of elements to draw from, more than "
+                f"{MOST_SETS:,}; give fewer elements or components"
+            )
         if self.max_atoms < min(self.components):
             raise ValueError(
                 f"max_atoms: {self.max_atoms} is fewer than the "
@@ -112,14 +130,41 @@ class RandomSymmetricCandidates(CandidateRecipe):
 
     @override
     def size(self) -> SizeEstimate:
+        """Bound the number.
+
+        Raises:
+            ConfigError: PyXtal is not installed, or no composition that is drawn meets
+                ``where``.
+        """
+        if find_spec("pyxtal") is None:
+            raise MissingExtra("pyxtal", "generators")
+        if not any(True for _ in self._drawn()):
+            refuse_empty(0, self.why_nothing())
         return SizeEstimate(self.n, False, (self.min_atoms + self.max_atoms) / 2)
 
     @override
-    def generate(self) -> Iterator[Crystal]:
+    def compositions(self) -> Compositions:
+        """Tell some that are drawn; which of them symmetry permits is seen later."""
+        return list(islice(self._drawn(), LOOKED)), False
+
+    def _drawn(self) -> Iterator[Mapping[str, int]]:
+        """Yield the compositions that may be tried for the first candidates."""
         import numpy as np
 
-        from matdisco.crystal import Crystal
+        spaces = self._spaces()
+        for k in range(min(self.n, LOOKED)):
+            rng = np.random.default_rng(np.random.SeedSequence([self.seed, k]))
+            for _ in range(self.tries):
+                counts = self._composition(rng, spaces)
+                if counts is not None:
+                    yield counts
 
+    def _spaces(self) -> list[tuple[str, ...]]:
+        """Return the sets of elements to draw from.
+
+        Raises:
+            ConfigError: ``where`` allows none.
+        """
         spaces = [
             s
             for k in self.components
@@ -132,6 +177,15 @@ class RandomSymmetricCandidates(CandidateRecipe):
                 f"{', '.join(map(str, self.components))} elements out of "
                 f"{', '.join(sorted(self.elements))}; relax it"
             )
+        return spaces
+
+    @override
+    def generate(self) -> Iterator[Crystal]:
+        import numpy as np
+
+        from matdisco.crystal import Crystal
+
+        spaces = self._spaces()
         for k in range(self.n):
             rng = np.random.default_rng(np.random.SeedSequence([self.seed, k]))
             for _ in range(self.tries):

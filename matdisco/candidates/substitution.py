@@ -19,6 +19,7 @@ from typing_extensions import override
 
 from matdisco.candidates.base import (
     CandidateRecipe,
+    Compositions,
     SizeEstimate,
     counts_of,
     refuse_empty,
@@ -84,11 +85,33 @@ class SubstitutionCandidates(CandidateRecipe):
         return SizeEstimate(kept, False, atoms / max(count, 1))
 
     @override
+    def compositions(self) -> Compositions:
+        """Tell those of the exchanges in the first :data:`PARENTS_TRIED` parents.
+
+        None of them where ``keep`` chooses among the exchanges of more parents.
+        """
+        found: list[tuple[_Exchange, Mapping[str, int]]] = []
+        all_ = True
+        for row, parent in enumerate(self.usable_parents()):
+            if row == PARENTS_TRIED:
+                all_ = False
+                break
+            exchanges = self.exchanges(row, parent)
+            if not isinstance(exchanges, str):
+                counts = counts_of(parent)
+                found += [(e, counts) for e in exchanges]
+        if self.keep is not None and not all_:
+            return [], False
+        if self.keep is not None:
+            found = sorted(found, key=lambda f: f[0].rank())[: self.keep]
+        return [{e.mapping[k][0]: n for k, n in c.items()} for e, c in found], all_
+
+    @override
     def generate(self) -> Iterator[Crystal]:
         plan: Iterator[_Exchange] | list[_Exchange] = self._plan()
         if self.keep is not None:
             # Numbers only: the structures are made one at a time below.
-            best = sorted(plan, key=lambda e: (-e.probability, e.row, e.order))
+            best = sorted(plan, key=_Exchange.rank)
             plan = sorted(best[: self.keep], key=lambda e: (e.row, e.order))
         waiting = iter(plan)
         exchange = next(waiting, None)
@@ -201,6 +224,10 @@ class _Exchange(NamedTuple):
     probability: float
     mapping: Mapping[str, tuple[str, int]]  # parent's element → (element, charge)
     ions: Mapping[str, int]  # parent's element → charge
+
+    def rank(self) -> tuple[float, int, int]:
+        """Sort the most probable first, then in the order of the pool."""
+        return (-self.probability, self.row, self.order)
 
 
 @lru_cache(maxsize=100_000)

@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from matdisco.candidates.base import (
     CandidateRecipe,
+    Compositions,
     Limits,
     SizeEstimate,
     outside_elements,
@@ -85,6 +86,18 @@ class UnionCandidates(CandidateRecipe):
         atoms = sum(s.count * s.mean_atoms for s in sizes) / max(count, 1)
         # parts may share members, so several exact counts add up to a bound
         return SizeEstimate(count, len(sizes) == 1 and sizes[0].exact, atoms)
+
+    @override
+    def compositions(self) -> Compositions:
+        """Tell what the parts let through, as far as each looks."""
+        found: list[Mapping[str, int]] = []
+        every = True
+        for part in self.parts:
+            looked, all_ = part.compositions()
+            where = part.where
+            found += [c for c in looked if where is None or where.allows(c)]
+            every = every and all_
+        return found, every
 
     @override
     def generate(self) -> Iterator[Crystal]:

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, reduce
 from typing import Any
@@ -236,6 +237,18 @@ def _culprit(dataset: Dataset) -> str | None:
         except (TypeError, ValueError) as error:
             return f"record {crystal.id!r}: {error}"
     return None
+
+
+def atom_counts(table: pa.Table) -> Iterator[dict[str, int]]:
+    """Yield atoms of each element, a shared site counted for every species on it.
+
+    Args:
+        table: the columns ``species_at_sites`` and ``species``.
+    """
+    sites, special = table["species_at_sites"], table["species"]
+    for names, text in zip(sites.to_pylist(), special.to_pylist(), strict=True):
+        shared = {s["name"]: s["chemical_symbols"] for s in json.loads(text or "[]")}
+        yield dict(Counter(e for n in names for e in shared.get(n, (n,))))
 
 
 def crystals(table: pa.Table) -> Iterator[Crystal]:

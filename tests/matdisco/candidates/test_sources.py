@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from pymatgen.core import Lattice, Structure
+from pymatgen.core import Element, Lattice, Structure
 
 from matdisco.candidates.base import counts_of
 from matdisco.candidates.files import FileCandidates, ReadCandidates
@@ -237,6 +237,69 @@ def test_an_empty_source_says_why(known):
     for ask in ("build", "estimate"):
         with pytest.raises(ConfigError, match=r"parts\[0\]: .*no whole oxidation"):
             getattr(UnionCandidates(parts=(alloys,)), ask)()
+
+
+def sources(known):
+    salts = SubstitutionCandidates(parents=str(known), elements=("Ca", "Na", "O", "F"))
+    dataset = FileCandidates(path="shipped:al-ni-ti")
+    return {
+        "dataset": dataset,
+        "files": ReadCandidates(path=str(known)),
+        "substitution": salts,
+        "kept": salts.model_copy(update={"keep": 1}),
+        "orderings": OrderingCandidates(
+            lattice="fcc", elements=("Cu", "Au"), max_cells=3
+        ),
+        "prototypes": PrototypeCandidates(elements=("Cu", "Au"), max_atoms=4),
+        "sample": PrototypeCandidates(elements=("Cu", "Au"), max_atoms=4, sample=7),
+        "union": UnionCandidates(parts=(dataset, salts)),
+    }
+
+
+@pytest.mark.parametrize("kind", sources("x"))
+def test_where_is_answered_before_anything_is_built(known, kind):
+    recipe = sources(known)[kind]
+    made = [counts_of(c) for c in recipe.stream()]
+    looked, complete = recipe.compositions()
+    assert complete and [dict(c) for c in looked] == [dict(c) for c in made]
+    barren = recipe.model_copy(update={"where": Where(must_contain=("Xe",))})
+    with pytest.raises(ConfigError, match=r"would be empty: .*must_contain: no Xe"):
+        barren.estimate()
+    few = recipe.model_copy(update={"where": Where(components=(2,), max_atoms=4)})
+    left = [counts_of(c) for c in few.stream()]
+    if left:
+        size = few.estimate()
+        assert size.count == len(left)
+        assert size.mean_atoms == pytest.approx(
+            np.mean([sum(c.values()) for c in left])
+        )
+
+
+def test_where_that_cannot_be_answered_is_a_doubt(known, monkeypatch):
+    monkeypatch.setattr("matdisco.candidates.substitution.PARENTS_TRIED", 1)
+    salts = SubstitutionCandidates(
+        parents=str(known), elements=("Ca", "Na", "O", "F"),
+        where=Where(components=(3,)),
+    )  # fmt: skip
+    told = str(salts.estimate())
+    assert "perhaps none: where leaves out the first" in told
+    assert "components: 2 different elements, allowed are 3" in told
+    told = str(salts.model_copy(update={"keep": 1}).estimate())
+    assert "perhaps none: too many of substitution-" in told
+
+
+def test_random_crystals_that_no_condition_allows_are_refused_at_once():
+    recipe = RandomSymmetricCandidates(
+        elements=("Li", "Na", "Cl"), n=5, tries=20,
+        where=Where(fractions={"Li": (0.001, 0.002)}),
+    )  # fmt: skip
+    with pytest.raises(ConfigError, match=r"would be empty: .*where\.fractions: Li is"):
+        recipe.estimate()
+    with pytest.raises(ValidationError, match="sets of elements to draw from, more"):
+        RandomSymmetricCandidates(
+            elements=tuple(Element.from_Z(z).symbol for z in range(1, 41)),
+            components=(10,), max_atoms=20,
+        )  # fmt: skip
 
 
 def test_wrong_conditions_are_told():
