@@ -270,9 +270,9 @@ def test_where_is_answered_before_anything_is_built(known, kind):
     if left:
         size = few.estimate()
         assert size.count == len(left)
-        assert size.mean_atoms == pytest.approx(
-            np.mean([sum(c.values()) for c in left])
-        )
+        # of a sample it is the mean of all that it is drawn from
+        atoms = float(np.mean([sum(c.values()) for c in left]))
+        assert size.mean_atoms == pytest.approx(atoms, rel=0.05)
 
 
 def test_where_that_cannot_be_answered_is_a_doubt(known, monkeypatch):
