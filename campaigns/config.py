@@ -30,6 +30,7 @@ from campaigns.fronts.check import check_base, check_front
 from campaigns.gate import GateRecipe
 from campaigns.idle import check_idle
 from campaigns.ladder.check import check_costs, check_ladder, check_money, settled
+from campaigns.ladder.choice import check_choice, check_prices
 from campaigns.ladder.recipe import RungRecipe
 from campaigns.objectives import AnyObjective, HullObjective
 from campaigns.stopping import StoppingRecipe
@@ -117,6 +118,7 @@ class CampaignConfig(Recipe):
         check_costs(self.acquisition, self.evaluator, self.ladder)
         hull = isinstance(self.objective, HullObjective)
         check_acquisition(self.acquisition, self.objective)
+        check_choice(self)
         check_stopping(self.stopping, self.objective)
         check_idle(self)
         if hull and self.start.per_element < 1:
@@ -220,6 +222,7 @@ class CampaignConfig(Recipe):
         self._named("surrogate", self._check_surrogate)
         self._named("surrogate", partial(check_base, self))
         check_card(self.assessment, self.surrogate, self.objective.target)
+        check_prices(self, size.mean_atoms)
         return size
 
     def _first_round(self) -> int:

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from campaigns.answers import evaluation_of
+from campaigns.ladder.recipe import SCREENING
 from campaigns.ledger import Event
 from campaigns.state import State
 from matdisco.evaluators.base import Evaluation, EvaluatorRecipe, FailureKind
@@ -75,9 +76,25 @@ class CostModel:
 def predicted(events: Sequence[Event]) -> list[str]:
     """Say what costs the newest round was proposed with, where they are learnt."""
     for event in reversed(events):
-        if event.kind == "proposed" and "cost" in event.payload:
-            return [f"predicted cost: {words(event.payload['cost'])}"]
+        if event.kind == "proposed" and (found := costs_of(event.payload)):
+            return said(found)
     return []
+
+
+def costs_of(payload: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+    """Return fidelity to the costs a round was proposed with; "" is the only one."""
+    if "cost" in payload:
+        return {"": payload["cost"]}
+    found: Mapping[str, Mapping[str, Any]] = payload.get("costs", {})
+    return found
+
+
+def said(costs: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Say in a line for each fidelity what its evaluations are predicted to cost."""
+    return [
+        f"predicted cost{f' of {name}' if name else ''}: {words(cost)}"
+        for name, cost in sorted(costs.items(), key=lambda c: c[0] != SCREENING)
+    ]
 
 
 def accuracy(events: Sequence[Event], proposed: Event) -> float | None:

@@ -16,7 +16,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from campaigns.acquisition.recipes import RandomChoice
+from campaigns.acquisition.recipes import FidelityRule, RandomChoice
 from campaigns.closing import closing
 from campaigns.config import CampaignConfig
 from campaigns.feeding import Feed
@@ -192,13 +192,19 @@ class Driver:
             return reason
         if not closed:
             return None
-        if n >= config.budget.evaluations:
+        if reason := self.climb.spent():
+            return reason
+        # a rule that chooses a fidelity may go on with what is answered
+        onward = self.climb.chosen
+        if n >= config.budget.evaluations and not onward:
             return f"budget: {n} evaluations are spent"
         if enough := reason_from_answers(config.stopping, state, config.objective):
             return enough
-        if objection := self.purse.objection(SCREENING):
+        objection = self.purse.objection(SCREENING)
+        if objection and not onward:
             return f"budget: {objection}"
-        if len(state.available) == 0 and not is_due(config, events, _proposed(events)):
+        due = is_due(config, events, _proposed(events))
+        if len(state.available) == 0 and not due and not onward:
             return "every candidate has been evaluated"
         if config.budget.rounds is not None and len(closed) - 1 >= config.budget.rounds:
             return f"budget: {config.budget.rounds} rounds are done"
@@ -265,6 +271,7 @@ class Driver:
                     number,
                     size,
                     self.display.training,
+                    self.climb.affordable() if self.climb.chosen else None,
                 )
             if stop := payload.get("stop"):
                 return str(stop)
@@ -285,6 +292,8 @@ class Driver:
         before = State.of(self.pool, self.config.objective, events, until=number - 1)
         confirmed = self.climb.results()
         payload = closing(proposed, events, before, state, self.purse, confirmed)
+        if isinstance(self.config.acquisition, FidelityRule):
+            payload["improved"] |= self.climb.risen(number)
         self.ledger.append("closed", payload, round=number)
         self.display.closed(number, state, payload)
         self.on_close(number)

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.stats import norm
 
-from campaigns.costs import core_time
-from campaigns.costs import words as cost_words
+from campaigns.costs import core_time, costs_of, said
 from campaigns.fronts import words as front_words
 from campaigns.fronts.recipe import FrontObjective
 from campaigns.objectives import AnyObjective, HullObjective
@@ -52,6 +51,10 @@ RULES = {
     "level_set": "closest to the level, in view of its uncertainty",
     "thompson": "best of one joint draw of all candidates",
     "greedy": "best expected value",
+    "fidelity_improvement": "largest expected improvement of the dearest fidelity per "
+    "cost",
+    "fidelity_entropy": "tells most about the dearest fidelity's best value per cost",
+    "promotion": "highest upper confidence bound of the dearest fidelity",
     "random": "drawn at random, as a check",
     "space_filling": "least like anything evaluated, because calibration failed",
     "pinned": "pinned by a person",
@@ -178,7 +181,7 @@ class Explainer:
                 None if later is None
                 else before(
                     objective, facts[i], later, left_out=left_out,
-                    alone=i == 0 or weights.any,
+                    alone=i == 0 or weights.any or "fidelity" in facts[i]["reason"],
                 )
             )  # fmt: skip
 
@@ -374,10 +377,15 @@ def explained_round(campaign: Campaign, round_: int) -> str:
             f"{unit}; nothing better is left with probability "
             f"{ahead['probability_best_found']:.1%}".replace("  ", " ")
         )
-    if cost := payload.get("cost"):
-        lines.append(f"  predicted cost: {cost_words(cost)}")
+    lines += [f"  {line}" for line in said(costs_of(payload))]
     for proposal in payload["proposals"]:
         lines += ["", *_lines(proposal, objective)]
+    for climb in payload.get("climbs", ()):
+        lines += [
+            "",
+            f"  {climb['fidelity']}: {climb['candidate']}  {climb['formula']}",
+            f"     {climb['asked_because']}",
+        ]
     return "\n".join(lines)
 
 

@@ -77,7 +77,11 @@ class Display:
         proposals = payload["proposals"]
         shown = ", ".join(p["formula"] for p in proposals[:8])
         more = f" and {len(proposals) - 8} more" if len(proposals) > 8 else ""
-        self.say(f"round {number}: {len(proposals)} proposals: {shown}{more}")
+        named = f": {shown}{more}" if proposals else ""
+        self.say(f"round {number}: {len(proposals)} proposals{named}")
+        if climbs := payload.get("climbs"):
+            said = ", ".join(f"{c['formula']} by {c['fidelity']}" for c in climbs)
+            self.say(f"round {number}: {len(climbs)} asked of the ladder: {said}")
         failed = payload.get("assessment", {}).get("failed", [])
         if failed:
             self.say(f"round {number}: the surrogate failed {', '.join(failed)}")

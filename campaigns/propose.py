@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from campaigns.acquisition.recipes import AnyAcquisition, RandomChoice
+from campaigns.acquisition.recipes import (
+    RandomChoice,
+)
 from campaigns.assessment import check_round, refuse
 from campaigns.config import CampaignConfig
 from campaigns.fronts.verdicts import sentence
@@ -26,16 +27,14 @@ from campaigns.ledger import VOLATILE, Event
 from campaigns.objectives import HullObjective
 from campaigns.state import State
 from campaigns.stopping import reason_from_outlook
-from campaigns.weights import Weights, weighed
 from matdisco.candidates.volume import packing_fraction
 from matdisco.errors import CampaignError, TooFewRecords
 from matdisco.evaluators.base import evaluation_key
 from surrogates.base import Progress
 
 if TYPE_CHECKING:
-    from campaigns.acquisition.select import Choice
-    from campaigns.costs import CostModel
-    from campaigns.utility import Utility
+    from campaigns.ladder.asks import Round
+
 
 FACTS = (
     "mean", "std", "low", "high", "expected_merit", "exploration", "acquisition",
@@ -84,8 +83,21 @@ def next_round(
     round_: int,
     size: int,
     progress: Progress | None = None,
+    affordable: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
-    """Learn, score and choose; return the payload of the ``proposed`` event."""
+    """Learn, score and choose; return the payload of the ``proposed`` event.
+
+    Args:
+        config: the campaign.
+        state: what is known.
+        events: the ledger.
+        folder: the run folder.
+        round_: number of the round.
+        size: candidates for the campaign's own evaluator.
+        progress: called while training.
+        affordable: rung of the ladder to evaluations that can be paid for, where the
+            acquisition chooses among fidelities.
+    """
     rng = stream(config, round_, Purpose.ACQUISITION)
     pins = [state.position[name] for name in state.pins][:size]
     if isinstance(config.acquisition, RandomChoice):
@@ -93,8 +105,10 @@ def next_round(
     try:
         learned = learn(config, state, events, folder, round_, progress)
     except TooFewRecords as error:
+        if size == 0:  # only rungs have something left, which need a surrogate
+            return {"stop": f"budget: all evaluations are spent, and {error}"}
         return _drawn(config, state, rng, pins, size, unlearnt(state, error))
-    from campaigns.acquisition.select import Choice
+    from campaigns.choosing import choose
     from campaigns.explain import Explainer
     from campaigns.outlook import outlook
     from campaigns.utility import utility
@@ -107,61 +121,49 @@ def next_round(
     worth = utility(
         state, learned.prediction.take(available), available, learned.predictions
     )
-    ahead = outlook(worth, stream(config, round_, Purpose.OUTLOOK))
+    ahead: dict[str, float] = {}
+    if len(available):
+        ahead = dict(outlook(worth, stream(config, round_, Purpose.OUTLOOK)))
     gate = learned.verdict.to_dict()
     if stop := reason_from_outlook(
         config.stopping, ahead, gate, events, config.objective
     ):
         return {"stop": stop}
-    # what is asked for already, by this campaign or by a person, is as good as known:
-    # its answers shrink the sigmas of everything like it
-    asked = np.array([*state.pending, *pins], dtype=int)
-    belief = learned.prediction.given(asked)
-    free = np.setdiff1d(available, asked)
     check = _check(config, learned, state, events, round_)
-    choices = [Choice(row, None, "pinned") for row in _where(available, pins)]
-    following: list[Choice] = []
-    weights, costs = Weights(), _costs(config, state)
-    if size > len(pins):
-        left, weights = weighed(
-            config.acquisition, learned, state, events,
-            utility(
-                state, belief.take(free), free,
-                {k: p.given(asked) for k, p in learned.predictions.items()}, asked,
-            ), free, costs,
-        )  # fmt: skip
-        chosen, runner_up = _choose(
-            config, learned, state, left, free, check, rng, size - len(pins)
-        )
-        following = [runner_up] if runner_up is not None else []
-        places = _where(available, [int(free[c.row]) for c in [*chosen, *following]])
-        moved = [
-            replace(c, row=place)
-            for c, place in zip([*chosen, *following], places, strict=True)
-        ]
-        choices += moved[: len(chosen)]
-        following = moved[len(chosen) :]
+    chosen = choose(
+        config, learned, state, events, pins, check, rng, size, affordable or {}
+    )
+    asks, choices = chosen.asks, chosen.choices
+    if asks is not None and not choices and not asks.climbs:
+        return {"stop": "every ask that the budget and the ladder allow is made"}
     rows = [int(available[c.row]) for c in choices]
     proposals = [
         _proposal(config, state, rank, row, choice.reason)
         for rank, (row, choice) in enumerate(zip(rows, choices, strict=True))
     ]
-    Explainer(
-        state,
-        learned.prediction,
-        worth,
-        available,
-        config.screening is not None,
-        learned.alike,
-        weights,
-    ).explain(proposals, [*choices, *following])
+    if choices:
+        Explainer(
+            state,
+            learned.prediction,
+            worth,
+            available,
+            config.screening is not None,
+            learned.alike,
+            chosen.weights,
+        ).explain(proposals, [*choices, *chosen.following])
+    if asks is not None:
+        for row, proposal in zip(rows, proposals, strict=True):
+            if facts := asks.facts.get(row):
+                proposal |= facts
+                proposal["why"] += f"; {facts['asked_because']}"
     return {
         "proposals": proposals,
+        **_asks(asks),
         "surrogate": _fitted(learned, rows),
         "gate": gate,
         **_targets(learned, rows),
         "outlook": ahead,
-        **({"cost": costs.to_dict()} if costs else {}),
+        **({"cost": chosen.costs.to_dict()} if chosen.costs else {}),
         **({"refuted": said} if said else {}),
         **({"assessment": check} if check else {}),
         VOLATILE: {
@@ -173,17 +175,11 @@ def next_round(
     }
 
 
-def _costs(config: CampaignConfig, state: State) -> CostModel | None:
-    """Return what evaluations are predicted to cost, where the rule learns that."""
-    rule = config.acquisition
-    if getattr(rule, "cost", "given") != "measured":
-        return None
-    from campaigns.costs import cost_model
-
-    exponent = float(getattr(rule, "cost_exponent", 0.0))
-    return cost_model(
-        config.evaluator, config.execution, state, exponent, measured=True
-    )
+def _asks(asks: Round | None) -> dict[str, Any]:
+    """Return what is recorded of a round in which fidelities were chosen."""
+    if asks is None:
+        return {}
+    return {"climbs": list(asks.climbs), "costs": dict(asks.costs)}
 
 
 def _said(config: CampaignConfig, learned: Learned) -> str:
@@ -253,51 +249,6 @@ def unlearnt(state: State, error: TooFewRecords) -> str:
     return text
 
 
-def _choose(
-    config: CampaignConfig,
-    learned: Learned,
-    state: State,
-    left: Utility,
-    free: np.ndarray,
-    check: Mapping[str, Any],
-    rng: np.random.Generator,
-    size: int,
-) -> tuple[list[Choice], Choice | None]:
-    """Choose ``size`` of the free rows, by rule or by what stands in for it.
-
-    Returns:
-        The batch and what would have come next, as rows of ``left``.
-    """
-    from campaigns.acquisition.select import Choice, select_and_next
-    from campaigns.acquisition.spread import space_filling
-
-    rule: AnyAcquisition = config.acquisition
-    if check.get("verdict") == "fail" and config.assessment.on_failure == "explore":
-        rule = RandomChoice(batch_size=size)
-    gate, spread = config.gate, 0
-    if learned.verdict.failed and gate.fall_back in ("random", "space_filling"):
-        spread = max(1, round(gate.share * min(size, len(free))))
-    chosen: list[Choice] = []
-    following = None
-    if size > spread:
-        chosen, following = select_and_next(left, rule, rng, batch_size=size - spread)
-    if not spread:
-        return chosen, following
-    taken = {c.row for c in chosen}
-    rest = [i for i in range(len(free)) if i not in taken]
-    if gate.fall_back == "random":
-        extra = [int(i) for i in rng.choice(rest, min(spread, len(rest)), False)]
-    else:
-        pool = state.pool
-        known = [int(i) for i in (*state.answered, *state.pending)]
-        known += [int(free[i]) for i in taken]
-        places = space_filling(
-            [pool[int(free[i])] for i in rest], [pool[i] for i in known], spread, rng
-        )
-        extra = [rest[i] for i in places]
-    return chosen + [Choice(i, None, gate.fall_back) for i in extra], None
-
-
 def _check(
     config: CampaignConfig,
     learned: Learned,
@@ -334,8 +285,3 @@ def _proposal(
         **dict.fromkeys(FACTS),
         "why": reason,
     }
-
-
-def _where(rows: np.ndarray, wanted: Sequence[int]) -> list[int]:
-    """Return the positions of ``wanted`` in the ascending ``rows``."""
-    return [int(i) for i in np.searchsorted(rows, wanted)]

@@ -88,7 +88,7 @@ def ask_batch(
     if isinstance(rule, Promotion):
         return _promoted(belief, rule.beta, sizes, open_, pending)
     target = belief.dearest()
-    hoped = open_.any(axis=0)
+    hoped = np.asarray(open_.any(axis=0))
     if not hoped.any():
         return []
     rows = np.union1d(hopeful(target, hoped, LOOKED), waiting)

@@ -39,11 +39,10 @@ def check(rule: AnyAcquisition, objective: AnyObjective) -> None:
             f"{where} needs an objective of kind front with two or more goals, got "
             f"objective {objective.kind}"
         )
-    if isinstance(rule, FidelityRule):
+    if isinstance(rule, FidelityRule) and ranged:
         raise ValueError(
-            f"{where} chooses among answers of one quantity at several costs, which "
-            "only replays have (fidelities:); a campaign's ladder promotes relaxed "
-            "structures, by worth with order: expected_improvement"
+            f"{where} is not defined for a target range; use log_expected_improvement, "
+            "and a ladder that promotes"
         )
     plain = LevelSet | NoisyLogExpectedImprovement | TopShare
     if isinstance(rule, plain) and (hull or ranged):

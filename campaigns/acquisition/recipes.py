@@ -233,7 +233,16 @@ class HullVolume(HullRule):
 
 
 class FidelityRule(AcquisitionRecipe):
-    """Rules that choose what to ask at which fidelity; for replays with fidelities."""
+    """Rules that choose what to ask at which fidelity.
+
+    For campaigns with a ladder, whose rungs then take batches of ``best`` each, and
+    replays with fidelities.
+    """
+
+    cost: Literal["given", "measured"] = "given"
+    """Of an evaluation, in core-seconds: what its evaluator estimates, or learnt from
+    this campaign's own, fidelity by fidelity. Times are those of one machine: run again
+    from the start, the campaign may ask otherwise. In a replay the replay says it."""
 
 
 class FidelityImprovement(FidelityRule):

@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from typing_extensions import override
 
+from campaigns.acquisition.recipes import FidelityRule
 from campaigns.config import CampaignConfig
 from campaigns.feeding import Feed
 from campaigns.interrupt import Interrupt
@@ -111,6 +112,14 @@ class Climb(AbstractContextManager["Climb"]):
             }
         return found
 
+    def risen(self, number: int) -> bool:
+        """Tell whether a rung knows something better since the round before."""
+        before = self.results(until=number - 1)
+        return any(
+            set(found["found"]) - set(before[name]["found"])
+            for name, found in self.results().items()
+        )
+
     def reason_to_stop(self) -> str | None:
         """Say that a rung fails too often to go on spending, or None."""
         for rung in self.config.ladder:
@@ -121,16 +130,60 @@ class Climb(AbstractContextManager["Climb"]):
                 return reason
         return None
 
+    @property
+    def chosen(self) -> bool:
+        """Whether the acquisition chooses who climbs, and can: all are related."""
+        if not isinstance(self.config.acquisition, FidelityRule):
+            return False
+        from campaigns.ladder.known import Known
+
+        known = Known.of(self.config, self._state(None), self.ledger.events())
+        return known.unready is None
+
+    def spent(self) -> str | None:
+        """Say that the dearest fidelity, which is searched, can answer no more."""
+        if not isinstance(self.config.acquisition, FidelityRule):
+            return None
+        top = self.config.ladder[-1]
+        if len(self._state(top.name).proposed) >= top.evaluations:
+            return f"budget: the {top.evaluations} evaluations by {top.name} are spent"
+        if objection := self.purse.objection(top.name):
+            return f"budget: {objection}"
+        return None
+
+    def affordable(self) -> dict[str, int]:
+        """Return how many evaluations by each rung its limit and the budget allow."""
+        found = {}
+        for rung in self.config.ladder:
+            left = rung.evaluations - len(self._state(rung.name).proposed)
+            found[rung.name] = self.purse.affordable(rung.name, max(0, left))
+        return found
+
+    def _asked(self, rung: RungRecipe, number: int) -> list[tuple[str, str]] | None:
+        """Return who is asked by the acquisition; None where the best are promoted."""
+        for event in self.ledger.events("proposed", round=number):
+            climbs = event.payload.get("climbs")
+            if climbs is not None:
+                return [
+                    (c["candidate"], c["asked_because"])
+                    for c in climbs
+                    if c["fidelity"] == rung.name
+                ]
+        return None
+
     def _promoted(self, rung: RungRecipe, number: int, *, last: bool) -> Event | None:
         """Return the round's promotions to a rung, made now where there are none."""
         for event in self.ledger.events("promoted", round=number):
             same = event.payload["fidelity"] == rung.name
             if same and event.payload["last"] == last:
                 return event
+        if last and isinstance(self.config.acquisition, FidelityRule):
+            return None  # what the rule has left is left
         below = self._state(self._below(rung))
         chosen = promotions(
             rung, below, self._state(rung.name), last=last,
             execution=self.feeds[rung.name].execution,
+            asked=self._asked(rung, number),
         )  # fmt: skip
         if not chosen:
             return None

@@ -28,6 +28,7 @@ def promotions(
     *,
     last: bool,
     execution: ExecutionRecipe | None = None,
+    asked: Sequence[tuple[str, str]] | None = None,
 ) -> list[dict[str, Any]]:
     """Choose what ``rung`` evaluates next.
 
@@ -39,6 +40,8 @@ def promotions(
             the rung's evaluations may be used.
         execution: how its evaluations are run, for costs that are measured; the rung's
             own when None.
+        asked: candidates that the acquisition has chosen, each with its reason, instead
+            of the best.
 
     Returns:
         Proposals, each with the structure that is to be evaluated; references for a
@@ -47,7 +50,10 @@ def promotions(
     """
     left = rung.evaluations - len(above.proposed)
     chosen = [(row, f"reference for {e}") for e, row in _references(below, above)]
-    best = _best(rung, below, above, execution)
+    best = (
+        _best(rung, below, above, execution)
+        if asked is None else _chosen(asked, below, above)
+    )  # fmt: skip
     size = left - len(chosen) if last else min(rung.best, left - len(chosen))
     for row, reason in best:
         if size <= 0:
@@ -99,6 +105,23 @@ def _references(below: State, above: State) -> Iterator[tuple[str, int]]:
             yield element, free[0][1]
 
 
+def _chosen(
+    asked: Sequence[tuple[str, str]], below: State, above: State
+) -> Iterator[tuple[int, str]]:
+    """Yield (pool row, reason) of what was asked and can be, in its order."""
+    for name, reason in asked:
+        if name not in above.proposed and name in below.evaluations:
+            yield below.position[name], reason
+
+
+def distances(below: State) -> np.ndarray:
+    """Return how far each answer is from the hull or the best, (n,); NaN: no hull."""
+    merits = below.merit(below.headline)
+    hull = isinstance(below.objective, HullObjective)
+    top = 0.0 if hull or len(merits) == 0 else float(merits.max())
+    return np.asarray(top - merits)
+
+
 def _best(
     rung: RungRecipe, below: State, above: State, execution: ExecutionRecipe | None
 ) -> Iterator[tuple[int, str]]:
@@ -107,20 +130,20 @@ def _best(
     hull = isinstance(below.objective, HullObjective)
     if len(rows) == 0 or (hull and below.hull is None):
         return
-    top = 0.0 if hull else float(merits.max())
+    far = distances(below)
     taken = [name for name in above.proposed if name in below.evaluations]
     by_worth = rung.order == "expected_improvement"
     costs = rung_costs(rung, above, execution) if by_worth else None
     worth = worths(rung, below, above, costs) if by_worth else None
     order = np.lexsort((rows, -merits) if worth is None else (rows, -merits, -worth))
     for place in order:
-        row, distance = int(rows[place]), top - float(merits[place])
+        row, distance = int(rows[place]), float(far[place])
         name = below.pool[row].id
         if rung.within is not None and distance > rung.within + 1e-12:
             continue
         if name in above.proposed or (hull and len(below.pool[row].elements) == 1):
             continue
-        if _copies(below, name, taken):
+        if copies(below, name, taken):
             continue
         taken.append(name)
         where = "above the hull" if hull else "from the best"
@@ -133,7 +156,7 @@ def _best(
         yield row, reason
 
 
-def _copies(state: State, name: str, others: Sequence[str]) -> bool:
+def copies(state: State, name: str, others: Sequence[str]) -> bool:
     """Tell whether a candidate has relaxed to what another one has relaxed to."""
     from pymatgen.analysis.structure_matcher import StructureMatcher
 

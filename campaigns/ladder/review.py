@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from campaigns.ladder.worth import is_pure
 from campaigns.objectives import HullObjective
 from campaigns.state import State
 
@@ -134,10 +135,10 @@ def _status(state: State, name: str) -> str:
         return "waiting"
     if evaluation.failure is not None:
         return str(evaluation.failure.kind)
-    if len(state.pool[state.position[name]].elements) == 1:
-        return "reference"
     if not isinstance(state.objective, HullObjective):
         return "answered"
+    if is_pure(state, state.position[name]):
+        return "reference"
     if state.hull is None:
         return "no hull yet"
     stable = {state.pool[int(i)].id for i in state.found}

@@ -13,12 +13,11 @@ import numpy as np
 
 from campaigns.acquisition.scores import LogImprovement
 from campaigns.costs import CostModel
+from campaigns.ladder.choice import LEAST
 from campaigns.ladder.recipe import RungRecipe
 from campaigns.objectives import HullObjective
 from campaigns.state import State
 
-LEAST = 4
-"""Candidates that both fidelities have answered, before their relation is believed."""
 _SLOPE_SPREAD = 0.5
 """Prior standard deviation of the line's slope around 1: fidelities mostly agree."""
 
@@ -45,7 +44,7 @@ def worths(
     both = [
         (place[int(row)], value)
         for row, value in zip(above.answered, upper, strict=True)
-        if int(row) in place and not _pure(above, int(row))
+        if int(row) in place and not is_pure(above, int(row))
     ]
     if len(both) < LEAST:
         return None
@@ -101,6 +100,7 @@ def _values(state: State) -> np.ndarray | None:
     return None if state.hull is None else state.hull.formation
 
 
-def _pure(state: State, row: int) -> bool:
+def is_pure(state: State, row: int) -> bool:
+    """Tell whether a pool row is a reference of a hull."""
     hull = isinstance(state.objective, HullObjective)
     return hull and len(state.pool[row].elements) == 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -17,6 +17,7 @@ from campaigns.replay.learner_recipes import Exact
 from campaigns.replay.pools import Pool
 from campaigns.replay.transfer import transferred
 from surrogates.base import Prediction
+from surrogates.featurizers.answers import set_apart
 from surrogates.featurizers.table import Standardizer
 from surrogates.gp.exact import ExactGP
 from surrogates.gp.kernels import Kernel, Term
@@ -34,6 +35,15 @@ class Process:
     process: PoolProcessLike
     x: np.ndarray
     prior: np.ndarray
+    alike: np.ndarray | None = None
+    """Groups of candidates that are probably one structure, (n,): the last column."""
+
+    def unlike(self, rows: np.ndarray) -> Process:
+        """Return it as if no candidate were a copy of one of the evaluated ``rows``."""
+        if self.alike is None:
+            return self
+        apart = set_apart(self.alike, self.alike[rows])
+        return replace(self, x=np.column_stack([self.x[:, :-1], apart]))
 
     def belief(self, *, needs_std: bool) -> Belief:
         """Return the belief about the whole pool."""
@@ -101,7 +111,7 @@ class ExactLearner:
                 self.hyper = part.hyper
             self.tuned = len(rows)
         gp = ExactGP.fit(x, left, hyper=self.hyper, standard=self.standard)
-        return Process(PoolProcess.of(gp), self.x, prior)
+        return Process(PoolProcess.of(gp), self.x, prior, self.alike)
 
     def _weigh(self, x: np.ndarray, y: np.ndarray) -> None:
         """Choose a length for every column, in deviations of the whole pool.

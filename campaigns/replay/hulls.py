@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -95,6 +95,15 @@ def hull_truth(crystals: Sequence[Crystal], energies: np.ndarray) -> HullTruth:
     )  # fmt: skip
 
 
+@runtime_checkable
+class KnowsCopies(Protocol):
+    """A fit that knows which candidates are probably copies of evaluated ones."""
+
+    def unlike(self, rows: np.ndarray) -> Fitted:
+        """Return it as if no candidate were a copy of one of the evaluated ``rows``."""
+        ...
+
+
 class HullStep:
     """One way of choosing where the hull moves with every answer."""
 
@@ -132,9 +141,14 @@ class HullStep:
 
         def pick() -> list[int]:
             if isinstance(self.rule, HullRule):
-                free = within_reach(depth, rows, self.rule.sigma_factors, q)
+                # how often a copy is none is what claims weigh; this is what it is then
+                other = depth
+                if isinstance(fitted, KnowsCopies):
+                    apart = fitted.unlike(rows).belief(needs_std=True)
+                    other = Shifted(apart, height, self.trust.scale)
+                free = within_reach(other, rows, self.rule.sigma_factors, q)
                 picks = choose_stable(
-                    joint(depth, free), truth.x[free], known, self.rule, rng, q,
+                    joint(other, free), truth.x[free], known, self.rule, rng, q,
                     weight=self.claims.weight(rows, free),
                 )  # fmt: skip
                 batch = free[[p.row for p in picks]]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from campaigns.costs import accuracy
+from campaigns.costs import accuracy, costs_of
 from campaigns.fronts.recipe import FrontObjective
 from campaigns.ladder.recipe import SCREENING
 from campaigns.ledger import VOLATILE, Event
@@ -232,14 +232,16 @@ def _cost(campaign: Campaign, closed: Event) -> dict[str, float | None]:
 
 def _predicted_cost(campaign: Campaign, proposed: Event) -> dict[str, float | None]:
     """Return what costs a round was proposed with, and how right they were."""
-    cost = proposed.payload.get("cost")
-    if not cost:
-        return {}
-    return {
-        "cost/predicted_usual_core_seconds": cost["core_seconds"],
-        "cost/predicted_exponent_of_atoms": cost["exponent"],
-        "cost/measured_over_predicted": accuracy(campaign.events, proposed),
-    }
+    found: dict[str, float | None] = {}
+    for name, cost in costs_of(proposed.payload).items():
+        end = f"_{name}" if name else ""
+        found[f"cost/predicted_usual_core_seconds{end}"] = cost["core_seconds"]
+        found[f"cost/predicted_exponent_of_atoms{end}"] = cost["exponent"]
+        found["cost/measured_over_predicted"] = accuracy(campaign.events, proposed)
+    for climb in proposed.payload.get("climbs", ()):
+        key = f"{climb['fidelity']}/asked"
+        found[key] = (found.get(key) or 0) + 1
+    return found
 
 
 def score(stem: str, key: str, unit: str) -> str:

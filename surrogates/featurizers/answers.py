@@ -134,6 +134,26 @@ def groups(
     return group
 
 
+def set_apart(group: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Return group numbers as if nothing were a copy of what is known, shape (n,).
+
+    Two evaluators do not agree about every copy. What a copy may be if it is none, the
+    answer of its like says nothing of.
+
+    Args:
+        group: of each crystal, shape (n,).
+        known: groups that hold an answer.
+
+    >>> set_apart(np.array([0, 1, 1, 2, -1]), np.array([1, -1])).tolist()
+    [0, -2, -3, 2, -4]
+    """
+    apart = np.array(group)
+    again = np.isin(apart, known)
+    lowest = min(apart.min(initial=0), np.min(known, initial=0))
+    apart[again] = lowest - 1 - np.arange(again.sum())
+    return apart
+
+
 def opened(source: str, label: str) -> Dataset:
     """Return a dataset of answers; it stays in memory while the file does not change.
 

@@ -2,7 +2,7 @@
 
 The intrinsic coregionalisation model (Bonilla et al., NeurIPS 2007; Álvarez et al.,
 Found. Trends Mach. Learn. 4, 195 (2012)): the covariance of label s of crystal a and
-label t of crystal b is B[s, t] k(a, b), with B = r rᵀ + diag(1 - r²). Each label is
+label t of crystal b is B[s, t] k(a, b) (:mod:`surrogates.gp.intrinsic`). Each label is
 the target's function times its correlation plus one of its own, so an auxiliary label
 can be a related property or a cheap fidelity; records need not have all labels.
 
@@ -15,11 +15,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from scipy.linalg import cho_solve, cholesky, solve_triangular
-from scipy.optimize import minimize
+from scipy.stats import t as student
 from typing_extensions import override
 
 from matdisco.crystal import Crystal
@@ -27,17 +28,19 @@ from matdisco.data.dataset import Dataset
 from matdisco.errors import SurrogateError
 from surrogates.base import FitReport, Prediction, Progress, labelled, require_records
 from surrogates.calibration import Scale, z_scores
+from surrogates.calibration.chemistry import anions
 from surrogates.featurizers.table import Standardizer
 from surrogates.gp.exact import root
+from surrogates.gp.intrinsic import MEAN, choose, covariance, left_out, links
 from surrogates.gp.kernels import distances, matern52
 from surrogates.gp.low_rank import JOINT_LIMIT, chosen, low_rank
 from surrogates.tabular.base import Tabular
 from surrogates.tabular.calibrated import Held
 from surrogates.tabular.recipes import CoregionalRecipe
+from surrogates.tabular.transforms import NINETY
 
 _LEAST = 3
 _TUNED_ON = 600  # observations that choose the hyperparameters
-_BOUND = 0.999  # of a correlation: at 1 the matrix is singular without noise
 
 
 class Coregional(Tabular[CoregionalRecipe]):
@@ -54,8 +57,10 @@ class Coregional(Tabular[CoregionalRecipe]):
         """Learn ``target`` and the auxiliary labels; the target's are judged."""
         start = time.perf_counter()
         names = (target, *self.recipe.auxiliary)
-        if len(set(names)) < len(names):
-            raise SurrogateError(f"auxiliary: {target} is the target itself")
+        for at, name in enumerate(names):
+            if name in names[:at]:
+                what = "the target itself" if name == target else "named twice"
+                raise SurrogateError(f"auxiliary: {name} is {what}")
         parts = [labelled(dataset, name) for name in names]
         for name, (records, _) in zip(names, parts, strict=True):
             require_records(len(records), _LEAST, name, dataset.name)
@@ -75,6 +80,14 @@ class Coregional(Tabular[CoregionalRecipe]):
         self.held = self._learn(self._raw, self._y, progress)
         self._ready = True
         self._calibrate(values, parts[0][0])
+        if self.unseen is not None:  # what any label was learnt of was seen
+            self.unseen = replace(
+                self.unseen,
+                elements=frozenset(e for c in crystals for e in c.elements),
+                anion_sets=frozenset(
+                    anions(c.composition.get_el_amt_dict()) for c in crystals
+                ),
+            )
         self._tell()
         n = len(parts[0][0])
         return FitReport(n, n, time.perf_counter() - start, (), dict(self.metrics))
@@ -86,23 +99,42 @@ class Coregional(Tabular[CoregionalRecipe]):
         Only labels that were learnt count, not those that the crystals bring: a cheap
         label of a candidate helps once its record was in the dataset.
         """
-        found = super().predict(crystals)
-        return found.scaled(self._factors(crystals, 0)) if crystals else found
+        if not crystals:
+            return super().predict(crystals)
+        self._require_fit()
+        return self._predicted(crystals, self._features(crystals))
 
     def predict_all(self, crystals: Sequence[Crystal]) -> dict[str, Prediction]:
         """Return label → prediction, each calibrated on its own errors left out."""
-        self._require_fit()
-        out = {self.target: self.predict(crystals)}
         if not crystals:
-            return out | dict.fromkeys(self.recipe.auxiliary, out[self.target])
+            return dict.fromkeys(self._names, self.predict(crystals))
+        self._require_fit()
         x, inverse = self._features(crystals), self._inverse()
+        out = {self.target: self._predicted(crystals, x)}
         for t, name in enumerate(self.recipe.auxiliary, start=1):
-            held = self._left_out(t, inverse)
-            z = z_scores(self._y[held.rows], held.prediction)
-            scale = Scale(1.0, self.recipe.calibration_prior).updated(z)
-            factors = scale.k * self._factors(crystals, t)
-            out[name] = self.transform.back(self._of_output(x, t).scaled(factors))
+            factors = self._scale_of(t, inverse).k * self._factors(crystals, t)
+            found = self._of_output(x, t).scaled(factors * _few(self._counts[t]))
+            out[name] = self.transform.back(found)
         return out
+
+    def _predicted(self, crystals: Sequence[Crystal], x: np.ndarray) -> Prediction:
+        found = self._finished(self._answer(x), crystals)
+        return found.scaled(self._factors(crystals, 0))
+
+    @property
+    @override
+    def averaging(self) -> float:
+        """How much wider than errors left out says an interval from few of them is."""
+        return _few(self._counts[0])
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return (self.target, *self.recipe.auxiliary)
+
+    @property
+    def _counts(self) -> np.ndarray:
+        """How many labels of each output were learnt, shape (outputs,)."""
+        return np.bincount(self._output, minlength=len(self._names))
 
     @property
     def correlations(self) -> Mapping[str, float]:
@@ -114,7 +146,7 @@ class Coregional(Tabular[CoregionalRecipe]):
         rows = np.unique(np.linspace(0, len(y) - 1, _TUNED_ON).astype(int))
         self._standardise()
         z = self._standard_labels()
-        self._theta = _chosen(self._x[rows], z[rows], self._output[rows])
+        self._theta = choose(self._x[rows], z[rows], self._output[rows])
         self._condition()
         self._told = {}
         return self._left_out(0, self._inverse())
@@ -173,8 +205,8 @@ class Coregional(Tabular[CoregionalRecipe]):
         return z
 
     def _condition(self) -> None:
-        covariance = _covariance(self._x, self._output, self._theta)
-        self._lower = cholesky(covariance, lower=True)
+        whole = covariance(self._x, self._output, self._theta)
+        self._lower = cholesky(whole, lower=True, overwrite_a=True)
         self._alpha = cho_solve((self._lower, True), self._standard_labels())
 
     def _inverse(self) -> np.ndarray:
@@ -183,21 +215,36 @@ class Coregional(Tabular[CoregionalRecipe]):
         return value
 
     def _left_out(self, t: int, inverse: np.ndarray, *, whole: bool = True) -> Held:
-        """Predict each label ``t`` without it, or without all of its crystal.
-
-        A group's errors are (K⁻¹ of its rows)⁻¹ α and their covariance is that inverse
-        (compare :meth:`surrogates.gp.exact.ExactGP.leave_groups_out`).
-        """
+        """Predict each label ``t`` without it, or without all of its crystal."""
         rows = np.flatnonzero(self._output == t)
         _, crystal = np.unique(self._hashes, axis=0, return_inverse=True)
-        errors, variances = np.zeros(len(rows)), np.zeros(len(rows))
-        for at, row in enumerate(rows):
-            same = np.flatnonzero(crystal == crystal[row]) if whole else np.array([row])
-            own = np.linalg.inv(inverse[np.ix_(same, same)])[same == row][0]
-            errors[at] = own @ self._alpha[same]
-            variances[at] = own[same == row][0]
-        mean = self._y[rows] - self._spread[t] * errors
-        return Held(rows, Prediction.apart(mean, self._spread[t] * np.sqrt(variances)))
+        left = [
+            np.flatnonzero(crystal == crystal[row]) if whole else np.array([row])
+            for row in rows
+        ]
+        return Held(rows, self._with_out(t, inverse, left, list(rows[:, None])))
+
+    @override
+    def _without(self, groups: Sequence[np.ndarray]) -> Prediction:
+        _, crystal = np.unique(self._hashes, axis=0, return_inverse=True)
+        left = [np.flatnonzero(np.isin(crystal, crystal[rows])) for rows in groups]
+        return self._with_out(0, self._inverse(), left, groups)
+
+    def _with_out(
+        self,
+        t: int,
+        inverse: np.ndarray,
+        left: Sequence[np.ndarray],
+        asked: Sequence[np.ndarray],
+    ) -> Prediction:
+        """Predict labels ``t``, ``asked`` rows of each set of rows ``left`` out."""
+        parts = [
+            left_out(inverse, self._alpha, out, np.searchsorted(out, rows))
+            for out, rows in zip(left, asked, strict=True)
+        ]
+        errors, std = (np.concatenate(part) for part in zip(*parts, strict=True))
+        mean = self._y[np.concatenate(asked)] - self._spread[t] * errors
+        return Prediction.apart(mean, self._spread[t] * std)
 
     def _tell(self) -> None:
         """Match sigma of crystals whose other labels were learnt to their errors."""
@@ -207,13 +254,16 @@ class Coregional(Tabular[CoregionalRecipe]):
             if t == 0:
                 found = self._calibrated(self._held_raw(held))
             else:
-                whole = self._left_out(t, inverse)
-                z = z_scores(self._y[whole.rows], whole.prediction)
-                scale = Scale(1.0, self.recipe.calibration_prior).updated(z)
-                found = held.prediction.scaled(scale.k)
+                found = held.prediction.scaled(self._scale_of(t, inverse).k)
             more = self._others(self._hashes[held.rows], t)
             z = z_scores(self._y[held.rows], found)[more]
             self._told[t] = Scale(1.0, self.recipe.calibration_prior).updated(z).k
+
+    def _scale_of(self, t: int, inverse: np.ndarray) -> Scale:
+        """Match sigma of label ``t`` to its errors, whole crystals left out."""
+        held = self._left_out(t, inverse)
+        z = z_scores(self._y[held.rows], held.prediction)
+        return Scale(1.0, self.recipe.calibration_prior).updated(z)
 
     def _others(self, hashes: np.ndarray, t: int) -> np.ndarray:
         """Say of each crystal whether a label other than ``t`` was learnt, (m,)."""
@@ -228,73 +278,35 @@ class Coregional(Tabular[CoregionalRecipe]):
 
     def _of_output(self, x: np.ndarray, t: int) -> Prediction:
         at, theta, spread = self._standard(x), self._theta, self._spread[t]
-        link = _links(theta["r"])[t, self._output]  # (n,)
+        same = (self._output == t).astype(float)  # (n,)
+        link = links(theta)[t]  # (outputs,)
         gap = distances(at, self._x) / float(theta["length"])
-        cross = float(theta["signal"]) * matern52(gap) * link
+        cross = matern52(gap) * link[self._output] + MEAN * same
         v = solve_triangular(self._lower, cross.T, lower=True)
         noise = spread * float(np.sqrt(theta["noise"][t]))
         mean = self._centre[t] + spread * (cross @ self._alpha)
         some = chosen(len(x), JOINT_LIMIT)  # all, up to the limit
         near = matern52(distances(at[some], at) / float(theta["length"]))
-        shared = spread**2 * (float(theta["signal"]) * near - v[:, some].T @ v)
+        shared = spread**2 * (link[t] * near + MEAN - v[:, some].T @ v)
+        unit = spread**2 * float(link[t])
         if len(some) == len(x):
             residual = np.full(len(x), noise)
-            return Prediction(mean, root(shared, spread**2), residual)
-        left = np.maximum(float(theta["signal"]) - (v**2).sum(axis=0), 0.0)
-        factors, own = low_rank(shared[:, some], shared, spread**2 * left, spread**2)
+            return Prediction(mean, root(shared, unit), residual)
+        left = np.maximum(link[t] + MEAN - (v**2).sum(axis=0), 0.0)
+        factors, own = low_rank(shared[:, some], shared, spread**2 * left, unit)
         return Prediction(mean, factors, np.sqrt(own + noise**2))
+
+
+def _few(n: int) -> float:
+    """Return the 90 % interval by n errors over that by endless ones (Student's t).
+
+    >>> round(_few(12), 2), round(_few(100), 2)
+    (1.08, 1.01)
+    """
+    return float(student.ppf(0.95, n) / NINETY)
 
 
 def _hashed(crystals: Sequence[Crystal]) -> np.ndarray:
     """Return structure hashes as bytes, shape (n, 32)."""
     joined = b"".join(bytes.fromhex(c.structure_hash) for c in crystals)
     return np.frombuffer(joined, np.uint8).reshape(-1, 32)
-
-
-def _links(r: np.ndarray) -> np.ndarray:
-    """Return B, shape (outputs, outputs), with ones on its diagonal."""
-    links = np.outer(r, r)
-    np.fill_diagonal(links, 1.0)
-    return links
-
-
-def _covariance(
-    x: np.ndarray, output: np.ndarray, theta: Mapping[str, np.ndarray]
-) -> np.ndarray:
-    links = _links(theta["r"])[np.ix_(output, output)]
-    gap = distances(x, x) / float(theta["length"])
-    covariance: np.ndarray = float(theta["signal"]) * links * matern52(gap)
-    covariance[np.diag_indices_from(covariance)] += theta["noise"][output]
-    return covariance
-
-
-def _chosen(x: np.ndarray, z: np.ndarray, output: np.ndarray) -> dict[str, np.ndarray]:
-    """Return length, signal, correlations and noises of greatest likelihood."""
-    n = int(output.max()) + 1
-    gap = distances(x, x)
-    positive = gap[gap > 1e-9]
-    unit = float(np.median(positive)) if len(positive) else 1.0
-
-    def unpacked(theta: np.ndarray) -> dict[str, np.ndarray]:
-        r = np.concatenate([[1.0], _BOUND * np.tanh(theta[2 : n + 1])])
-        return {
-            "length": unit * np.exp(theta[0]),
-            "signal": np.exp(theta[1]),
-            "r": r,
-            "noise": np.exp(theta[n + 1 :]),
-        }
-
-    def loss(theta: np.ndarray) -> float:
-        try:
-            lower = cholesky(_covariance(x, output, unpacked(theta)), lower=True)
-        except np.linalg.LinAlgError:
-            return 1e10
-        half = solve_triangular(lower, z, lower=True)
-        return float(0.5 * half @ half + np.log(np.diag(lower)).sum())
-
-    start = np.concatenate([[0.0, 0.0], np.full(n - 1, 0.8), np.full(n, -4.0)])
-    bounds = [(-2.0, 3.0), (-4.0, 4.0), *[(-4.0, 4.0)] * (n - 1), *[(-11.0, 1.0)] * n]
-    found = minimize(
-        loss, start, method="L-BFGS-B", bounds=bounds, options={"maxiter": 30}
-    )
-    return unpacked(found.x)

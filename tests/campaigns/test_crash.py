@@ -117,11 +117,23 @@ FRONT = {
     "acquisition": {"kind": "hypervolume_improvement", "batch_size": 4},
     "start": {"per_element": 0, "random": 8},
 }
+CHOSEN = {  # which fidelity is asked, too
+    "acquisition": {"kind": "fidelity_improvement", "batch_size": 4},
+    "ladder": [
+        {
+            **LADDER["ladder"][0],
+            "evaluator": {**LADDER["ladder"][0]["evaluator"], "seconds": 20.0},
+            "best": 3,
+            "evaluations": 12,
+        }
+    ],
+}
 CAMPAIGNS = {
     "gaussian_process": {"surrogate": GP},
     "network_ensemble": {"surrogate": NETWORKS},
     "growing_pool": {"surrogate": GP, **GROWING},
     "ladder": {"surrogate": GP, **LADDER},
+    "chosen_fidelities": {"surrogate": GP, **CHOSEN},
     "front": {"surrogate": GP, **FRONT},
 }
 
@@ -220,6 +232,13 @@ def test_killed_while_the_pool_grows(zygote, reference, tmp_path):
 def test_killed_while_the_best_are_confirmed(zygote, reference, tmp_path):
     # 8 answers of the first round, then 3 of the rung above
     check(zygote, reference, {"where": "answer", "at": 10, "workers": True}, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("at", [33, 38])
+@pytest.mark.parametrize("reference", ["chosen_fidelities"], indirect=True)
+def test_killed_while_fidelities_are_chosen(zygote, reference, at, tmp_path):
+    check(zygote, reference, {"where": "after-append", "at": at}, tmp_path)
 
 
 @pytest.mark.slow  # fronts/test_front_campaign.py goes on after an end in the fast ones

@@ -1,5 +1,6 @@
 """Several labels: a cheap fidelity helps, an unrelated label does no harm."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -7,10 +8,12 @@ import pytest
 
 from matdisco.crystal import Crystal, Label
 from matdisco.data.dataset import Dataset
+from matdisco.data.shipped import opened, resolve
 from matdisco.errors import SurrogateError
 from surrogates.checkpoint import load
 from surrogates.recipes import CoregionalRecipe, GaussianProcessRecipe
 from surrogates.tabular.coregional import Coregional
+from surrogates.tabular.transforms import NINETY
 from surrogates.testing import toy_crystals
 
 CRYSTALS = toy_crystals(120, seed=4)
@@ -99,10 +102,80 @@ def test_new_crystals_and_those_with_a_cheap_label_are_both_covered(
     np.testing.assert_array_equal(again.std, surrogate.predict(known).std)
 
 
+def test_few_labels_of_the_target_still_cover_new_crystals() -> None:
+    """12 of 90 records have the target's label; eight draws of crystals and labels."""
+    covered: list[np.ndarray] = []
+    told: list[np.ndarray] = []
+    for seed in range(8):
+        crystals = toy_crystals(190, seed=seed)
+        draw = np.random.default_rng(seed)
+        truth = np.array([c.value("toy") for c in crystals])
+        made = []
+        for i, (c, toy) in enumerate(zip(crystals[:90], truth, strict=False)):
+            labels = {"cheap": Label(2 * toy + 1 + 0.02 * draw.normal(), "eV/atom")}
+            labels |= {"dear": Label(toy, "eV/atom")} if i < 12 else {}
+            made.append(Crystal(c.id, c.structure, labels))
+        surrogate = Coregional(RECIPE)
+        surrogate.fit(Dataset("few", tuple(made)), "dear")
+        for rows, kept in ((slice(90, None), covered), (slice(12, 90), told)):
+            found = surrogate.predict(crystals[rows])
+            kept.append(np.abs(truth[rows] - found.mean) < NINETY * found.std)
+    assert 0.85 < np.mean(covered) < 0.95, "0.83 when each label was scaled by itself"
+    assert 0.85 < np.mean(told) < 0.95
+
+
+def test_features_are_made_once_for_all_labels(monkeypatch: pytest.MonkeyPatch) -> None:
+    surrogate = Coregional(RECIPE)
+    surrogate.fit(two_fidelities(12), "dear")
+    asked: list[int] = []
+    make = Coregional._features
+
+    def counted(self: Coregional, crystals: Sequence[Crystal]) -> np.ndarray:
+        asked.append(len(crystals))
+        return make(self, crystals)
+
+    monkeypatch.setattr(Coregional, "_features", counted)
+    both = surrogate.predict_all(CRYSTALS[90:])
+    assert asked == [30]
+    np.testing.assert_array_equal(
+        both["dear"].std, surrogate.predict(CRYSTALS[90:]).std
+    )
+    assert set(surrogate.predict_all([])) == {"dear", "cheap"}
+
+
+def test_chemistry_without_any_label_has_a_wider_sigma() -> None:
+    """As for one label; where another label knows the element it was seen."""
+    energy, volume = "formation_energy_per_atom", "volume_per_atom"
+    data = opened(resolve("shipped:intermetallics"))
+    some = [c for c in data.crystals[::14] if "Cu" not in c.elements]
+    new = [c for c in data.crystals[::14] if "Cu" in c.elements]
+    known = [Crystal(c.id, c.structure, {volume: c.labels[volume]}) for c in new[::2]]
+    recipe = CoregionalRecipe(auxiliary=(volume,), threads=1)
+    without, knowing = Coregional(recipe), Coregional(recipe)
+    without.fit(Dataset("without", tuple(some)), energy)
+    knowing.fit(Dataset("knowing", (*some, *known)), energy)
+    assert without.unseen is not None and knowing.unseen is not None
+    assert without.unseen.factors(new).min() == without.unseen.factor > 1
+    assert knowing.unseen.factors(new).max() == 1
+
+
+def test_what_is_left_out_with_its_group_is_predicted_by_the_rest() -> None:
+    surrogate = Coregional(RECIPE)
+    surrogate.fit(two_fidelities(12), "dear")
+    groups = [np.array([0, 3]), np.array([5])]
+    left = surrogate._without(groups)
+    for at, (row, out) in enumerate(
+        ((0, [0, 3, 12, 15]), (3, [0, 3, 12, 15]), (5, [5, 17]))
+    ):
+        alone = predicted_without(surrogate, row, out)
+        assert left.mean[at] == pytest.approx(alone, abs=1e-7)
+
+
 def test_what_cannot_be_learnt_is_refused() -> None:
     data = two_fidelities(12)
     for recipe, target, message in (
         (RECIPE, "cheap", "the target itself"),
+        (CoregionalRecipe(auxiliary=("cheap", "cheap")), "dear", "named twice"),
         (
             CoregionalRecipe(auxiliary=("missing",)),
             "dear",
