@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from campaigns.replay.answered import answered, opened, relaxed_alike
+from campaigns.replay.exact_learner import ExactLearner
 from campaigns.replay.learner_recipes import Exact
 from campaigns.replay.pools import load
 from campaigns.replay.recipes import ReplayConfig
@@ -142,6 +143,41 @@ def test_what_relaxed_into_one_structure_is_one_group(pool_file, tmp_path):
     assert len(set(trace.order)) == 14 + 12
     with pytest.raises(ValueError, match="alike: expected with prior: answers"):
         Exact(features=("composition",), alike=True)
+
+
+def test_an_answer_says_little_of_copies_that_may_be_none(pool_file, tmp_path):
+    """A copy follows what its like was found to be; as another structure it hardly
+    does, and is less known. Candidates like nothing evaluated stay as they are."""
+    given = Exact(**recipe("shipped:al-ni-ti-sevennet", alike=True))
+    pool = load(config(pool_file, tmp_path, given.model_dump(exclude_none=True)))
+    learner = ExactLearner(given, pool)
+    group = learner.alike
+    numbers, counts = np.unique(group, return_counts=True)
+    firsts = [np.flatnonzero(group == g)[0] for g in numbers[counts > 1][:20]]
+    rows = np.unique([*firsts, *range(0, len(pool), 3)])
+    copies = np.setdiff1d(np.flatnonzero(np.isin(group, group[rows])), rows)
+    others = np.setdiff1d(np.arange(len(pool)), [*rows, *copies])
+    assert len(copies) >= 10
+    assert len(others) >= 10
+    merit = -pool.truth.known(np.arange(len(pool))).formation
+    moved = {True: [], False: []}
+    for copy in copies[:4]:
+        like = np.flatnonzero(group[rows] == group[copy])
+        lower = merit[rows] + 0.3 * np.isin(np.arange(len(rows)), like)
+        fits = [learner.fit(rows, y) for y in (merit[rows], lower)]
+        for apart in (True, False):
+            means = [
+                (f.unlike(rows) if apart else f).belief(needs_std=True).mean[copy]
+                for f in fits
+            ]
+            moved[apart].append((means[1] - means[0]) / 0.3)
+    assert np.mean(moved[False]) > 0.5
+    assert np.mean(moved[True]) < 0.6 * np.mean(moved[False])
+    fit = learner.fit(rows, merit[rows])
+    plain, apart = (f.belief(needs_std=True) for f in (fit, fit.unlike(rows)))
+    assert (apart.variance[copies] > plain.variance[copies]).all()
+    assert np.abs(apart.mean - plain.mean)[others].max() == 0
+    assert np.abs(apart.variance - plain.variance)[others].max() == 0
 
 
 def test_what_cannot_be_a_prior_is_said(pool_file, tmp_path):
