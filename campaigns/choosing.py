@@ -95,7 +95,8 @@ def choose(
     costs = _costs(config, state)
     if more <= 0:
         return Chosen(pinned, costs=costs)
-    belief = learned.prediction.given(asked)
+    shown = learned.prediction if learned.unlike is None else learned.unlike
+    belief = shown.given(asked)
     left, weights = weighed(
         rule, learned, state, events,
         utility(

@@ -177,8 +177,8 @@ class Climb(AbstractContextManager["Climb"]):
             same = event.payload["fidelity"] == rung.name
             if same and event.payload["last"] == last:
                 return event
-        if last and isinstance(self.config.acquisition, FidelityRule):
-            return None  # what the rule has left is left
+        if last and any("climbs" in e.payload for e in self.ledger.events("proposed")):
+            return None  # what the acquisition has left is left
         below = self._state(self._below(rung))
         chosen = promotions(
             rung, below, self._state(rung.name), last=last,

@@ -124,9 +124,11 @@ CHOSEN = {  # which fidelity is asked, too
             **LADDER["ladder"][0],
             "evaluator": {**LADDER["ladder"][0]["evaluator"], "seconds": 20.0},
             "best": 3,
-            "evaluations": 12,
+            "evaluations": 14,
         }
     ],
+    "start": {"per_element": 1, "random": 12},
+    "budget": {"evaluations": 26},
 }
 CAMPAIGNS = {
     "gaussian_process": {"surrogate": GP},
@@ -235,7 +237,7 @@ def test_killed_while_the_best_are_confirmed(zygote, reference, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("at", [33, 38])
+@pytest.mark.parametrize("at", [48, 51])
 @pytest.mark.parametrize("reference", ["chosen_fidelities"], indirect=True)
 def test_killed_while_fidelities_are_chosen(zygote, reference, at, tmp_path):
     check(zygote, reference, {"where": "after-append", "at": at}, tmp_path)
