@@ -238,9 +238,12 @@ def _predicted_cost(campaign: Campaign, proposed: Event) -> dict[str, float | No
         found[f"cost/predicted_usual_core_seconds{end}"] = cost["core_seconds"]
         found[f"cost/predicted_exponent_of_atoms{end}"] = cost["exponent"]
         found["cost/measured_over_predicted"] = accuracy(campaign.events, proposed)
-    for climb in proposed.payload.get("climbs", ()):
-        key = f"{climb['fidelity']}/asked"
-        found[key] = (found.get(key) or 0) + 1
+    if "climbs" not in proposed.payload:
+        return found
+    for rung in campaign.config.ladder:
+        climbs = proposed.payload["climbs"]
+        asked = sum(c["fidelity"] == rung.name for c in climbs)
+        found[f"{rung.name}/asked"] = asked
     return found
 
 

@@ -89,11 +89,13 @@ def round_note(campaign: Campaign, event: Event) -> str:
     """Describe one round in Markdown."""
     proposed = campaign.ledger.events("proposed", round=event.round)[0].payload
     shown = ", ".join(p["formula"] for p in proposed["proposals"][:12])
-    lines = [
-        f"Round {event.round} of **{campaign.config.name}**.",
-        f"{len(proposed['proposals'])} candidates were evaluated: {shown}"
-        + (" …" if len(proposed["proposals"]) > 12 else "."),
-    ]
+    lines = [f"Round {event.round} of **{campaign.config.name}**."]
+    if count := len(proposed["proposals"]):
+        more = " …" if count > 12 else "."
+        lines.append(f"{count} candidates were evaluated: {shown}{more}")
+    if climbs := proposed.get("climbs"):
+        named = ", ".join(f"{c['formula']} by {c['fidelity']}" for c in climbs)
+        lines.append(f"{len(climbs)} were asked of the ladder: {named}.")
     errors = event.payload.get("errors") or {
         campaign.config.objective.target: event.payload["error"]
     }

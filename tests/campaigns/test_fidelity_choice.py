@@ -21,6 +21,7 @@ from campaigns.propose import next_round
 from campaigns.spending import Purse
 from campaigns.state import State
 from campaigns.tracking.contents import points
+from campaigns.tracking.notes import round_note
 from matdisco.errors import ConfigError
 
 EMT = {"kind": "calculator", "calculator": "emt"}
@@ -214,6 +215,9 @@ def test_people_see_which_rung_and_what_it_costs(campaign, run):
         > (values["cost/predicted_usual_core_seconds_screening", number])
     )
     assert values["cost/core_hours_relaxed", number] > 0
+    closed = campaign.ledger.events("closed", round=number)[0]
+    note = round_note(campaign, closed)
+    assert f"{len(payload['climbs'])} were asked of the ladder: " in note
     assert isinstance(campaign.proposals(), pd.DataFrame)
 
 
@@ -242,6 +246,29 @@ def test_the_dearest_fidelity_ends_the_campaign(campaign, run):
     assert climb(small)[1].spent() == (
         f"budget: the {count} evaluations by relaxed are spent"
     )
+
+
+def test_without_a_choice_the_best_climb_at_the_end(campaign, run):
+    """As long as the fidelities could not be related, the ladder's own rule holds."""
+
+    class Unruled:
+        def events(self, *kinds, **where):
+            found = campaign.ledger.events(*kinds, **where)
+            return [e for e in found if "climbs" not in e.payload]
+
+        def append(self, kind, payload, **_):
+            return kind, payload["last"], payload["proposals"]
+
+    config = setup(ladder=[rung(evaluations=40)])
+    purse = Purse.of(config, campaign.events)
+    made = [
+        Climb(config, run, ledger, campaign.pool, QUIET, Interrupt(), purse)._promoted(
+            config.ladder[0], 99, last=True
+        )
+        for ledger in (campaign.ledger, Unruled())
+    ]
+    assert made[0] is None
+    assert made[1][:2] == ("promoted", True) and made[1][2]
 
 
 def test_costs_may_be_measured(campaign):
