@@ -12,9 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from campaigns.acquisition.recipes import HullProbability, NewPhases
 from campaigns.config import CampaignConfig
 from campaigns.fronts.recipe import FrontObjective
 from campaigns.fronts.verdicts import combined, shared_level
@@ -22,6 +24,7 @@ from campaigns.fronts.views import about, events_about
 from campaigns.gate import GateRecipe, Verdict, judge, pooled_scale
 from campaigns.ledger import Event
 from campaigns.state import State
+from matdisco.crystal import Crystal
 from surrogates.base import FitReport, Prediction, Progress, Surrogate
 
 
@@ -44,6 +47,19 @@ def stream(
     )
 
 
+@runtime_checkable
+class KnowsCopies(Protocol):
+    """A surrogate that may know which candidates are probably one structure."""
+
+    def alike(self, crystals: Sequence[Crystal]) -> np.ndarray | None:
+        """Return a group for each crystal, shape (n,), if any is known."""
+        ...
+
+    def predict_unlike(self, crystals: Sequence[Crystal]) -> Prediction:
+        """Return the prediction as if none were a copy of a crystal that was learnt."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Learned:
     """A fitted and recalibrated surrogate, and what it says of the pool."""
@@ -62,6 +78,9 @@ class Learned:
     """Wall seconds of learning and predicting."""
     alike: np.ndarray | None = None
     """Group of each candidate of the pool that is probably one structure, if known."""
+    unlike: Prediction | None = None
+    """As ``prediction``, if no candidate were a copy of an answered one: what rules for
+    stable phases choose by, weighed by how often a copy comes to anything."""
     every: Mapping[str, Learned] = field(default_factory=dict)
     """Property to what was learned of it, where the objective is a front; the rest of
     this is then about its first target with a goal, but for ``verdict`` and
@@ -134,10 +153,18 @@ def _learn(
         state.learning_set(), state.objective.target, progress=progress
     )
     fitted = time.perf_counter()
-    raw = surrogate.predict(state.pool.crystals)
+    crystals = state.pool.crystals
+    raw = surrogate.predict(crystals)
     scale = sigma_scale(state, events)
     verdict = judge(gate, events, _by_round(state, events), scale)
     scale *= verdict.widened
+    alike = unlike = None
+    if isinstance(surrogate, KnowsCopies):
+        alike = surrogate.alike(crystals)
+        if alike is not None and isinstance(
+            config.acquisition, HullProbability | NewPhases
+        ):
+            unlike = surrogate.predict_unlike(crystals).scaled(scale)
     _save(surrogate, home / f"round-{round_:03d}")
     done = time.perf_counter()
     return Learned(
@@ -147,7 +174,8 @@ def _learn(
         verdict,
         raw.scaled(scale),
         {"learn": fitted - clock, "predict": done - fitted},
-        getattr(surrogate, "alike", lambda _: None)(state.pool.crystals),
+        alike,
+        unlike,
     )
 
 

@@ -17,7 +17,7 @@ from matdisco.crystal import Crystal
 from matdisco.data.dataset import Dataset
 from matdisco.errors import SurrogateError
 from surrogates.base import FitReport, Prediction, Progress
-from surrogates.featurizers.answers import Answers
+from surrogates.featurizers.answers import Answers, set_apart
 from surrogates.featurizers.table import blocks
 from surrogates.gp.exact import ExactGP, root
 from surrogates.gp.kernels import Kernel, Term, TermKind
@@ -77,6 +77,18 @@ class GaussianProcess(Tabular[GaussianProcessRecipe]):
         if recipe is None or not recipe.alike:
             return None
         return self._told(recipe).alike(crystals)
+
+    def predict_unlike(self, crystals: Sequence[Crystal]) -> Prediction:
+        """Return the prediction as if none were a copy of a crystal that was learnt.
+
+        What a candidate is worth if the evaluators do not agree that it relaxes into
+        what another relaxed into; how often they do not, answers tell.
+        """
+        self._require_fit()
+        x = self._features(crystals)
+        if self.alike(crystals) is not None:
+            x[:, -1] = set_apart(x[:, -1], self._raw[:, -1])
+        return self._finished(self._answer(x), crystals)
 
     def _told(self, recipe: AnswersRecipe) -> Answers:
         """Return another evaluator's answers, read once."""

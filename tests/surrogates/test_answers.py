@@ -87,6 +87,32 @@ def test_crystals_without_an_answer_are_predicted_too(
         load(tmp_path / "kept")
 
 
+def test_copies_of_what_was_learnt_are_predicted_as_if_they_were_none() -> None:
+    """As another that is like nothing learnt would be, with its features and answer."""
+    learn, judge = halves()
+    told = surrogate()
+    told.fit(learn, TARGET)
+    group, known = told.alike(judge.crystals), told.alike(learn.crystals)
+    assert group is not None and known is not None
+    again = np.isin(group, known)
+    assert again.sum() > 10
+    plain, apart = told.predict(judge.crystals), told.predict_unlike(judge.crystals)
+    np.testing.assert_allclose(apart.mean[~again], plain.mean[~again])
+    np.testing.assert_allclose(apart.std[~again], plain.std[~again], rtol=1e-6)
+    assert (apart.std[again] > plain.std[again]).all()
+    stranger = told._features(judge.crystals)[again]
+    stranger[:, -1] = 1e6 + np.arange(again.sum())
+    process = told.process
+    assert process is not None
+    np.testing.assert_allclose(apart.mean[again], process.mean(stranger))
+    without = surrogate(alike=False)
+    without.fit(learn, TARGET)
+    np.testing.assert_array_equal(
+        without.predict_unlike(judge.crystals).mean,
+        without.predict(judge.crystals).mean,
+    )
+
+
 def test_one_id_for_two_compounds_is_refused(tmp_path: Path) -> None:
     learn, _ = halves()
     other = replace(learn[0], structure=learn[1].structure)
