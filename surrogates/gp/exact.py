@@ -22,8 +22,9 @@ from scipy.linalg.lapack import dpotri
 from matdisco.errors import SurrogateError
 from surrogates.featurizers.table import Standardizer
 from surrogates.gp.kernels import Term
-from surrogates.gp.likelihood import FLOOR, Hyper, choose
+from surrogates.gp.likelihood import FLOOR, Hyper, choose, unchosen
 from surrogates.gp.low_rank import chosen, low_rank
+from surrogates.spread import spread, vary
 
 TUNED_ON = 800
 """Records (evenly spaced) that choose the hyperparameters; the rest only condition."""
@@ -91,14 +92,15 @@ class ExactGP:
         _check(x, y, given)
         standard = Standardizer.of(x) if standard is None else standard
         scaled = standard(x)
-        centre, spread = float(y.mean()), float(y.std()) or 1.0
-        z = (y - centre) / spread
-        known = None if given is None else np.broadcast_to(given / spread**2, z.shape)
+        centre, scale, varied = float(y.mean()), spread(y), vary(y)
+        z = (y - centre) / scale if varied else np.zeros(len(y))
+        known = None if given is None else np.broadcast_to(given / scale**2, z.shape)
         if hyper is None:
             rows = np.unique(np.linspace(0, len(x) - 1, TUNED_ON).astype(int))
             part = None if known is None else known[rows]
             form = terms or [Term(0, x.shape[1])]
-            hyper = choose(scaled[rows], z[rows], form, part)
+            chosen_by = choose if varied else unchosen
+            hyper = chosen_by(scaled[rows], z[rows], form, part)
         kernel = hyper.kernel.gram(scaled)
         at = np.diag_indices_from(kernel)
         if known is None:
@@ -106,8 +108,8 @@ class ExactGP:
             lower = cholesky(kernel, lower=True, overwrite_a=True)
             alpha = cho_solve((lower, True), z)
             # profiled on all records, whatever the climb saw on some of them
-            signal = max(float(z @ alpha) / len(z), FLOOR)
-            found: float | np.ndarray = hyper.ratio * signal * spread**2
+            signal = max(float(z @ alpha) / len(z), FLOOR) if varied else 1.0
+            found: float | np.ndarray = hyper.ratio * signal * scale**2
         else:
             signal = hyper.signal or 1.0
             kernel[at] += np.maximum(known / signal, 1e-10)
@@ -115,12 +117,12 @@ class ExactGP:
             alpha = cho_solve((lower, True), z)
             found = float(given) if given is not None and given.ndim == 0 else known
             if isinstance(found, np.ndarray):
-                found = found * spread**2
-        amplitude = spread * float(np.sqrt(signal))
+                found = found * scale**2
+        amplitude = scale * float(np.sqrt(signal))
         lower *= amplitude
         return cls(
             scaled, y, standard, centre, hyper, amplitude, found,
-            lower, alpha * spread / amplitude**2,
+            lower, alpha * scale / amplitude**2,
         )  # fmt: skip
 
     def mean(self, b: np.ndarray) -> np.ndarray:

@@ -83,7 +83,9 @@ def choose(x: np.ndarray, z: np.ndarray, output: np.ndarray) -> Theta:
 
     Args:
         x: standardised features of each label's crystal, shape (n, d).
-        z: labels less their mean over their deviation, each output's own, shape (n,).
+        z: labels less their mean over their deviation, each output's own, shape (n,);
+            zeros where they do not vary: such an output is independent of the others,
+            or it would tell them that nothing varies.
         output: which label each is, shape (n,); 0 is the target.
 
     Returns:
@@ -91,6 +93,9 @@ def choose(x: np.ndarray, z: np.ndarray, output: np.ndarray) -> Theta:
         ``amplitude`` (over the target's) and ``noise`` of each output.
     """
     n = int(output.max()) + 1
+    varied = np.array([bool((z[output == t] != 0).any()) for t in range(n)])
+    if not varied.all():
+        return _without_some(x, z, output, varied)
     gap = distances(x, x)
     positive = gap[gap > 1e-9]
     unit = float(np.median(positive)) if len(positive) else 1.0
@@ -123,6 +128,28 @@ def choose(x: np.ndarray, z: np.ndarray, output: np.ndarray) -> Theta:
         loss, start, method="L-BFGS-B", bounds=bounds, options={"maxiter": 30}
     )
     return unpacked(found.x)
+
+
+def _without_some(
+    x: np.ndarray, z: np.ndarray, output: np.ndarray, varied: np.ndarray
+) -> Theta:
+    """Choose by the outputs that vary; the others are independent of all."""
+    n, kept = len(varied), varied[output]
+    found = {
+        "r": np.zeros(n),
+        "amplitude": np.ones(n),
+        "noise": np.full(n, np.exp(_NOISE[0])),
+    }
+    if not varied.any():
+        gap = distances(x, x)
+        positive = gap[gap > 1e-9]
+        unit = float(np.median(positive)) if len(positive) else 1.0
+        return {**found, "length": np.array(unit), "signal": np.array(1.0)}
+    place = np.cumsum(varied) - 1
+    rest = choose(x[kept], z[kept], place[output[kept]])
+    for name, values in found.items():
+        values[varied] = rest[name]
+    return {**found, "length": rest["length"], "signal": rest["signal"]}
 
 
 def _far(theta: np.ndarray, n: int) -> float:

@@ -28,6 +28,7 @@ FLOOR = 1e-12
 _LENGTHS = np.geomspace(0.2, 20.0, 15)  # in units of the median feature distance
 _NOISES = np.geomspace(1e-5, 1.0, 16)  # noise variance over signal variance
 _SIGNALS = np.geomspace(1e-2, 1e2, 25)  # signal over label variance, if noise is given
+_LITTLE = 1e-2  # noise variance over signal variance where nothing chooses it
 _STEPS = 40  # of the climb; the gradient is small long before
 _RANGE = np.log(1e3)  # how far a variance may climb from where it starts
 _SPAN = (np.log(_LENGTHS[0]), np.log(_LENGTHS[-1]))
@@ -63,6 +64,27 @@ def choose(
     return _climbed(x, z, terms, known)
 
 
+def unchosen(
+    x: np.ndarray, z: np.ndarray, terms: Sequence[Term], known: np.ndarray | None
+) -> Hyper:
+    """Return hyperparameters where labels do not vary and so choose nothing.
+
+    Lengths of the typical distance, equal weights and little noise: the likelihood of
+    no variation at all is greatest where all crystals are one. Arguments as for
+    :func:`choose`.
+    """
+    made = tuple(
+        replace(
+            t,
+            length=_typical(distances(b, b)) if t.kind == "matern52" else 1.0,
+            weight=1.0 / len(terms),
+        )
+        for t in terms
+        for b in [x[:, t.start : t.stop]]
+    )
+    return Hyper(Kernel(made), _LITTLE if known is None else 0.0, 1.0)
+
+
 def _on_grid(
     x: np.ndarray, z: np.ndarray, term: Term, known: np.ndarray | None
 ) -> Hyper:
@@ -71,7 +93,7 @@ def _on_grid(
     unit = _typical(gap)
     best = -np.inf
     chosen: tuple[float, float, float | None] = (
-        unit, 1e-2, None if known is None else 1.0,
+        unit, _LITTLE, None if known is None else 1.0,
     )  # fmt: skip
     option: tuple[float, float | None]
     for length in unit * _LENGTHS:

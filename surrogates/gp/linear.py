@@ -12,6 +12,7 @@ import numpy as np
 from scipy.linalg import svd
 
 from surrogates.featurizers.table import Standardizer
+from surrogates.spread import spread, vary
 
 _RATIOS = np.geomspace(1e-8, 1e4, 49)  # noise over prior variance of a coefficient
 _FLOOR = 1e-12  # of the noise variance in standardised labels
@@ -63,11 +64,11 @@ class BayesianLinear:
         phi = standard(x)
         n = len(y)
         centre = float(y.mean())
-        residual = y - centre
+        residual = y - centre if vary(y) else np.zeros(n)
         u, s, vt = _decomposed(phi)
         projected = u.T @ residual
         if given is None:
-            ratio, noise = _evident(s, projected, residual)
+            ratio, noise = _evident(s, projected, residual, spread(y))
         else:
             ratio, noise = given[0], given[1] ** 2
         shrink = s**2 / (s**2 + ratio)
@@ -123,7 +124,7 @@ def along(
 
 
 def _evident(
-    s: np.ndarray, projected: np.ndarray, residual: np.ndarray
+    s: np.ndarray, projected: np.ndarray, residual: np.ndarray, scale: float
 ) -> tuple[float, float]:
     """Return the ratio of greatest evidence and its noise variance.
 
@@ -131,9 +132,10 @@ def _evident(
         s: singular values of the standardised columns.
         projected: labels less their mean along the left singular vectors.
         residual: labels less their mean, shape (n,).
+        scale: of the labels, unit of the target.
     """
     n = len(residual)
-    floor = _FLOOR * (float(residual.var()) or 1.0)
+    floor = _FLOOR * scale**2
     outside = max(float(residual @ residual - projected @ projected), 0.0)
     best, ratio, noise = -np.inf, 1.0, 1.0
     for option in _RATIOS:

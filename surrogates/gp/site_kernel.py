@@ -25,6 +25,7 @@ from scipy.linalg import solve_triangular
 from torch import Tensor
 
 from matdisco.errors import SurrogateError
+from surrogates.spread import spread as spread_of
 
 _RATE = 0.08  # Adam; steps of about 8 % in length scales and weights
 _LENGTH, _CELL_LENGTH = math.log(3.0), math.log(2.0)
@@ -116,7 +117,7 @@ class SiteProcess:
             steps: of Adam; 0 keeps the parameters.
         """
         self._at = torch.from_numpy(np.asarray(rows, dtype=np.int64))
-        self.centre, self.spread = float(y.mean()), float(y.std()) or 1.0
+        self.centre, self.spread = float(y.mean()), spread_of(y)
         z = torch.from_numpy((np.asarray(y, dtype=float) - self.centre) / self.spread)
         if steps:
             self._climb(z, steps)

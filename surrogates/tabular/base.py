@@ -184,6 +184,8 @@ class Tabular(ShowsItself, Calibrated[R], ABC):
                 "records": str(len(self._y)),
                 "uncertainty_scale": f"{self.scale.k:.3f}",
             }
+            if self.caution:  # that scale matches no errors
+                text["uncertainty_scale"] = self.caution
             if self.errors is not None:
                 low, high = np.quantile(self.errors.left_out, [0.05, 0.95])
                 text["uncertainty_by_chemistry"] = f"times {low:.2f} to {high:.2f}"

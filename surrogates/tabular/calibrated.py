@@ -28,8 +28,9 @@ from surrogates.calibration import (
     z_scores,
 )
 from surrogates.metrics import evaluate as score
+from surrogates.spread import spread, vary
 from surrogates.tabular.recipes import OnFeatures
-from surrogates.tabular.transforms import Plain, Transform, transform
+from surrogates.tabular.transforms import Log, Plain, Transform, transform
 
 R = TypeVar("R", bound=OnFeatures)
 _CURVE = 30  # records below which an isotonic curve is not fitted
@@ -121,6 +122,10 @@ class Calibrated(ABC, Generic[R]):
         self.curve = self.errors = self.unseen = None
         if not len(rows):
             return
+        if not vary(self._of_target()):
+            self._calibrate_unvaried()
+            self.metrics = score(labels[rows], self.held_out()[2])
+            return
         if self.recipe.calibration == "errors":
             table = chemistry_table([records[int(i)] for i in rows])
             self.errors = ErrorModel.fit(table, y, self.held.prediction, self.seed)
@@ -134,6 +139,30 @@ class Calibrated(ABC, Generic[R]):
         self.metrics = score(labels[rows], found)
         if self.recipe.calibration == "errors":
             self.unseen = self._leave_chemistry_out(records)
+
+    def _of_target(self) -> np.ndarray:
+        """Return what was learnt of the target, shape (n,)."""
+        return self._y
+
+    def _calibrate_unvaried(self) -> None:
+        """Give sigma the scale of :mod:`surrogates.spread`: there are no errors."""
+        assert self.held is not None
+        y, prior = self._of_target(), self.recipe.calibration_prior
+        unit = 1.0 if isinstance(self.transform, Log) else spread(y)
+        self.scale = unvaried(self.held.prediction, unit, prior, len(y))
+
+    @property
+    def caution(self) -> str:
+        """What to know of sigma where labels do not vary; empty otherwise."""
+        y = self._of_target()
+        if not self._ready or vary(y):
+            return ""
+        n, value = len(y), self.transform.original(y[:1])[0]
+        return (
+            f"all {n} labels are {value:g}: nothing tells how far others may be, so "
+            "sigma is their own size (one unit where they are zero), less for each of "
+            "them"
+        )
 
     def _leave_chemistry_out(self, records: Dataset) -> UnseenChemistry | None:
         def without(groups: Sequence[np.ndarray]) -> Prediction | None:
@@ -160,3 +189,21 @@ class Calibrated(ABC, Generic[R]):
         if self.errors is not None:
             raw = raw.scaled(self.errors.factors(chemistry_table(crystals), raw))
         return self._calibrated(raw)
+
+
+def unvaried(raw: Prediction, unit: float, prior: float, n: int) -> Scale:
+    """Return the scale where labels do not vary.
+
+    Sigma of records left out becomes ``unit`` on average, shrunk by n errors of zero as
+    :class:`~surrogates.calibration.Scale` shrinks; how it differs between crystals
+    stays.
+
+    Args:
+        raw: of records left out.
+        unit: the scale that stands for what labels do not tell.
+        prior: records that the unit counts for.
+        n: labels.
+    """
+    typical = float(np.sqrt(np.mean(raw.std**2))) or 1.0
+    weight = max(prior, 1.0)  # without any, errors of zero would leave nothing
+    return Scale(unit / typical * float(np.sqrt(weight / (weight + n))), weight + n)

@@ -34,8 +34,9 @@ from surrogates.gp.exact import root
 from surrogates.gp.intrinsic import MEAN, choose, covariance, left_out, links
 from surrogates.gp.kernels import distances, matern52
 from surrogates.gp.low_rank import JOINT_LIMIT, chosen, low_rank
+from surrogates.spread import spread, vary
 from surrogates.tabular.base import Tabular
-from surrogates.tabular.calibrated import Held
+from surrogates.tabular.calibrated import Held, unvaried
 from surrogates.tabular.recipes import CoregionalRecipe
 from surrogates.tabular.transforms import NINETY
 
@@ -139,7 +140,8 @@ class Coregional(Tabular[CoregionalRecipe]):
     @property
     def correlations(self) -> Mapping[str, float]:
         """Auxiliary label → its correlation with the target at equal crystals."""
-        return dict(zip(self.recipe.auxiliary, self._theta["r"][1:], strict=True))
+        r = self._theta["r"]
+        return dict(zip(self.recipe.auxiliary, r[0] * r[1:], strict=True))
 
     @override
     def _learn(self, x: np.ndarray, y: np.ndarray, progress: Progress | None) -> Held:
@@ -179,7 +181,9 @@ class Coregional(Tabular[CoregionalRecipe]):
         if self._ready:
             pairs = self.correlations.items()
             text["correlations"] = ", ".join(f"{k} {v:.3f}" for k, v in pairs)
-            text["uncertainty_with_other_labels"] = f"times {self._told[0]:.2f}"
+            text["uncertainty_with_other_labels"] = (
+                f"times {self._told.get(0, 1.0):.2f}"
+            )
             text["labels"] = str(len(self._y))
         return text
 
@@ -191,17 +195,24 @@ class Coregional(Tabular[CoregionalRecipe]):
             text["records"] = str(len(np.unique(self._hashes, axis=0)))
         return text
 
+    @override
+    def _of_target(self) -> np.ndarray:
+        own: np.ndarray = self._y[self._output == 0]
+        return own
+
     def _standardise(self) -> None:
         self._standard = Standardizer.of(self._raw)
         self._x = self._standard(self._raw)
         groups = [self._y[self._output == t] for t in range(self._output.max() + 1)]
         self._centre = np.array([g.mean() for g in groups])
-        self._spread = np.array([g.std() or 1.0 for g in groups])
+        self._spread = np.array([spread(g) for g in groups])
 
     def _standard_labels(self) -> np.ndarray:
-        z: np.ndarray = (self._y - self._centre[self._output]) / self._spread[
-            self._output
-        ]
+        z = np.zeros(len(self._y))
+        for t, spread_of in enumerate(self._spread):
+            rows = self._output == t
+            if vary(self._y[rows]):
+                z[rows] = (self._y[rows] - self._centre[t]) / spread_of
         return z
 
     def _condition(self) -> None:
@@ -255,15 +266,20 @@ class Coregional(Tabular[CoregionalRecipe]):
                 found = self._calibrated(self._held_raw(held))
             else:
                 found = held.prediction.scaled(self._scale_of(t, inverse).k)
+            if not vary(self._y[held.rows]):
+                continue  # there are no errors
             more = self._others(self._hashes[held.rows], t)
             z = z_scores(self._y[held.rows], found)[more]
             self._told[t] = Scale(1.0, self.recipe.calibration_prior).updated(z).k
 
     def _scale_of(self, t: int, inverse: np.ndarray) -> Scale:
         """Match sigma of label ``t`` to its errors, whole crystals left out."""
-        held = self._left_out(t, inverse)
-        z = z_scores(self._y[held.rows], held.prediction)
-        return Scale(1.0, self.recipe.calibration_prior).updated(z)
+        held, prior = self._left_out(t, inverse), self.recipe.calibration_prior
+        y = self._y[held.rows]
+        if not vary(y):
+            unit = 1.0 if self.recipe.transform == "log" else spread(y)
+            return unvaried(held.prediction, unit, prior, len(y))
+        return Scale(1.0, prior).updated(z_scores(y, held.prediction))
 
     def _others(self, hashes: np.ndarray, t: int) -> np.ndarray:
         """Say of each crystal whether a label other than ``t`` was learnt, (m,)."""
@@ -273,7 +289,7 @@ class Coregional(Tabular[CoregionalRecipe]):
     def _factors(self, crystals: Sequence[Crystal], t: int) -> np.ndarray:
         """Return the factor on each sigma of label ``t``, shape (m,)."""
         more = self._others(_hashed(crystals), t)
-        value: np.ndarray = np.where(more, self._told[t], 1.0)
+        value: np.ndarray = np.where(more, self._told.get(t, 1.0), 1.0)
         return value
 
     def _of_output(self, x: np.ndarray, t: int) -> Prediction:

@@ -26,6 +26,7 @@ from surrogates.compute import threads
 from surrogates.featurizers.table import Standardizer
 from surrogates.gp.exact import root
 from surrogates.gp.low_rank import JOINT_LIMIT, chosen, low_rank
+from surrogates.spread import spread
 from surrogates.tabular.base import Tabular
 from surrogates.tabular.calibrated import Held
 from surrogates.tabular.recipes import DeepKernelRecipe
@@ -197,7 +198,7 @@ class DeepKernel(Tabular[DeepKernelRecipe]):
         }
 
     def _centre_spread(self) -> tuple[float, float]:
-        return float(self._y.mean()), float(self._y.std()) or 1.0
+        return float(self._y.mean()), spread(self._y)
 
     def _trained(
         self, rows: np.ndarray, steps: int, progress: Progress | None

@@ -24,6 +24,7 @@ from surrogates.calibration.unseen import by_missing
 from surrogates.compute import threads
 from surrogates.featurizers.table import Standardizer
 from surrogates.gp.linear import BayesianLinear, along
+from surrogates.spread import spread
 from surrogates.tabular.base import Tabular
 from surrogates.tabular.calibrated import Held
 from surrogates.tabular.perceptrons import Perceptrons, train
@@ -154,11 +155,10 @@ class LastLayer(Tabular[LastLayerRecipe]):
     ) -> None:
         """Train networks at once, each without the rows that it misses."""
         every = np.arange(len(self._y))
-        spread = float(self._y.std()) or 1.0
         train(
             networks,
             self._standard(self._raw),
-            (self._y - self._y.mean()) / spread,
+            (self._y - self._y.mean()) / spread(self._y),
             [np.setdiff1d(every, rows) for rows in missed],
             self.recipe,
             np.random.default_rng(np.random.SeedSequence([self.seed, 2])),
@@ -182,7 +182,7 @@ class LastLayer(Tabular[LastLayerRecipe]):
             mean[:, rows], share[:, rows] = found
         self._ratio, self._noise = likeliest(y - mean, share)
         # labels that do not vary leave no errors either
-        self._noise = max(self._noise, 1e-6 * (float(y.std()) or 1.0))
+        self._noise = max(self._noise, 1e-6 * spread(y))
 
     def _fit_heads(self, phi: np.ndarray) -> None:
         missed = self._missed()

@@ -13,6 +13,7 @@ import numpy as np
 from typing_extensions import override
 
 from surrogates.base import Prediction, Progress
+from surrogates.spread import spread
 from surrogates.tabular.base import Tabular
 from surrogates.tabular.calibrated import Held
 from surrogates.tabular.recipes import RandomForestRecipe
@@ -75,4 +76,4 @@ class RandomForest(Tabular[RandomForestRecipe]):
         self._forest = forest.fit(self._raw, self._y)
 
     def _least(self) -> float:
-        return _FLOOR * (float(self._y.std()) or 1.0)
+        return _FLOOR * spread(self._y)

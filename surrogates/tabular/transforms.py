@@ -10,6 +10,7 @@ from scipy.special import ndtri
 from scipy.stats import rankdata
 
 from surrogates.base import Prediction
+from surrogates.spread import spread
 
 NINETY = float(ndtri(0.95))
 """Standard deviations from the middle of a normal 90 % interval to its ends."""
@@ -127,8 +128,8 @@ def as_wide(transform: Transform, learnt: Prediction) -> Prediction:
 def _joined(x: np.ndarray, at: np.ndarray, to: np.ndarray) -> np.ndarray:
     """Interpolate (at, to), both ascending, and go on beyond as over the last tenth."""
     inside: np.ndarray
-    if len(at) == 1:  # all labels are equal
-        inside = x - at[0] + to[0]
+    if len(at) == 1:  # all labels are equal: their own size is the one scale
+        inside = (x - at[0]) * (spread(to) / spread(at)) + to[0]
         return inside
     n = max(1, round(_TAIL * len(at)))
     below = (to[n] - to[0]) / (at[n] - at[0])
