@@ -36,10 +36,10 @@ from surrogates.ensemble_state import State
 from surrogates.ensemble_training import from_scratch, loaded, store_of
 from surrogates.ensemble_tuning import fine_tuned, retargeted
 from surrogates.networks.base import CrystalNetwork
+from surrogates.networks.learning import evaluate
 from surrogates.networks.recipes import NetworkEnsembleRecipe
 from surrogates.pretraining import pretraining_records
 from surrogates.targets import several
-from surrogates.training import evaluate
 from surrogates.training_state import Resume
 
 _LEAST = 8

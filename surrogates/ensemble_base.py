@@ -29,7 +29,9 @@ def fingerprint(recipe: NetworkEnsembleRecipe, dataset: str, key: str) -> str:
     """
     return digest(
         {
-            "recipe": recipe.model_dump(mode="json", exclude=set(_NOT_BASE)),
+            "recipe": {
+                k: v for k, v in recipe.deciding().items() if k not in _NOT_BASE
+            },
             "dataset": dataset,
             "target": key,
         }

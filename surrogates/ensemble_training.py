@@ -19,9 +19,10 @@ from surrogates.graph_store import GraphStore, shared_store
 from surrogates.graphs import PackedGraphs
 from surrogates.metrics import evaluate as score
 from surrogates.networks.base import CrystalNetwork
+from surrogates.networks.learning import Examples, GraphTask, evaluate
 from surrogates.networks.recipes import NetworkEnsembleRecipe
 from surrogates.pretraining import split_by_system
-from surrogates.training import Examples, Schedule, evaluate, train
+from surrogates.training import Schedule, train
 from surrogates.training_state import Resume
 
 PRIOR = Scale(k=1.0, n=5.0)
@@ -71,19 +72,16 @@ def from_scratch(
     weights = np.ones((recipe.members, len(learn)), dtype=np.int64)
     if recipe.diversity == "bootstrap":
         weights = np.random.default_rng([seed, 0]).poisson(1.0, weights.shape)
-    history = train(
+    history = taught(
+        recipe,
         network,
         Examples(graphs.take(learn), z[learn], weights),
-        Schedule(
+        schedule_of(
+            recipe,
             recipe.epochs,
             recipe.learning_rate,
-            recipe.batch_size,
-            weight_decay=recipe.weight_decay,
             average=recipe.average,
             patience=recipe.patience,
-            loss=recipe.loss,
-            shape=recipe.schedule,
-            precision=recipe.precision,
         ),
         seed=seed,
         stage="base" if recipe.pretrain else "fit",
@@ -163,6 +161,64 @@ def _judged(
         others[name] = (*others[name][:2], scale.k, scale.n, typical)
     found = state.calibrated(*outputs)
     return replace(state, others=others, metrics=score(labels[judge, 0], found))
+
+
+def schedule_of(
+    recipe: NetworkEnsembleRecipe,
+    epochs: int,
+    learning_rate: float,
+    *,
+    average: float,
+    patience: float = 1.0,
+) -> Schedule:
+    """Return how long and how fast a recipe's members are trained."""
+    return Schedule(
+        epochs,
+        learning_rate,
+        weight_decay=recipe.weight_decay,
+        average=average,
+        patience=patience,
+        shape=recipe.schedule,
+        clip=recipe.clip,
+    )
+
+
+def taught(
+    recipe: NetworkEnsembleRecipe,
+    network: CrystalNetwork,
+    data: Examples,
+    schedule: Schedule,
+    *,
+    seed: int,
+    stage: str,
+    held_out: tuple[PackedGraphs, np.ndarray] | None = None,
+    progress: Progress | None,
+    resume: Resume | None,
+) -> tuple[HistoryRow, ...]:
+    """Train all members in place; return the history.
+
+    Args:
+        recipe: batch size, loss and precision.
+        network: the members.
+        data: what to learn.
+        schedule: how long and how fast.
+        seed: of the order of the records.
+        stage: a word for the history.
+        held_out: graphs and standardised labels (m,) for early stopping.
+        progress: called with every row of the history.
+        resume: where states are left, to go on from after a kill.
+    """
+    task = GraphTask(
+        network,
+        data,
+        epochs=schedule.epochs,
+        batch_size=recipe.batch_size,
+        seed=seed,
+        loss=recipe.loss,
+        precision=recipe.precision,
+        held_out=held_out,
+    )
+    return train(task, schedule, stage=stage, progress=progress, resume=resume)
 
 
 def store_of(recipe: NetworkEnsembleRecipe) -> GraphStore:

@@ -9,16 +9,28 @@ from surrogates.base import HistoryRow, Prediction, Progress
 from surrogates.calibration import OutOfBag, Scale, error_of_all
 from surrogates.ensemble_spread import typical_spread
 from surrogates.ensemble_state import State
-from surrogates.ensemble_training import PRIOR, fresh, loaded, store_of, weights_of
+from surrogates.ensemble_training import (
+    PRIOR,
+    fresh,
+    loaded,
+    schedule_of,
+    store_of,
+    taught,
+    weights_of,
+)
 from surrogates.graphs import PackedGraphs
+from surrogates.networks.learning import Examples, evaluate
 from surrogates.networks.recipes import NetworkEnsembleRecipe
 from surrogates.pretraining import left_out_members, split_by_system
-from surrogates.training import Examples, Schedule, evaluate, train
+from surrogates.training import Schedule
 from surrogates.training_state import Resume
 
 _LONGER = 4
 """Passes for another target over those for the same: the output layer starts from
 nothing, and without replayed records a pass is that much shorter."""
+_AVERAGE = 0.95
+"""Decay of the moving average in a fit: it has a few hundred steps, and 1 / (1 - 0.99)
+of them would still hold much of the base."""
 
 
 def fine_tuned(
@@ -61,7 +73,8 @@ def fine_tuned(
         [~missing, np.ones((recipe.members, len(chosen)), dtype=bool)], axis=1
     )
     network = loaded(recipe, base)
-    history = train(
+    history = taught(
+        recipe,
         network,
         Examples(
             PackedGraphs.concatenate([graphs, replayed]),
@@ -119,7 +132,8 @@ def retargeted(
     graphs = store_of(recipe).get(records.crystals)
     network = loaded(recipe, base)
     network.head.out.load_state_dict(fresh(recipe, seed).head.out.state_dict())
-    history = train(
+    history = taught(
+        recipe,
         network,
         Examples(
             graphs, ((labels - centre) / spread)[:, None], (~missing).astype(np.float32)
@@ -154,13 +168,4 @@ def _missing(
 
 
 def _schedule(recipe: NetworkEnsembleRecipe, epochs: int) -> Schedule:
-    return Schedule(
-        epochs,
-        recipe.finetune_learning_rate,
-        recipe.batch_size,
-        weight_decay=recipe.weight_decay,
-        average=0.95,
-        loss=recipe.loss,
-        shape=recipe.schedule,
-        precision=recipe.precision,
-    )
+    return schedule_of(recipe, epochs, recipe.finetune_learning_rate, average=_AVERAGE)

@@ -20,7 +20,7 @@ from surrogates.checkpoint import load
 from surrogates.graphs import pack
 from surrogates.networks.base import CrystalNetwork
 from surrogates.networks.kinds import AnyNetwork, GraphForm
-from surrogates.training import evaluate
+from surrogates.networks.learning import evaluate
 
 SINGLE = 2e-5
 """Largest difference that float32 sums in another order may make, for outputs of

@@ -1,39 +1,36 @@
-"""One training loop for all members of an ensemble at once.
+"""The one training loop: graph networks, last layers and deep kernels learn by it.
 
-AdamW (Loshchilov and Hutter, ICLR 2019), one-cycle learning rate (Smith and Topin,
-arXiv:1708.07120) or cosine, clipped gradients and an exponential moving average of the
-weights. Randomness comes from the seed alone: the same seed, data and thread count give
-the same bits, also when the process was killed on the way.
+AdamW (Loshchilov and Hutter, ICLR 2019), a rate that rises and falls, clipped
+gradients, an exponential moving average of the weights and early stopping. Randomness
+comes from the seed alone: batches are a function of seed and epoch, so the same seed,
+data and thread count give the same bits, also when the process was killed on the way.
+What is learnt, from which batches, and who judges, is a :class:`Task`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from matdisco.errors import SurrogateError
 from surrogates.base import HistoryRow, Progress
-from surrogates.compute import Precision, products_in
-from surrogates.graphs import PackedGraphs
-from surrogates.losses import LOSSES
-from surrogates.networks import corners
-from surrogates.networks.base import CrystalNetwork
-from surrogates.networks.recipes import LossName, RateShape
-from surrogates.networks.segments import GraphBatch
+from surrogates.rates import RATES, RateShape
 from surrogates.training_state import Resume, Running
 
-_WARM = 0.2  # fraction of the steps in which the learning rate rises
-_CLIP = 1.0  # largest gradient norm of one member
-_CHUNK = 512  # graphs in one prediction batch
-_CHUNK_ROWS = 2_000_000  # rows of features in it, a quarter GB each at 32 channels
-_PATIENCE_ROWS = 5  # the held-out loss is looked at every epochs / 20 epochs
+BLOCK = 100
+"""Steps between two rows of the history where a pass over the data says nothing."""
+_JUDGED = 20  # times that a training is judged by records held out
+
+B = TypeVar("B")
 
 
 @dataclass(frozen=True)
@@ -41,58 +38,72 @@ class Schedule:
     """How long and how fast to train."""
 
     epochs: int
-    """Passes over the data."""
+    """Passes over the data, or blocks of steps; each gives a row of the history."""
     learning_rate: float
-    """Peak of the one-cycle schedule."""
-    batch_size: int
-    """Crystals in a step."""
+    """Peak of the schedule."""
     weight_decay: float = 1e-3
     """AdamW's decoupled decay."""
     average: float = 0.99
-    """Decay of the moving average of the weights, per step."""
+    """Decay of the moving average of the weights, per step; 0 keeps the last ones."""
     patience: float = 1.0
-    """Stop after this fraction of the epochs without a better held-out loss."""
-    loss: LossName = "beta_nll"
-    """What is minimised (:mod:`surrogates.losses`)."""
+    """Stop after this fraction of the epochs without a better held-out error."""
     shape: RateShape = "one_cycle"
     """How the learning rate rises and falls."""
-    precision: Precision = "float32"
-    """Of the products, on a CUDA card."""
+    clip: float = 1.0
+    """Largest norm of one member's gradient."""
 
 
-@dataclass(frozen=True, eq=False)
-class Examples:
-    """Graphs with standardised labels and a weight for each member and record."""
+class Task(ABC, Generic[B]):
+    """What differs from one training to the next.
 
-    graphs: PackedGraphs
-    """n graphs."""
-    labels: np.ndarray
-    """Standardised labels, shape (n, T); NaN where a record lacks one."""
-    weights: np.ndarray
-    """How often each member sees each record, shape (S, n)."""
+    Args:
+        modules: what is trained, in place.
+        members: S, networks in one; with several, axis 0 of every parameter.
+        steps: optimiser steps of all epochs.
+    """
+
+    judged = False
+    """Whether :meth:`judge` says when to stop."""
+
+    def __init__(self, modules: Sequence[nn.Module], members: int, steps: int) -> None:
+        every = [p for module in modules for p in module.parameters()]
+        self.parameters: list[Tensor] = [p for p in every if p.requires_grad]
+        self.members, self.steps = members, steps
+
+    @abstractmethod
+    def batches(self, epoch: int) -> Iterable[B]:
+        """Return the batches of an epoch, from 0: the same whenever they are asked."""
+
+    @abstractmethod
+    def loss(self, batch: B) -> Tensor:
+        """Return what is minimised, the sum over members."""
+
+    def judge(self) -> float:
+        """Return the error on records that no member learns, with the weights as set.
+
+        Standardised units; may leave the modules in evaluation mode.
+        """
+        raise NotImplementedError
+
+    @abstractmethod
+    def facts(self) -> tuple[object, Iterable[np.ndarray]]:
+        """Return settings and data that decide the result, beside the first weights."""
 
 
 def train(
-    network: CrystalNetwork,
-    data: Examples,
+    task: Task[Any],
     schedule: Schedule,
     *,
-    seed: int,
     stage: str,
-    held_out: tuple[PackedGraphs, np.ndarray] | None = None,
     progress: Progress | None = None,
     resume: Resume | None = None,
 ) -> tuple[HistoryRow, ...]:
-    """Train ``network`` in place; it ends with its averaged weights.
+    """Train in place; weights end averaged, or as they were when they judged best.
 
     Args:
-        network: all S members.
-        data: what to learn.
+        task: what to learn.
         schedule: how long and how fast.
-        seed: of the order of the records.
-        stage: a word for the history, ``base`` or ``round``.
-        held_out: graphs and standardised labels (m,) of the first target for early
-            stopping; no gradient.
+        stage: a word for the history, ``base``, ``round`` or ``fit``.
         progress: called with each history row, those of a former life included.
         resume: where states are left, to go on from after a kill.
 
@@ -100,30 +111,29 @@ def train(
         One row per epoch.
 
     Raises:
-        SurrogateError: the loss is no longer a number.
+        SurrogateError: the loss, or a weight, is no longer a number.
     """
-    parameters: list[Tensor] = [p for p in network.parameters() if p.requires_grad]
-    members, n = data.weights.shape
-    per_epoch = math.ceil(n / schedule.batch_size)
     optimizer = torch.optim.AdamW(
-        parameters, lr=1.0, weight_decay=schedule.weight_decay, fused=True
+        task.parameters, lr=1.0, weight_decay=schedule.weight_decay, fused=True
     )
-    now = Running(parameters, optimizer, [p.detach().clone() for p in parameters])
-    print_ = "" if resume is None else _fingerprint(now, data, schedule, seed, held_out)
+    now = Running.of(task.parameters, optimizer, averaged=schedule.average > 0)
+    print_ = "" if resume is None else _fingerprint(task, schedule)
     if resume is not None:
         resume.load(now, print_)
         for former in now.history:
             _tell(progress, former)
-    every = max(1, schedule.epochs // (4 * _PATIENCE_ROWS))
+    found = now.epoch
+    every = max(1, schedule.epochs // _JUDGED)
+    wait = max(schedule.patience * schedule.epochs, every)
     shape = RATES[schedule.shape]
-    while now.epoch < schedule.epochs and not _tired(now, schedule, held_out):
-        order = np.random.default_rng([seed, now.epoch + 1]).permutation(n)
+    while now.epoch < schedule.epochs and not (
+        task.judged and now.epoch - now.best_epoch >= wait
+    ):
         losses = []
-        network.train()
-        for rows in np.array_split(order, per_epoch):
-            rate = shape(now.step / (per_epoch * schedule.epochs))
+        for batch in task.batches(now.epoch):
+            rate = shape(now.step / task.steps)
             optimizer.param_groups[0]["lr"] = rate * schedule.learning_rate
-            losses.append(_step(network, now, data, np.sort(rows), schedule))
+            losses.append(_step(task, now, batch, schedule))
         now.epoch += 1
         row: dict[str, float | str] = {
             "stage": stage,
@@ -131,21 +141,39 @@ def train(
             "epochs": schedule.epochs,
             "loss": float(np.mean(losses)),
         }
-        if not math.isfinite(float(row["loss"])):
-            raise SurrogateError(
-                f"training diverged in epoch {now.epoch} (loss {row['loss']}); "
-                "lower learning_rate or look for broken labels"
-            )
+        _require_numbers(now, float(row["loss"]))
         last = now.epoch == schedule.epochs
-        if held_out is not None and (now.epoch % every == 0 or last):
-            row["held_out_mae"] = _judge(network, now, held_out, members)
+        if task.judged and (now.epoch % every == 0 or last):
+            row["held_out_mae"] = _judge(task, now)
         now.history.append(row)
         if resume is not None:
             resume.save(now, print_)
         _tell(progress, row)
     with torch.no_grad():
-        torch._foreach_copy_(parameters, now.best_weights or now.average)
+        torch._foreach_copy_(task.parameters, now.best_weights or now.average)
+    if not all(bool(p.isfinite().all()) for p in task.parameters):
+        _require_numbers(now, float("nan"))
+    if resume is not None and now.epoch > found:
+        resume.save(now, print_, done=True)
     return tuple(now.history)
+
+
+def blocks(steps: int) -> int:
+    """Return how many blocks of :data:`BLOCK` steps hold all of them.
+
+    >>> blocks(100), blocks(101)
+    (1, 2)
+    """
+    return math.ceil(steps / BLOCK)
+
+
+def block(epoch: int, steps: int) -> range:
+    """Return the steps of one block, the last of which may be short.
+
+    >>> block(1, 150)
+    range(100, 150)
+    """
+    return range(epoch * BLOCK, min((epoch + 1) * BLOCK, steps))
 
 
 def _tell(progress: Progress | None, row: HistoryRow) -> None:
@@ -153,139 +181,59 @@ def _tell(progress: Progress | None, row: HistoryRow) -> None:
         progress(row)
 
 
-def _tired(now: Running, schedule: Schedule, held_out: object) -> bool:
-    """Say whether the held-out error has not improved for too long."""
-    waited = now.epoch - now.best_epoch
-    return held_out is not None and waited >= schedule.patience * schedule.epochs
+def _require_numbers(now: Running, value: float) -> None:
+    if not math.isfinite(value):
+        raise SurrogateError(
+            f"training diverged in epoch {now.epoch} (loss {value}); "
+            "lower learning_rate or look for broken labels"
+        )
 
 
-def _judge(
-    network: CrystalNetwork,
-    now: Running,
-    held_out: tuple[PackedGraphs, np.ndarray],
-    members: int,
-) -> float:
+def _step(task: Task[B], now: Running, batch: B, schedule: Schedule) -> float:
+    """Make one step; return its loss per member."""
+    loss = task.loss(batch)
+    now.optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    _clip_members(now.parameters, task.members, schedule.clip)
+    now.optimizer.step()
+    now.step += 1
+    if schedule.average > 0:
+        decay = min(schedule.average, now.step / (now.step + 10))
+        with torch.no_grad():
+            torch._foreach_lerp_(now.average, now.parameters, 1 - decay)
+    return loss.item() / task.members
+
+
+def _clip_members(parameters: list[Tensor], members: int, most: float) -> None:
+    """Scale each member's gradient to norm ``most`` at most (axis 0 is the member)."""
+    grads = [p.grad for p in parameters if p.grad is not None]
+    rows = [g.reshape(members, -1) for g in grads]
+    squares = torch.stack([r.square().sum(dim=1) for r in rows]).sum(dim=0)
+    factor = (most / (squares.sqrt() + 1e-12)).clamp(max=1.0)  # [S]
+    for g in grads:
+        g.mul_(factor.view(-1, *[1] * (g.dim() - 1)) if g.dim() else factor[0])
+
+
+def _judge(task: Task[B], now: Running) -> float:
     """Return the held-out error of the averaged weights; remember the best ones."""
     with _swapped(now.parameters, now.average):
-        mean, _ = evaluate(network, held_out[0], members)
-    error = float(np.abs(mean[..., 0].mean(axis=0) - held_out[1]).mean())
+        error = task.judge()
+    _require_numbers(now, error)
     if error < now.best:
         now.best, now.best_epoch = error, now.epoch
-        now.best_weights = [w.clone() for w in now.average]
+        now.best_weights = [w.detach().clone() for w in now.average]
     return error
 
 
-def _fingerprint(
-    now: Running,
-    data: Examples,
-    schedule: Schedule,
-    seed: int,
-    held_out: tuple[PackedGraphs, np.ndarray] | None,
-) -> str:
+def _fingerprint(task: Task[B], schedule: Schedule) -> str:
     """Hash all that a training's result depends on."""
-    seal = hashlib.sha256(repr((schedule, seed, torch.__version__)).encode())
-    packs = [data.graphs, *([held_out[0]] if held_out else [])]
-    arrays = [data.labels, data.weights, *([held_out[1]] if held_out else [])]
-    arrays += [a for p in packs for a in vars(p).values() if isinstance(a, np.ndarray)]
-    arrays += [p.detach().cpu().numpy() for p in now.parameters]
-    for array in arrays:
+    settings, arrays = task.facts()
+    words = type(task).__name__, settings, task.steps, schedule, torch.__version__
+    seal = hashlib.sha256(repr(words).encode())
+    for array in (*arrays, *(p.detach().cpu().numpy() for p in task.parameters)):
         seal.update(repr((array.shape, array.dtype)).encode())
         seal.update(np.ascontiguousarray(array).data)
     return seal.hexdigest()
-
-
-def one_cycle(progress: float) -> float:
-    """Return the learning rate as a fraction of its peak, ``progress`` in [0, 1].
-
-    >>> [round(one_cycle(p), 3) for p in (0.0, 0.1, 0.2, 0.6, 1.0)]
-    [0.05, 0.525, 1.0, 0.5, 0.0]
-    """
-    return _rise_and_fall(progress, _WARM)
-
-
-def cosine(progress: float) -> float:
-    """Return the rate as a fraction of its peak: a short rise, then half a cosine.
-
-    >>> [round(cosine(p), 3) for p in (0.0, 0.01, 0.02, 0.51, 1.0)]
-    [0.05, 0.525, 1.0, 0.5, 0.0]
-    """
-    return _rise_and_fall(progress, 0.02)
-
-
-def _rise_and_fall(progress: float, warm: float) -> float:
-    if progress < warm:
-        return 0.05 + 0.95 * progress / warm
-    return 0.5 * (1 + math.cos(math.pi * (progress - warm) / (1 - warm)))
-
-
-RATES = {"one_cycle": one_cycle, "cosine": cosine}
-
-
-def evaluate(
-    network: CrystalNetwork, graphs: PackedGraphs, members: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and log variance of every member, each (S, n, T), float64."""
-    network.eval()
-    device = next(network.parameters()).device
-    made = []
-    with torch.inference_mode():
-        for rows in _chunks(graphs, members, angles=network.angles):
-            both = network(GraphBatch.of(graphs.take(rows), members, device))
-            made.append(torch.stack(both).double().cpu().numpy())
-    mean, log_variance = np.concatenate(made, axis=2)
-    return mean, log_variance
-
-
-def _chunks(graphs: PackedGraphs, members: int, *, angles: bool) -> list[np.ndarray]:
-    """Split all rows into runs that fit the memory; one empty run for no graphs."""
-    rows_of = np.diff(graphs.edge_offsets) + (corners.count(graphs) if angles else 0)
-    cost = members * rows_of
-    run = np.zeros(len(graphs), dtype=np.int64)
-    number, used, first = 0, 0, 0
-    for row, rows in enumerate(cost):
-        if used and (used + rows > _CHUNK_ROWS or row - first >= _CHUNK):
-            number, used, first = number + 1, 0, row
-        run[row], used = number, used + int(rows)
-    return [np.flatnonzero(run == k) for k in range(number + 1)]
-
-
-def _step(
-    network: CrystalNetwork,
-    now: Running,
-    data: Examples,
-    rows: np.ndarray,
-    schedule: Schedule,
-) -> float:
-    members = int(data.weights.shape[0])
-    device = now.parameters[0].device
-    batch = GraphBatch.of(data.graphs.take(rows), members, device)
-    known = np.isfinite(data.labels[rows])  # [g, T]
-    seen = data.weights[:, rows, None] * known  # [S, g, T]
-    labels = torch.from_numpy(
-        np.where(known, data.labels[rows], 0.0).astype(np.float32)
-    ).to(device)
-    weights = torch.from_numpy(seen.astype(np.float32)).to(device)
-    with products_in(schedule.precision, device):
-        mean, log_variance = network(batch)
-    loss = LOSSES[schedule.loss](mean.float(), log_variance.float(), labels, weights)
-    now.optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    _clip_members(now.parameters)
-    now.optimizer.step()
-    now.step += 1
-    decay = min(schedule.average, now.step / (now.step + 10))
-    with torch.no_grad():
-        torch._foreach_lerp_(now.average, now.parameters, 1 - decay)
-    return loss.item() / members
-
-
-def _clip_members(parameters: list[Tensor]) -> None:
-    """Scale each member's gradient to norm ``_CLIP`` at most (axis 0 is the member)."""
-    grads = [p.grad for p in parameters if p.grad is not None]
-    squares = torch.stack([g.flatten(1).square().sum(dim=1) for g in grads]).sum(dim=0)
-    factor = (_CLIP / (squares.sqrt() + 1e-12)).clamp(max=1.0)  # [S]
-    for g in grads:
-        g.mul_(factor.view(-1, *[1] * (g.dim() - 1)))
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from surrogates.networks.kinds import (
     GraphForm,
     PaiNNRecipe,
 )
+from surrogates.rates import RateShape
 
 if TYPE_CHECKING:
     from surrogates.base import Surrogate
@@ -28,13 +29,10 @@ __all__ = [
     "LossName",
     "NetworkEnsembleRecipe",
     "PaiNNRecipe",
-    "RateShape",
 ]
 
 LossName = Literal["beta_nll", "laplace"]
 """What training minimises (:mod:`surrogates.losses`)."""
-RateShape = Literal["one_cycle", "cosine"]
-"""How the learning rate rises and falls (:mod:`surrogates.training`)."""
 
 
 class NetworkEnsembleRecipe(Recipe):
@@ -46,6 +44,7 @@ class NetworkEnsembleRecipe(Recipe):
     """
 
     unhashed: ClassVar[frozenset[str]] = frozenset({"threads", "device"})
+    hashed_if_given: ClassVar[frozenset[str]] = frozenset({"clip"})
 
     kind: Literal["network_ensemble"] = "network_ensemble"
     """Selects this surrogate."""
@@ -83,6 +82,8 @@ class NetworkEnsembleRecipe(Recipe):
     """Crystals in a step."""
     weight_decay: float = Field(1e-3, ge=0, le=1)
     """AdamW's decoupled weight decay."""
+    clip: float = Field(1.0, gt=0)
+    """Largest norm of a member's gradient."""
     held_out: float = Field(0.1, ge=0.02, le=0.5)
     """Fraction, by whole chemical systems, that only calibrates and judges."""
     patience: float = Field(0.5, gt=0, le=1)

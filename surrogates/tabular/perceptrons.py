@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from surrogates.base import Progress
-from surrogates.tabular.recipes import LastLayerRecipe
+from surrogates.training import Task, block
 
 
 class Perceptrons(nn.Module):
@@ -47,42 +46,55 @@ class Perceptrons(nn.Module):
         return torch.baddbmm(self.biases[-1], self.hidden(x), self.weights[-1])[..., 0]
 
 
-def train(
-    networks: Perceptrons,
-    x: np.ndarray,
-    z: np.ndarray,
-    rows: Sequence[np.ndarray],
-    recipe: LastLayerRecipe,
-    draw: np.random.Generator,
-    progress: Progress | None = None,
-) -> None:
-    """Train all networks by the squared error, each on batches of its own records.
+class PerceptronTask(Task[Tensor]):
+    """All networks learn the squared error, each on batches of its own records.
 
     Args:
         networks: k of them, changed in place.
         x: standardised features, shape (n, d).
         z: standardised labels, shape (n,).
         rows: of each network, the records that it learns, k arrays.
-        recipe: steps, batch size, learning rate and weight decay.
-        draw: of the batches.
-        progress: told every hundredth step.
+        steps: of all epochs.
+        batch_size: records in a step, where every network has as many.
+        seed: of the batches.
     """
-    inputs, labels = torch.from_numpy(x).float(), torch.from_numpy(z).float()
-    optimiser = torch.optim.AdamW(
-        networks.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
-    )
-    cycle = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, recipe.learning_rate, total_steps=recipe.steps
-    )
-    size = min(recipe.batch_size, min(len(own) for own in rows))
-    for step in range(recipe.steps):
-        batch = torch.from_numpy(np.stack([draw.choice(own, size) for own in rows]))
-        loss = ((networks(inputs[batch]) - labels[batch]) ** 2).mean(dim=1).sum()
-        optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(networks.parameters(), 1.0)
-        optimiser.step()
-        cycle.step()
-        if progress is not None and step % 100 == 0:
-            mean_loss = loss.item() / len(rows)
-            progress({"stage": "fit", "epoch": step, "loss": mean_loss})
+
+    def __init__(
+        self,
+        networks: Perceptrons,
+        x: np.ndarray,
+        z: np.ndarray,
+        rows: Sequence[np.ndarray],
+        *,
+        steps: int,
+        batch_size: int,
+        seed: int,
+    ) -> None:
+        super().__init__([networks], networks.members, steps)
+        self.networks, self.rows, self.seed = networks, rows, seed
+        self.size = min(batch_size, min(len(own) for own in rows))
+        self.inputs, self.labels = torch.from_numpy(x).float(), torch.from_numpy(z)
+        self.labels = self.labels.float()
+
+    @override
+    def batches(self, epoch: int) -> Iterator[Tensor]:
+        """Return rows, k x size, for every step of a block; drawn with replacement."""
+        steps = len(block(epoch, self.steps))
+        draw = np.random.default_rng(np.random.SeedSequence([self.seed, 2, epoch]))
+        picked = [
+            own[draw.integers(len(own), size=(steps, self.size))] for own in self.rows
+        ]
+        return iter(torch.from_numpy(np.stack(picked, axis=1)))
+
+    @override
+    def loss(self, batch: Tensor) -> Tensor:
+        """Return the mean squared error of each network, summed."""
+        errors = self.networks(self.inputs[batch]) - self.labels[batch]
+        loss: Tensor = (errors**2).mean(dim=1).sum()
+        return loss
+
+    @override
+    def facts(self) -> tuple[object, Iterable[np.ndarray]]:
+        """Return settings, table and which network learns what."""
+        table = self.inputs.numpy(), self.labels.numpy()
+        return (self.seed, self.size), (*table, *self.rows)

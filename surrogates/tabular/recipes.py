@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from typing_extensions import override
 
 from matdisco.recipe import Recipe, nearest
+from surrogates.rates import RateShape
 
 if TYPE_CHECKING:
     from surrogates.base import Surrogate
@@ -28,6 +29,8 @@ _EXTRAS = {
     "sevennet_formation": ("sevenn", "sevennet"),
 }
 """Potential → package to import and extra that brings it."""
+_TRAINED = frozenset({"schedule", "average", "clip"})
+"""Settings of a training that came later: at their defaults a recipe keeps its hash."""
 Potential = Literal["chgnet", "sevennet"]
 """Universal potentials whose weights come in their wheels."""
 
@@ -238,6 +241,7 @@ class LastLayerRecipe(OnFeatures):
     layer is exact here, as that layer is linear and its noise Gaussian.
     """
 
+    hashed_if_given: ClassVar[frozenset[str]] = _TRAINED
     kind: Literal["last_layer"] = "last_layer"
     """Selects this surrogate."""
     width: int = Field(128, ge=4, le=2048)
@@ -251,16 +255,28 @@ class LastLayerRecipe(OnFeatures):
     """Training steps, whatever the number of records."""
     learning_rate: float = Field(3e-3, gt=0, le=0.1)
     """Peak of the one-cycle schedule."""
+    schedule: RateShape = "one_cycle"
+    """Rise over a fifth of the steps and fall over the rest, or a short rise and half a
+    cosine."""
     weight_decay: float = Field(1e-3, ge=0, le=1)
     """AdamW's decoupled weight decay."""
+    average: float = Field(0.0, ge=0, lt=1)
+    """Decay of the moving average of the weights, per step; 0 keeps the last ones."""
+    clip: float = Field(1.0, gt=0)
+    """Largest norm of a network's gradient."""
     batch_size: int = Field(64, ge=1)
     """Records in a step."""
 
     def build(self, seed: int, folder: Path | None = None) -> Surrogate:
-        """Return an unfitted surrogate; it keeps no files."""
+        """Return an unfitted surrogate; a training that is killed goes on in it.
+
+        Args:
+            seed: of weights, batches and what each network misses.
+            folder: where states of the training are left; None leaves none.
+        """
         from surrogates.tabular.last_layer import LastLayer
 
-        return LastLayer(self, seed)
+        return LastLayer(self, seed, folder)
 
     def restore(self, checkpoint: Checkpoint) -> Surrogate:
         """Return the fitted surrogate of a checkpoint."""
@@ -277,6 +293,7 @@ class DeepKernelRecipe(OnFeatures):
     the exact one.
     """
 
+    hashed_if_given: ClassVar[frozenset[str]] = _TRAINED | {"weight_decay"}
     kind: Literal["deep_kernel"] = "deep_kernel"
     """Selects this surrogate."""
     inducing: int = Field(256, ge=4, le=4096)
@@ -290,17 +307,31 @@ class DeepKernelRecipe(OnFeatures):
     steps: int = Field(1500, ge=1)
     """Training steps, whatever the number of records."""
     learning_rate: float = Field(1e-2, gt=0, le=0.1)
-    """Of Adam, falling to nothing along a cosine."""
+    """Peak of the schedule."""
+    schedule: RateShape = "cosine"
+    """Rise over a fifth of the steps and fall over the rest, or a short rise and half a
+    cosine."""
+    weight_decay: float = Field(0.0, ge=0, le=1)
+    """AdamW's decoupled weight decay, of kernel and inducing points as well."""
+    average: float = Field(0.0, ge=0, lt=1)
+    """Decay of the moving average of the weights, per step; 0 keeps the last ones."""
+    clip: float = Field(10.0, gt=0)
+    """Largest norm of the gradient."""
     batch_size: int = Field(256, ge=1)
     """Records in a step."""
     held_out: float = Field(0.1, ge=0.02, le=0.5)
     """Fraction that only calibrates and judges."""
 
     def build(self, seed: int, folder: Path | None = None) -> Surrogate:
-        """Return an unfitted surrogate; it keeps no files."""
+        """Return an unfitted surrogate; a training that is killed goes on in it.
+
+        Args:
+            seed: of weights, batches and what is held out.
+            folder: where states of the training are left; None leaves none.
+        """
         from surrogates.tabular.deep_kernel import DeepKernel
 
-        return DeepKernel(self, seed)
+        return DeepKernel(self, seed, folder)
 
     def restore(self, checkpoint: Checkpoint) -> Surrogate:
         """Return the fitted surrogate of a checkpoint."""

@@ -23,7 +23,8 @@ import torch
 from matdisco.crystal import Crystal
 from surrogates.graphs import pack
 from surrogates.networks.kinds import ALIGNNRecipe, AnyNetwork, CGCNNRecipe, CoGNRecipe
-from surrogates.training import Examples, Schedule, evaluate, train
+from surrogates.networks.learning import Examples, GraphTask, evaluate
+from surrogates.training import Schedule, train
 
 N, BATCH = 1000, 64
 RESULTS = Path(__file__).parents[2] / "bench-results"
@@ -68,8 +69,10 @@ def ours(
             rows.append((epoch, begin - start - judging, error))
         judging += time.process_time() - begin
 
-    schedule = Schedule(epochs, 4e-3, BATCH, average=0.9, loss="laplace")
-    train(network, learn, schedule, seed=0, stage="fit", progress=judge)
+    task = GraphTask(
+        network, learn, epochs=epochs, batch_size=BATCH, seed=0, loss="laplace"
+    )
+    train(task, Schedule(epochs, 4e-3, average=0.9), stage="fit", progress=judge)
     begin = time.process_time()
     mean, _ = evaluate(network, test, 1)
     inference = N / (time.process_time() - begin)

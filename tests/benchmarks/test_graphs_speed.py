@@ -27,7 +27,8 @@ from surrogates.networks.kinds import (
     GraphForm,
     PaiNNRecipe,
 )
-from surrogates.training import Examples, Schedule, evaluate, train
+from surrogates.networks.learning import Examples, GraphTask, evaluate
+from surrogates.training import Schedule, train
 
 RESULTS = Path(__file__).parents[2] / "bench-results"
 ROUNDS = 5
@@ -111,7 +112,7 @@ def test_training_on_each_form(shared_data: Path) -> None:
     networks: tuple[AnyNetwork, ...] = (
         CoGNRecipe(), CGCNNRecipe(), ALIGNNRecipe(), PaiNNRecipe(),
     )  # fmt: skip
-    rows, schedule = [], Schedule(1, 1e-3, 32)
+    rows, schedule = [], Schedule(1, 1e-3)
     for recipe in networks:
         answers = []
         for form in recipe.forms:
@@ -123,7 +124,8 @@ def test_training_on_each_form(shared_data: Path) -> None:
             answers.append(evaluate(network, graphs, 1)[0])
             data = Examples(graphs, np.zeros((128, 1)), np.ones((1, 128)))
             start = time.process_time()
-            train(network, data, schedule, seed=0, stage="fit")
+            task = GraphTask(network, data, epochs=1, batch_size=32, seed=0)
+            train(task, schedule, stage="fit")
             seconds = time.process_time() - start
             rows.append({
                 "network": recipe.kind, "form": form,

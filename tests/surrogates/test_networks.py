@@ -25,10 +25,10 @@ from surrogates.networks.kinds import (
     CoGNRecipe,
     PaiNNRecipe,
 )
+from surrogates.networks.learning import evaluate
 from surrogates.networks.recipes import NetworkEnsembleRecipe
 from surrogates.networks.segments import GraphBatch
 from surrogates.testing import check_network, toy_crystals
-from surrogates.training import evaluate
 
 NETWORKS: list[AnyNetwork] = [
     CoGNRecipe(width=12, blocks=2),
