@@ -18,13 +18,21 @@ from typing_extensions import override
 
 from matdisco.crystal import Crystal
 from matdisco.data.dataset import Dataset
-from surrogates.base import FitReport, Prediction, Progress, labelled, require_records
+from surrogates.base import (
+    FitReport,
+    HistoryRow,
+    Prediction,
+    Progress,
+    labelled,
+    require_records,
+)
 from surrogates.calibration import ErrorModel, IsotonicScale, Scale, UnseenChemistry
 from surrogates.checkpoint import Checkpoint, write
 from surrogates.displays import ShowsItself
 from surrogates.featurizers.table import features
 from surrogates.tabular.calibrated import Calibrated, Held, R
 from surrogates.tabular.transforms import NormalScores, transform
+from surrogates.training_state import Resume
 
 _LEAST = 3
 
@@ -35,10 +43,13 @@ class Tabular(ShowsItself, Calibrated[R], ABC):
     Args:
         recipe: all settings.
         seed: of the fit.
+        folder: where a kind that trains leaves its states, or None.
     """
 
-    def __init__(self, recipe: R, seed: int = 0) -> None:
+    def __init__(self, recipe: R, seed: int = 0, folder: Path | None = None) -> None:
         super().__init__(recipe, seed)
+        self.folder = folder
+        self.resume: Resume | None = None
         self.target = ""
         self.dataset_hash = ""
         self._raw = np.zeros((0, 0))
@@ -85,12 +96,24 @@ class Tabular(ShowsItself, Calibrated[R], ABC):
         y = self._transformed(labels, records)
         self._raw, self._y = self._features(records.crystals), y
         self.target, self.dataset_hash = target, records.content_hash
-        self.held = self._learn(self._raw, y, progress)
+        history: list[HistoryRow] = []
+
+        def told(row: HistoryRow) -> None:
+            history.append(row)
+            if progress is not None:
+                progress(row)
+
+        self.resume = None if self.folder is None else Resume(self.folder / ".fit")
+        self.held = self._learn(self._raw, y, told)
         self._ready = True
         self._calibrate(labels, records)
         seconds = time.perf_counter() - start
         return FitReport(
-            len(records), len(self.held.rows), seconds, (), dict(self.metrics)
+            len(records),
+            len(self.held.rows),
+            seconds,
+            tuple(history),
+            dict(self.metrics),
         )
 
     def predict(self, crystals: Sequence[Crystal]) -> Prediction:
@@ -133,6 +156,8 @@ class Tabular(ShowsItself, Calibrated[R], ABC):
         write(
             Path(folder), Checkpoint(self.recipe.model_dump(mode="json"), state, arrays)
         )
+        if self.resume is not None:  # it only served to go on after a kill
+            self.resume.clear()
 
     @classmethod
     def restored(cls, recipe: R, checkpoint: Checkpoint) -> Self:

@@ -8,7 +8,7 @@ exact process cannot.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -30,6 +30,7 @@ from surrogates.spread import spread
 from surrogates.tabular.base import Tabular
 from surrogates.tabular.calibrated import Held
 from surrogates.tabular.recipes import DeepKernelRecipe
+from surrogates.training import Schedule, Task, block, blocks, train
 
 _CHUNK = 2048  # crystals predicted at once beyond JOINT_LIMIT
 _BRIEF = 4  # times fewer steps for processes that only tell of unseen chemistry
@@ -75,6 +76,53 @@ class _Model:
     likelihood: Any
 
 
+class _Evidence(Task[np.ndarray]):
+    """A process learns the bound on its evidence, records in a new order every pass.
+
+    Args:
+        model: changed in place.
+        x: standardised features, shape (n, d).
+        z: standardised labels, shape (n,).
+        steps: of all epochs.
+        batch_size: records in a step; what is left over of a pass waits for the next.
+        seed: of the order.
+    """
+
+    def __init__(
+        self, model: _Model, x: Tensor, z: Tensor, *, steps: int, batch_size: int,
+        seed: int,
+    ) -> None:  # fmt: skip
+        super().__init__([model.process, model.likelihood], 1, steps)
+        self.process, self.x, self.z, self.seed = model.process, x, z, seed
+        self.size = min(batch_size, len(z))
+        self.objective = gpytorch.mlls.VariationalELBO(
+            model.likelihood, model.process, len(z)
+        )
+
+    @override
+    def batches(self, epoch: int) -> Iterator[np.ndarray]:
+        """Return the rows of every step of a block."""
+        per_pass, order, drawn = len(self.z) // self.size, np.zeros(0, dtype=int), -1
+        for step in block(epoch, self.steps):
+            number, at = divmod(step, per_pass)
+            if number != drawn:
+                seed = np.random.SeedSequence([self.seed, 3, number])
+                order = np.random.default_rng(seed).permutation(len(self.z))
+                drawn = number
+            yield order[at * self.size : (at + 1) * self.size]
+
+    @override
+    def loss(self, batch: np.ndarray) -> Tensor:
+        """Return the negative bound per record."""
+        bound: Tensor = self.objective(self.process(self.x[batch]), self.z[batch])
+        return -bound
+
+    @override
+    def facts(self) -> tuple[object, Iterable[np.ndarray]]:
+        """Return settings and table."""
+        return (self.seed, self.size), (self.x.numpy(), self.z.numpy())
+
+
 class DeepKernel(Tabular[DeepKernelRecipe]):
     """See the module; made by :class:`~surrogates.tabular.DeepKernelRecipe`."""
 
@@ -86,7 +134,7 @@ class DeepKernel(Tabular[DeepKernelRecipe]):
         order = draw.permutation(len(y))
         n_held = min(max(1, round(self.recipe.held_out * len(y))), len(y) - 2)
         held, rows = np.sort(order[:n_held]), np.sort(order[n_held:])
-        self._model = self._trained(rows, self.recipe.steps, progress)
+        self._model = self._trained(rows, self.recipe.steps, "fit", progress)
         found = self._answered(self._model, x[held])
         return Held(held, Prediction.apart(found.mean, found.std))
 
@@ -117,7 +165,7 @@ class DeepKernel(Tabular[DeepKernelRecipe]):
         """Return a process without some records, and what its sigmas lack."""
         rest = draw.permutation(np.setdiff1d(np.arange(len(self._y)), missed))
         n = max(1, round(self.recipe.held_out * len(rest)))
-        model = self._trained(np.sort(rest[n:]), steps, None)
+        model = self._trained(np.sort(rest[n:]), steps, "unseen")
         z = z_scores(self._y[rest[:n]], self._answered(model, self._raw[rest[:n]]))
         return model, float(np.sqrt(np.mean(z**2)))
 
@@ -201,13 +249,17 @@ class DeepKernel(Tabular[DeepKernelRecipe]):
         return float(self._y.mean()), spread(self._y)
 
     def _trained(
-        self, rows: np.ndarray, steps: int, progress: Progress | None
+        self,
+        rows: np.ndarray,
+        steps: int,
+        stage: str,
+        progress: Progress | None = None,
     ) -> _Model:
         """Return a process that learnt some of the records."""
         with threads(self.recipe.threads), torch.random.fork_rng():
             torch.manual_seed(self.seed)  # GPyTorch draws its start from the global
             model = self._fresh(rows)
-            self._train(model, rows, steps, progress)
+            self._train(model, rows, steps, stage, progress)
         return model
 
     def _fresh(self, rows: np.ndarray) -> _Model:
@@ -236,7 +288,12 @@ class DeepKernel(Tabular[DeepKernelRecipe]):
         return _Model(standard, _Process(points, body).double(), likelihood)
 
     def _train(
-        self, model: _Model, rows: np.ndarray, steps: int, progress: Progress | None
+        self,
+        model: _Model,
+        rows: np.ndarray,
+        steps: int,
+        stage: str,
+        progress: Progress | None,
     ) -> None:
         recipe = self.recipe
         centre, spread = self._centre_spread()
@@ -247,23 +304,18 @@ class DeepKernel(Tabular[DeepKernelRecipe]):
             median = torch.pdist(process.body(x[:500])).median().clamp_min(1e-3)
             process.covar_module.base_kernel.lengthscale = median
             likelihood.noise = 0.1
-        objective = gpytorch.mlls.VariationalELBO(likelihood, process, len(z))
-        parameters = [*process.parameters(), *likelihood.parameters()]
-        optimiser = torch.optim.Adam(parameters, lr=recipe.learning_rate)
-        cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
-        draw = np.random.default_rng(np.random.SeedSequence([self.seed, 3]))
         process.train()
-        size = min(recipe.batch_size, len(z))
-        queue = np.zeros(0, dtype=int)
-        for step in range(steps):
-            if len(queue) < size:
-                queue = draw.permutation(len(z))
-            batch, queue = queue[:size], queue[size:]
-            loss = -objective(process(x[batch]), z[batch])
-            optimiser.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(parameters, 10.0)
-            optimiser.step()
-            cosine.step()
-            if progress is not None and step % 100 == 0:
-                progress({"stage": "fit", "epoch": step, "loss": loss.item()})
+        with torch.no_grad():
+            process(x[:1])  # draws the variational start, which a resume then replaces
+        task = _Evidence(
+            model, x, z, steps=steps, batch_size=recipe.batch_size, seed=self.seed
+        )
+        schedule = Schedule(
+            blocks(steps),
+            recipe.learning_rate,
+            weight_decay=recipe.weight_decay,
+            average=recipe.average,
+            shape=recipe.schedule,
+            clip=recipe.clip,
+        )
+        train(task, schedule, stage=stage, progress=progress, resume=self.resume)

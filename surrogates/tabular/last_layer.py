@@ -27,8 +27,9 @@ from surrogates.gp.linear import BayesianLinear, along
 from surrogates.spread import spread
 from surrogates.tabular.base import Tabular
 from surrogates.tabular.calibrated import Held
-from surrogates.tabular.perceptrons import Perceptrons, train
+from surrogates.tabular.perceptrons import Perceptrons, PerceptronTask
 from surrogates.tabular.recipes import LastLayerRecipe
+from surrogates.training import Schedule, blocks, train
 
 _RATIOS = np.geomspace(1e4, 1e-3, 29)  # noise over prior variance of a coefficient
 _BETTER = 2.0  # log likelihood that a weaker prior has to win: 95 % of one degree
@@ -50,7 +51,7 @@ class LastLayer(Tabular[LastLayerRecipe]):
     def _learn(self, x: np.ndarray, y: np.ndarray, progress: Progress | None) -> Held:
         with threads(self.recipe.threads):
             self._begin()
-            self._train(self._networks, self._missed(), progress)
+            self._train(self._networks, self._missed(), "fit", progress)
             phi = self._last_hidden(self._networks, x)  # (k, n, width)
             self._choose(phi)
             self._fit_heads(phi)
@@ -76,7 +77,7 @@ class LastLayer(Tabular[LastLayerRecipe]):
 
         def learn(missed: Sequence[np.ndarray]) -> list[Any]:
             networks = self._fresh(len(missed))
-            self._train(networks, missed)
+            self._train(networks, missed, "unseen")
             phi = self._last_hidden(networks, self._raw)
             return [
                 (own, self._head(own, r)) for own, r in zip(phi, missed, strict=True)
@@ -151,19 +152,29 @@ class LastLayer(Tabular[LastLayerRecipe]):
         self,
         networks: Perceptrons,
         missed: Sequence[np.ndarray],
+        stage: str,
         progress: Progress | None = None,
     ) -> None:
         """Train networks at once, each without the rows that it misses."""
-        every = np.arange(len(self._y))
-        train(
+        recipe, every = self.recipe, np.arange(len(self._y))
+        task = PerceptronTask(
             networks,
             self._standard(self._raw),
             (self._y - self._y.mean()) / spread(self._y),
             [np.setdiff1d(every, rows) for rows in missed],
-            self.recipe,
-            np.random.default_rng(np.random.SeedSequence([self.seed, 2])),
-            progress,
+            steps=recipe.steps,
+            batch_size=recipe.batch_size,
+            seed=self.seed,
         )
+        schedule = Schedule(
+            blocks(recipe.steps),
+            recipe.learning_rate,
+            weight_decay=recipe.weight_decay,
+            average=recipe.average,
+            shape=recipe.schedule,
+            clip=recipe.clip,
+        )
+        train(task, schedule, stage=stage, progress=progress, resume=self.resume)
 
     def _last_hidden(self, networks: Perceptrons, x: np.ndarray) -> np.ndarray:
         rows = torch.from_numpy(self._standard(x)).float()
