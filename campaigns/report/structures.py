@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 FORMATION = "formation_energy_per_atom"
 SHOWN = 40
 """Structures shown; each costs some 10 kB of page."""
+UNASKED = {
+    "mean": None,
+    "std": None,
+    "reason": "never proposed: a laboratory made it instead of what was",
+}
+"""What stands for the proposal of a structure that people found in their sample."""
 
 
 def structure_page(campaign: Campaign, number: int | None = None) -> str | None:
@@ -75,7 +81,7 @@ def found(state: State, proposals: pd.DataFrame) -> list[dict[str, Any]]:
         table = table[
             np.array(mixed, dtype=bool) & (table[key] <= state.objective.near)
         ]
-    expected = proposals.set_index("candidate")
+    expected = {row["candidate"]: row for row in proposals.to_dict("records")}
     stable = {state.pool[int(i)].id for i in state.found}
     out = []
     shown = table.head(SHOWN)
@@ -86,7 +92,7 @@ def found(state: State, proposals: pd.DataFrame) -> list[dict[str, Any]]:
         if state.front is not None:
             tag = ("front", "yes") if name in stable else ("behind", "maybe")
         out.append(
-            _drawn(state, name, expected.loc[name])
+            _drawn(state, name, expected.get(name, UNASKED))
             | {
                 "tag": tag if hull or state.front is not None else None,
                 "value": float(value),
