@@ -183,6 +183,9 @@ def _sentence(detail: ErrorDetails, known: Sequence[str]) -> str:
         return f"expected one of {context['expected']}, got {got!r}" + (
             nearest(got, words.split(", ")) if isinstance(got, str) else ""
         )
+    if kind == "too_short":
+        least, there = context["min_length"], context["actual_length"]
+        return f"expected at least {least}, got {there}"
     message = detail["msg"].removeprefix("Value error, ")
     if kind in ("value_error", "assertion_error"):
         return message

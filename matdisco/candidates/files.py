@@ -131,9 +131,18 @@ class ReadCandidates(CandidateRecipe):
         """Count blocks of CIF and frames of extended XYZ; read what is neither."""
         from matdisco.candidates.sources import count_records, existing
 
-        existing(self.path, "candidates.path")
-        count, atoms = count_records(Path(self.path))
+        file = existing(self.path, "candidates.path")
+        if file.suffix == ".parquet":
+            return FileCandidates(path=self.path).size()
+        count, atoms = count_records(file)
         return SizeEstimate(count, False, atoms)
+
+    @override
+    def why_none_made(self) -> str:
+        return (
+            f"no structure in {self.path} can be read; matdisco data curate "
+            f"{self.path} --to DATASET tells of each file why"
+        )
 
     @override
     def compositions(self) -> Compositions:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,8 +24,8 @@ from matdisco.candidates.base import (
     outside_elements,
     refuse_empty,
 )
-from matdisco.candidates.sublattices import Parent
-from matdisco.candidates.where import outside_fractions
+from matdisco.candidates.sublattices import VACANCY, Parent
+from matdisco.candidates.where import Where, check_fractions, outside_fractions
 from matdisco.elements import check_elements
 from matdisco.errors import ConfigError, MissingExtra
 
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 SITES = {"sc": 1, "fcc": 1, "bcc": 1, "hcp": 2, "diamond": 2}
 """Ideal lattices, with the atoms of their primitive cells."""
+POSSIBLE = 100_000
+"""Compositions that are tried, in a second, to see whether a cell can be as asked."""
 
 
 class OrderingCandidates(CandidateRecipe):
@@ -51,7 +54,7 @@ class OrderingCandidates(CandidateRecipe):
     what mixes where (what is missing to full occupancy is vacancies); ``mix`` gives it
     for ordered crystals."""
     mix: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
-    """Element of the parent → elements that may sit on its sites."""
+    """Element of the parent → elements that may sit on its sites; X is a vacancy."""
     occupancy_tolerance: float | None = Field(0.01, ge=0, le=1)
     """Largest departure from the occupancies in the parent's file, over all sites that
     it fills alike: cells have the composition of the file. null makes every
@@ -71,6 +74,29 @@ class OrderingCandidates(CandidateRecipe):
     @classmethod
     def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return check_elements(value)
+
+    @field_validator("mix")
+    @classmethod
+    def _mixable(
+        cls, value: Mapping[str, tuple[str, ...]]
+    ) -> Mapping[str, tuple[str, ...]]:
+        check_elements(tuple(value))
+        for element, symbols in value.items():
+            check_elements(tuple(s for s in symbols if s != VACANCY))
+            if not set(symbols) - {VACANCY}:
+                raise ValueError(
+                    f"{element}: expected elements that may sit on its sites, got "
+                    f"{list(symbols)}"
+                )
+        return value
+
+    @field_validator("fractions")
+    @classmethod
+    def _ranges(
+        cls, value: Mapping[str, tuple[float, float]]
+    ) -> Mapping[str, tuple[float, float]]:
+        check_fractions(value)
+        return value
 
     @model_validator(mode="after")
     def _one_parent(self) -> OrderingCandidates:
@@ -101,7 +127,14 @@ class OrderingCandidates(CandidateRecipe):
 
     @override
     def size(self) -> SizeEstimate:
-        """Bound the number: labellings of all cells, equal ones by shifts left out."""
+        """Bound the number: labellings of all cells, equal ones by shifts left out.
+
+        Raises:
+            ConfigError: no cell can hold what ``fractions`` and ``where`` ask, or icet
+                is not installed.
+        """
+        if find_spec("icet") is None:
+            raise MissingExtra("icet", "generators")
         parent = self._parent()
         count, atoms = 0, 0.0
         for n in range(1, self.max_cells + 1):
@@ -112,9 +145,27 @@ class OrderingCandidates(CandidateRecipe):
                 bound = _cells(n) * (labellings // n + pure)
                 count += bound
                 atoms += bound * n * parent.mean_atoms()
-        if count == 0:
+        if count == 0 or self._impossible(parent, None):
             refuse_empty(0, self.why_none_made())
+        if self.where is not None and self._impossible(parent, self.where):
+            refuse_empty(0, self.why_nothing())
         return SizeEstimate(count, False, atoms / count)
+
+    def _impossible(self, parent: Parent, where: Where | None) -> bool:
+        """Tell whether no cell can meet ``fractions`` and conditions.
+
+        False where more than :data:`POSSIBLE` would have to be tried.
+        """
+        tried = 0
+        for n in range(1, self.max_cells + 1):
+            for counts in parent.compositions(n, self.occupancy_tolerance):
+                fits = counts and not outside_fractions(counts, self.fractions)
+                if fits and (where is None or where.allows(counts)):
+                    return False
+                tried += 1
+                if tried == POSSIBLE:
+                    return False
+        return True
 
     @override
     def own_limits(self) -> Limits:
@@ -134,7 +185,10 @@ class OrderingCandidates(CandidateRecipe):
         parent, cells = self._parent(), range(1, self.max_cells + 1)
         tolerance = self.occupancy_tolerance
         if any(parent.labellings(n, tolerance) for n in cells):
-            return f"{self.title()}: no ordering meets fractions; widen them"
+            return (
+                f"{self.title()}: no ordering in up to {self.max_cells} primitive "
+                "cells has the fractions asked for; widen them, or raise max_cells"
+            )
         given = "; ".join(str(s) for s in parent.sublattices if s.shares is not None)
         enough = (n for n in range(1, 101) if parent.labellings(n, tolerance))
         n = next(enough, None)

@@ -69,7 +69,7 @@ class PrototypeCandidates(CandidateRecipe):
         if not self.elements:
             raise ValueError("elements: expected at least one element, got none")
         bad = [n for n in self.components if not 1 <= n <= 4]
-        if bad:
+        if bad or not self.components:
             raise ValueError(
                 f"components: expected numbers of elements from 1 to 4, got {bad}"
             )

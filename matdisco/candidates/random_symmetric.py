@@ -24,8 +24,8 @@ from matdisco.candidates.base import (
     SizeEstimate,
     refuse_empty,
 )
-from matdisco.candidates.where import outside_components
-from matdisco.elements import check_elements
+from matdisco.candidates.where import Where, outside_components
+from matdisco.elements import SYMBOLS, check_elements
 from matdisco.errors import ConfigError, MissingExtra
 
 if TYPE_CHECKING:
@@ -36,6 +36,10 @@ if TYPE_CHECKING:
 
 MOST_SETS = 1_000_000
 """Sets of elements that are listed to draw from, in some 100 MB."""
+DRAWS = 10_000
+"""Compositions that are drawn, in a second, to see whether one meets ``where``."""
+HEAVIEST = "Cm"
+"""Last element whose radii PyXtal knows."""
 
 
 class RandomSymmetricCandidates(CandidateRecipe):
@@ -61,7 +65,7 @@ class RandomSymmetricCandidates(CandidateRecipe):
     largest_volume: float = Field(1.5, gt=1)
     """Draw again where the volume is more than this times the sum of the elements' own
     volumes: then two atoms sit nearly on one spot and hold the others apart."""
-    tries: int = Field(100, ge=1)
+    tries: int = Field(100, ge=1, le=10_000)
     """Draws of composition and space group for one candidate before giving it up."""
     seed: int = Field(0, ge=0)
     """Seed of everything drawn."""
@@ -69,7 +73,23 @@ class RandomSymmetricCandidates(CandidateRecipe):
     @field_validator("elements")
     @classmethod
     def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return check_elements(value)
+        known = SYMBOLS[: SYMBOLS.index(HEAVIEST) + 1]
+        unknown = [e for e in check_elements(value) if e not in known]
+        if unknown:
+            raise ValueError(
+                f"PyXtal has no radii of {', '.join(unknown)}; expected elements up to "
+                f"{HEAVIEST}"
+            )
+        return value
+
+    @field_validator("components")
+    @classmethod
+    def _positive(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if not value or min(value) < 1:
+            raise ValueError(
+                f"expected numbers of different elements from 1 up, got {list(value)}"
+            )
+        return value
 
     @model_validator(mode="after")
     def _feasible(self) -> RandomSymmetricCandidates:
@@ -87,7 +107,7 @@ class RandomSymmetricCandidates(CandidateRecipe):
                 f"components: none of {list(self.components)} fits "
                 f"{len(self.elements)} elements"
             )
-        sets = sum(comb(len(self.elements), k) for k in set(self.components) if k > 0)
+        sets = sum(comb(len(self.elements), k) for k in self.components)
         if sets > MOST_SETS:
             raise ValueError(
                 f"components: {sets:,} sets of elements to draw from, more than "
@@ -138,26 +158,28 @@ class RandomSymmetricCandidates(CandidateRecipe):
         """
         if find_spec("pyxtal") is None:
             raise MissingExtra("pyxtal", "generators")
-        if not any(True for _ in self._drawn()):
-            refuse_empty(0, self.why_nothing())
-        return SizeEstimate(self.n, False, (self.min_atoms + self.max_atoms) / 2)
+        mean, doubt = (self.min_atoms + self.max_atoms) / 2, ""
+        if self.where is not None and next(self._drawn(self.where), None) is None:
+            doubt = self.why_nothing()
+            if self.n * self.tries <= DRAWS:
+                refuse_empty(0, doubt)
+        return SizeEstimate(self.n, False, mean, doubt)
 
     @override
     def compositions(self) -> Compositions:
         """Tell some that are drawn; which of them symmetry permits is seen later."""
-        return list(islice(self._drawn(), LOOKED)), False
+        return list(islice(self._drawn(None), LOOKED)), False
 
-    def _drawn(self) -> Iterator[Mapping[str, int]]:
-        """Yield the compositions that may be tried for the first candidates."""
+    def _drawn(self, where: Where | None) -> Iterator[Mapping[str, int]]:
+        """Yield the compositions among :data:`DRAWS` that meet conditions."""
         import numpy as np
 
         spaces = self._spaces()
-        for k in range(min(self.n, LOOKED)):
-            rng = np.random.default_rng(np.random.SeedSequence([self.seed, k]))
-            for _ in range(self.tries):
-                counts = self._composition(rng, spaces)
-                if counts is not None:
-                    yield counts
+        rng = np.random.default_rng(self.seed)
+        for _ in range(DRAWS):
+            counts = self._composition(rng, spaces)
+            if counts is not None and (where is None or where.allows(counts)):
+                yield counts
 
     def _spaces(self) -> list[tuple[str, ...]]:
         """Return the sets of elements to draw from.
@@ -202,7 +224,7 @@ class RandomSymmetricCandidates(CandidateRecipe):
     ) -> tuple[Structure, int] | None:
         """Draw composition, space group and sites; None where they do not fit."""
         counts = self._composition(rng, spaces)
-        if counts is None:
+        if counts is None or (self.where and not self.where.allows(counts)):
             return None
         group = int(rng.integers(self.space_groups[0], self.space_groups[1] + 1))
         structure = _pyxtal(group, counts, int(rng.integers(2**31)))
@@ -230,8 +252,6 @@ class RandomSymmetricCandidates(CandidateRecipe):
         cuts = np.sort(rng.choice(np.arange(1, total), len(space) - 1, replace=False))
         parts = np.diff(np.concatenate([[0], cuts, [total]])).astype(int)
         counts = {e: int(n) for e, n in zip(space, parts, strict=True)}
-        if self.where is not None and not self.where.allows(counts):
-            return None
         return counts
 
 

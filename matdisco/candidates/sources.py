@@ -12,6 +12,9 @@ from matdisco.errors import ConfigError
 if TYPE_CHECKING:
     from matdisco.crystal import Crystal
 
+SKIPPING = "candidates.path"
+"""Key beside which ``skip_unreadable`` may stand."""
+
 
 def known_crystals(
     path: str, key: str, *, skip_unreadable: bool = False
@@ -39,10 +42,11 @@ def known_crystals(
         elif not skip_unreadable:
             reasons = "; ".join(f.message for f in record.findings)
             where = f"{record.path}/{record.member}" if record.member else record.path
+            leave = ", or set skip_unreadable: true" if key == SKIPPING else ""
             raise ConfigError(
-                f"{key}: record {record.record} of {where} cannot be read: {reasons}. "
-                "Curate the files first (matdisco data curate), or set "
-                "skip_unreadable: true"
+                f"{key}: record {record.record} of {where} cannot be read: "
+                f"{reasons.rstrip('.')}. Curate the files first (matdisco data curate)"
+                f"{leave}"
             )
 
 

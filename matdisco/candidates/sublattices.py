@@ -8,10 +8,10 @@ out again (:meth:`Parent.decode`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import product
 from math import ceil, factorial, floor, prod
 from typing import TYPE_CHECKING
 
@@ -55,15 +55,19 @@ class Sublattice:
         total = self.sites * n
         if self.shares is None or tolerance is None:
             return int(len(self.symbols) ** total)
+        return sum(
+            factorial(total) // prod(map(factorial, counts))
+            for counts in self.amounts(n, tolerance)
+        )
+
+    def amounts(self, n: int, tolerance: float | None) -> Iterator[tuple[int, ...]]:
+        """Yield how many of each symbol a cell of n primitive cells may hold here."""
+        total = self.sites * n
         ranges = [
             range(ceil(total * (low - _SLACK)), floor(total * (high + _SLACK)) + 1)
             for low, high in self.bounds(tolerance)
         ]
-        return sum(
-            factorial(total) // prod(map(factorial, (*counts, total - sum(counts))))
-            for counts in product(*ranges[:-1])
-            if total - sum(counts) in ranges[-1]
-        )
+        return _splits(total, ranges)
 
     def vacant(self) -> float:
         """Return the share of these sites without an atom, for estimates."""
@@ -107,8 +111,15 @@ class Parent:
             path: the file, for messages.
 
         Raises:
-            ConfigError: one species has every site to itself.
+            ConfigError: one species has every site to itself, or ``mix`` names an
+                element that is not there.
         """
+        there = {e.symbol for site in structure for e in site.species}
+        if foreign := sorted(set(mix) - there):
+            raise ConfigError(
+                f"candidates.mix: no {', '.join(foreign)} in {path}, which holds "
+                f"{', '.join(sorted(there))}"
+            )
         filled = [_filling(site.species.items(), mix) for site in structure]
         distinct = list(dict.fromkeys(filled))
         if all(len(symbols) == 1 for symbols, _ in distinct):
@@ -207,6 +218,24 @@ class Parent:
         """Count the ways to fill a cell of n primitive cells."""
         return prod(one.labellings(n, tolerance) for one in self.sublattices)
 
+    def compositions(
+        self, n: int, tolerance: float | None
+    ) -> Iterator[Mapping[str, int]]:
+        """Yield the atoms that a cell of n primitive cells may hold, some twice."""
+
+        def filled(k: int) -> Iterator[Counter[str]]:
+            if k == len(self.sublattices):
+                yield Counter()
+                return
+            one = self.sublattices[k]
+            for amounts in one.amounts(n, tolerance):
+                mine = Counter(dict(zip(one.symbols, amounts, strict=True)))
+                for rest in filled(k + 1):
+                    yield mine + rest
+
+        for counts in filled(0):
+            yield {s: m for s, m in counts.items() if s != VACANCY}
+
     def mean_atoms(self) -> float:
         """Return the mean number of atoms in a primitive cell."""
         return sum(one.sites * (1 - one.vacant()) for one in self.sublattices)
@@ -227,6 +256,18 @@ class Parent:
                 if s == VACANCY:
                     fewest, most = fewest - high * one.sites, most - low * one.sites
         return fewest, most
+
+
+def _splits(total: int, ranges: Sequence[range]) -> Iterator[tuple[int, ...]]:
+    """Yield the ways to split a number into parts within ranges."""
+    first, rest = ranges[0], ranges[1:]
+    if not rest:
+        if total in first:
+            yield (total,)
+        return
+    for part in first:
+        for parts in _splits(total - part, rest) if part <= total else ():
+            yield (part, *parts)
 
 
 def _filling(

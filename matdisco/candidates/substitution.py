@@ -25,6 +25,7 @@ from matdisco.candidates.base import (
     refuse_empty,
 )
 from matdisco.elements import check_elements
+from matdisco.errors import ConfigError
 
 if TYPE_CHECKING:
     from matdisco.crystal import Crystal
@@ -137,7 +138,14 @@ class SubstitutionCandidates(CandidateRecipe):
         if file.suffix == ".parquet":
             import pyarrow.parquet as pq
 
-            table = pq.read_table(file, columns=["nelements", "nsites"])
+            try:
+                table = pq.read_table(file, columns=["nelements", "nsites"])
+            except Exception as error:  # whatever a foreign or damaged file can cause
+                raise ConfigError(
+                    f"candidates.parents: {self.parents} is not a matdisco dataset "
+                    f"({str(error).splitlines()[0]}); curate it first: matdisco data "
+                    f"curate {self.parents} --to DATASET"
+                ) from error
             yield from zip(
                 table["nelements"].to_pylist(), table["nsites"].to_pylist(), strict=True
             )

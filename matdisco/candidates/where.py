@@ -55,13 +55,7 @@ class Where(Recipe):
     def _ranges(
         cls, value: Mapping[str, tuple[float, float]]
     ) -> Mapping[str, tuple[float, float]]:
-        check_elements(tuple(value))
-        for symbol, (low, high) in value.items():
-            if not 0 <= low <= high <= 1:
-                raise ValueError(
-                    f"fractions.{symbol}: expected two numbers from 0 to 1, the lower "
-                    f"one first, got {[low, high]}"
-                )
+        check_fractions(value)
         return value
 
     def allows(self, counts: Mapping[str, int]) -> bool:
@@ -127,6 +121,21 @@ def outside_components(n: int, allowed: tuple[int, ...] | None) -> str | None:
         return None
     numbers = ", ".join(map(str, allowed))
     return f"components: {n} different elements, allowed are {numbers}"
+
+
+def check_fractions(fractions: Mapping[str, tuple[float, float]]) -> None:
+    """Refuse what are no least and largest shares of elements.
+
+    Raises:
+        ValueError: an unknown element, or no two numbers from 0 to 1 in order.
+    """
+    check_elements(tuple(fractions))
+    for symbol, (low, high) in fractions.items():
+        if not 0 <= low <= high <= 1:
+            raise ValueError(
+                f"fractions.{symbol}: expected two numbers from 0 to 1, the lower "
+                f"one first, got {[low, high]}"
+            )
 
 
 def outside_fractions(

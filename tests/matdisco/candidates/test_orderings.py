@@ -143,3 +143,56 @@ def test_labellings_are_counted_without_making_them():
             for labels in product(shared.symbols, repeat=2 * n)
         )
         assert shared.labellings(n, tolerance) == ways > 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"mix": {"Mg": ("Mg", "Xx")}}, "unknown element 'Xx'"),
+        ({"mix": {"Mg": ("X",)}}, "expected elements that may sit on its sites"),
+        ({"fractions": {"Cu": (0.9, 0.1)}}, "the lower one first"),
+        ({"fractions": {"Cu": (0.5, 30)}}, "two numbers from 0 to 1"),
+    ],
+)
+def test_shares_and_mixtures_that_mean_nothing_are_refused(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        OrderingCandidates.from_mapping(
+            {"lattice": "fcc", "elements": ["Cu", "Au"], **settings}, source="x"
+        )
+
+
+def test_mix_names_elements_of_the_file(tmp_path):
+    path = str(tmp_path / "mgo.cif")
+    spots = [[0, 0, 0], [0.5, 0.5, 0.5]]
+    shared = Structure(Lattice.cubic(4.2), [{"Mg": 0.5, "Ca": 0.5}, "O"], spots)
+    shared.to(path, fmt="cif")
+    # the shared site would be ordered all the same, without a word about zinc
+    recipe = OrderingCandidates(parent=path, mix={"Zn": ("Zn", "Mg")}, max_cells=2)
+    with pytest.raises(ConfigError, match=r"mix: no Zn in .*, which holds Ca, Mg, O"):
+        recipe.estimate()
+
+
+def test_what_no_cell_can_hold_is_refused_without_enumerating(monkeypatch):
+    def never(*_):
+        raise AssertionError("enumerated")
+
+    monkeypatch.setattr("icet.tools.enumerate_structures", never)
+    huge = {"lattice": "fcc", "elements": ("Cu", "Au"), "max_cells": 12}
+    with pytest.raises(ConfigError, match=r"up to 12 primitive cells has the fract"):
+        OrderingCandidates(**huge, fractions={"Cu": (0.92, 0.99)}).estimate()
+    assert OrderingCandidates(**huge, fractions={"Cu": (0.91, 0.99)}).estimate().count
+
+
+def test_compositions_are_those_of_the_cells(tmp_path):
+    path = str(tmp_path / "two.cif")
+    spots = [[0, 0, 0], [0.5, 0.5, 0.5]]
+    sites = [{"Mg": 0.5, "Ca": 0.25}, {"O": 0.5, "S": 0.5}]
+    Structure(Lattice.cubic(4.2), sites, spots).to(path, fmt="cif")
+    recipe = OrderingCandidates(parent=path, occupancy_tolerance=0.3, max_cells=2)
+    possible = {
+        tuple(sorted(counts.items()))
+        for n in (1, 2)
+        for counts in recipe._parent().compositions(n, 0.3)
+    }
+    made = {tuple(sorted(counts_of(c).items())) for c in recipe.stream()}
+    assert made == {tuple((e, n) for e, n in c if n) for c in possible} - {()}

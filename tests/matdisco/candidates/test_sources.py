@@ -6,6 +6,8 @@ import zipfile
 from collections import Counter
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -300,6 +302,51 @@ def test_random_crystals_that_no_condition_allows_are_refused_at_once():
             elements=tuple(Element.from_Z(z).symbol for z in range(1, 41)),
             components=(10,), max_atoms=20,
         )  # fmt: skip
+
+
+def test_a_rare_composition_is_a_doubt_where_enough_are_drawn():
+    rare = RandomSymmetricCandidates(
+        elements=("Li", "Na", "Cl"), n=500, tries=100,
+        where=Where(fractions={"Li": (0.001, 0.002)}),
+    )  # fmt: skip
+    assert "perhaps none: where leaves out the first 1,000" in str(rare.estimate())
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"components": [0, 2]}, r"components: expected numbers .* got \[0, 2\]"),
+        ({"components": []}, "from 1 up"),
+        ({"elements": ["Es", "O"]}, "PyXtal has no radii of Es; expected elements up"),
+        ({"tries": 10**9}, "tries: expected less than or equal to 10000"),
+    ],
+)
+def test_random_crystals_that_cannot_be_drawn_are_refused(settings, message):
+    given = {"elements": ["Li", "O"], **settings}
+    with pytest.raises(ConfigError, match=message):
+        RandomSymmetricCandidates.from_mapping(given, source="x")
+
+
+def test_files_of_other_programs_are_sentences(tmp_path):
+    pq.write_table(pa.table({"a": [1]}), tmp_path / "other.parquet")
+    (tmp_path / "broken.parquet").write_text("no")
+    for name in ("other", "broken"):
+        path = str(tmp_path / f"{name}.parquet")
+        with pytest.raises(ConfigError, match="is not a matdisco dataset"):
+            SubstitutionCandidates(parents=path, elements=("Ca", "O")).estimate()
+        with pytest.raises(ConfigError, match="is not a matdisco dataset"):
+            ReadCandidates(path=path).estimate()
+    assert ReadCandidates(path="shipped:al-ni-ti").estimate().count == 987
+    (tmp_path / "text.cif").write_text("hello")
+    lenient = ReadCandidates(path=str(tmp_path / "text.cif"), skip_unreadable=True)
+    with pytest.raises(ConfigError, match=r"no structure in .* can be read; matdisco"):
+        lenient.build()
+    parents = SubstitutionCandidates(
+        parents=str(tmp_path / "text.cif"), elements=("Ca", "O")
+    )
+    with pytest.raises(ConfigError, match=r"cannot be read") as error:
+        parents.estimate()
+    assert "skip_unreadable" not in str(error.value)  # it has no such key
 
 
 def test_wrong_conditions_are_told():
