@@ -7,10 +7,9 @@ that show themselves; the command line uses the same class.
 from __future__ import annotations
 
 import os
-import uuid
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from typing_extensions import override
 
@@ -64,6 +63,8 @@ class Campaign:
             LedgerLocked: another process runs it.
             LedgerDamaged: its record does not verify.
         """
+        from campaigns.preparing import prepare
+
         folder = Path(folder)
         refuse_foreign(folder)
         fresh = not (folder / FILE).exists()
@@ -75,7 +76,7 @@ class Campaign:
         try:
             campaign = cls(folder, config, ledger)
             campaign._writable = True
-            campaign._prepare()
+            prepare(campaign)
         except BaseException:
             ledger.close()
             raise
@@ -344,58 +345,6 @@ class Campaign:
 
         return campaign_html(self)
 
-    def _prepare(self) -> None:
-        """Bring the folder to where the loop can start; safe to repeat."""
-        from campaigns.environment import describe_environment
-        from matdisco.evaluators.results import write_atomically
-
-        with explained(self.folder):
-            count = self.ledger.verify()
-            if not (self.folder / CONFIG).exists() or count == 0:
-                write_atomically(self.folder / CONFIG, self.config.dump())
-            if count == 0:
-                self.ledger.append(
-                    "started",
-                    {
-                        "config": self.config.digest(),
-                        "name": self.config.name,
-                        VOLATILE: {
-                            "run_id": uuid.uuid4().hex,
-                            **describe_environment(),
-                        },
-                    },
-                )
-            else:
-                self.ledger.append("continued", {VOLATILE: describe_environment()})
-            self._prepare_pool()
-
-    def _prepare_pool(self) -> None:
-        from campaigns.pool import make_pool
-        from matdisco.evaluators.results import write_atomically
-
-        recorded = self.ledger.events("pool")
-        path = self.folder / POOL
-        if recorded and path.exists():
-            self._told(recorded[0].payload.get("answers"))
-            return
-        made = make_pool(self.config, path)
-        payload: dict[str, Any] = {
-            "content": made.content_hash,
-            "candidates": made.count,
-        }
-        if made.screening is not None:
-            write_atomically(self.folder / SCREENING, made.findings)
-            payload["screening"] = made.screening
-        if not recorded:
-            if (told := self._told(None)) is not None:
-                payload["answers"] = told
-            self.ledger.append("pool", payload)
-        elif recorded[0].payload["content"] != made.content_hash:
-            raise CampaignError(
-                f"{path} is missing, and the pool made again is another one: the "
-                "packages that make candidates have changed since the campaign began"
-            )
-
     def _repeat_findings(self) -> None:
         """Write what screening found in bred candidates beside that of the pool."""
         from matdisco.evaluators.results import write_atomically
@@ -403,19 +352,6 @@ class Campaign:
         if self.ledger.events("grown"):
             table = self.screening().to_csv(index=False, lineterminator="\n")
             write_atomically(self.folder / SCREENING, table)
-
-    def _told(self, before: str | None) -> str | None:
-        """Return the hash of another evaluator's answers; refuse other ones."""
-        from campaigns.copies import told_beforehand
-
-        told = told_beforehand(self.config, self.pool)
-        if before is not None and told != before:
-            raise CampaignError(
-                "surrogate.answers: the dataset is not the one this campaign began "
-                f"with (content {str(told)[:12]}, the ledger says {before[:12]}); "
-                "restore it, or begin another campaign"
-            )
-        return told
 
     def _try_report(self, display: Display) -> None:
         try:
