@@ -110,7 +110,7 @@ class NetworkEnsemble(ShowsItself):
             SurrogateError: not fitted, or a crystal holds an element never seen.
         """
         state = self._fitted()
-        return state.calibrated(*self._outputs(crystals))
+        return state.calibrated(*self._outputs(crystals), crystals)
 
     def predict_all(self, crystals: Sequence[Crystal]) -> dict[str, Prediction]:
         """Return label → prediction, each calibrated on its own errors left out.
@@ -119,7 +119,9 @@ class NetworkEnsemble(ShowsItself):
             SurrogateError: as :meth:`predict`.
         """
         state, outputs = self._fitted(), self._outputs(crystals)
-        return {name: state.calibrated(*outputs, name) for name in state.names}
+        return {
+            name: state.calibrated(*outputs, crystals, name) for name in state.names
+        }
 
     def members(self, crystals: Sequence[Crystal]) -> np.ndarray:
         """Return what each member says, shape (S, n), unit of the target.
@@ -170,6 +172,7 @@ class NetworkEnsemble(ShowsItself):
                 "dataset": self.state.dataset[:16],
                 "records": str(self.state.n_train),
                 "uncertainty_scale": f"{self.state.scale.k:.3f}",
+                **self.state.words(),
             }
         return text
 

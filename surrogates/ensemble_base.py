@@ -13,7 +13,7 @@ from surrogates.networks.recipes import NetworkEnsembleRecipe
 _NOT_BASE = frozenset(
     {
         "pretrain", "finetune_epochs", "finetune_learning_rate", "replay", "left_out",
-        "calibration_prior", "threads", "device",
+        "calibration", "calibration_prior", "threads", "device",
     }
 )  # fmt: skip
 """Recipe fields that do not change the pretrained base (its data has a hash)."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from matdisco.crystal import Crystal
 from surrogates.base import Prediction
-from surrogates.calibration import Scale, nats, z_scores
+from surrogates.calibration import CalibrationName, Scale, Steps, nats, z_scores
 
 LIKE = 3
 """Degrees of freedom that the typical spread counts for against a crystal's own."""
@@ -35,6 +38,41 @@ def matched(
     elif typical > 0:
         typical = typical_spread(raw, typical, prior.n)
     return prior.updated(ratio * z_scores(labels, moderated(raw, typical))), typical
+
+
+def stepped(
+    kind: CalibrationName,
+    raw: Prediction,
+    labels: np.ndarray,
+    crystals: Sequence[Crystal],
+    prior: Scale,
+    typical: float | None = None,
+    *,
+    ratio: float = 1.0,
+    seed: int = 0,
+) -> tuple[Steps, float, Prediction]:
+    """Return the steps to calibrated sigma and the typical spread they start from.
+
+    Args:
+        kind: which steps.
+        raw: uncalibrated, of n records that its members did not learn.
+        labels: their labels, shape (n,).
+        crystals: the n records.
+        prior: see :func:`matched`.
+        typical: likewise.
+        ratio: likewise.
+        seed: of a model by chemistry.
+
+    Returns:
+        Steps, typical spread, and the calibrated prediction of the n records, whose
+        sigmas are larger than those of all members by ``ratio``.
+    """
+    scale, typical = matched(raw, labels, prior, typical, ratio=ratio)
+    even = moderated(raw, typical)
+    if kind == "scale":
+        return Steps(scale), typical, even.scaled(scale.k / ratio)
+    steps = Steps.fit(kind, labels, even, crystals, prior, seed=seed, ratio=ratio)
+    return steps, typical, steps.left_out(even).scaled(1.0 / ratio)
 
 
 def typical_spread(

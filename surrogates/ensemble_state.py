@@ -12,15 +12,17 @@ from matdisco.crystal import Crystal
 from matdisco.elements import SYMBOLS
 from matdisco.errors import SurrogateError
 from surrogates.base import Prediction
-from surrogates.calibration import Scale
+from surrogates.calibration import CalibrationName, Scale, Steps
 from surrogates.checkpoint import Checkpoint
-from surrogates.ensemble_spread import matched, moderated
+from surrogates.ensemble_spread import moderated, stepped
 from surrogates.graphs import PackedGraphs
 from surrogates.metrics import evaluate as score
 from surrogates.networks.recipes import NetworkEnsembleRecipe
 
-_HELD = "held_out."
-"""Prefix of the arrays in a checkpoint that are no weights."""
+_HELD, _STEPS = "held_out.", "calibration."
+"""Prefixes of the arrays in a checkpoint that are no weights."""
+_ARRAYS = frozenset({"weights", "scale", "held", "steps"})
+"""Fields that are no plain data."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +71,10 @@ class State:
     typical: float = 0.0
     """Mean square by which members disagreed on the records that judged, unit of the
     target squared; 0 in checkpoints from before it counted."""
+    kind: CalibrationName = "scale"
+    """How sigma was to be matched."""
+    steps: Mapping[str, Steps] = field(default_factory=dict, repr=False)
+    """Label → its calibration, where that is more than one factor."""
     held: Held = field(default_factory=Held, repr=False)
     """What calibrated; empty in checkpoints from before it was kept."""
 
@@ -98,13 +104,19 @@ class State:
         return Prediction(offset + spread * centre, spread * factors, spread * residual)
 
     def calibrated(
-        self, means: np.ndarray, logs: np.ndarray, name: str | None = None
+        self,
+        means: np.ndarray,
+        logs: np.ndarray,
+        crystals: Sequence[Crystal],
+        name: str | None = None,
     ) -> Prediction:
-        """Return :meth:`joint` with sigma matched to errors left out."""
+        """Return :meth:`joint` of n crystals with sigma matched to errors left out."""
         k, typical = self.scale.k, self.typical
         if name is not None and name != self.target:
             _, _, k, _, typical = self.others[name]
-        return moderated(self.joint(means, logs, name), typical).scaled(k)
+        even = moderated(self.joint(means, logs, name), typical)
+        steps = self.steps.get(name or self.target)
+        return even.scaled(k) if steps is None else steps.apply(even, crystals)
 
     def judged(
         self,
@@ -115,6 +127,9 @@ class State:
         typical: float | None = None,
         *,
         ratio: float = 1.0,
+        kind: CalibrationName = "scale",
+        crystals: Sequence[Crystal] = (),
+        seed: int = 0,
     ) -> Self:
         """Return a copy calibrated and scored on records that ``raw`` did not see.
 
@@ -125,13 +140,23 @@ class State:
             prior: the scale before them.
             typical: see :func:`~surrogates.ensemble_spread.matched`.
             ratio: likewise; sigmas of what was held out are larger by as much.
+            kind: how sigma is matched.
+            crystals: the n records, for ``errors``.
+            seed: likewise.
         """
-        scale, typical = matched(raw, labels, prior, typical, ratio=ratio)
-        found = moderated(raw, typical).scaled(scale.k / ratio)
+        steps, typical, found = stepped(
+            kind, raw, labels, crystals, prior, typical, ratio=ratio, seed=seed
+        )
         return replace(
-            self, scale=scale, metrics=score(labels, found), typical=typical,
+            self, scale=steps.scale, metrics=score(labels, found), typical=typical,
             held=Held(rows, labels, found.mean, found.std),
+            kind=kind, steps={self.target: steps} if steps.arrays() else {},
         )  # fmt: skip
+
+    def words(self) -> dict[str, str]:
+        """Return name → text on the calibration, for cards and MLflow tags."""
+        steps = self.steps.get(self.target, Steps(self.scale))
+        return steps.words(self.kind, len(self.held.rows))
 
     def require_known(self, graphs: PackedGraphs, crystals: Sequence[Crystal]) -> None:
         """Refuse elements that no fitted record holds.
@@ -152,7 +177,7 @@ class State:
     def checkpoint(self, recipe: NetworkEnsembleRecipe, seed: int) -> Checkpoint:
         """Return plain data for :func:`surrogates.checkpoint.write`."""
         plain: dict[str, Any] = {
-            k: v for k, v in vars(self).items() if k not in ("weights", "scale", "held")
+            k: v for k, v in vars(self).items() if k not in _ARRAYS
         }
         plain |= {
             "seed": seed,
@@ -161,10 +186,12 @@ class State:
             "metrics": dict(self.metrics),
             "others": {k: list(v) for k, v in self.others.items()},
         }
-        held = {_HELD + k: v for k, v in vars(self.held).items()}
-        return Checkpoint(
-            recipe.model_dump(mode="json"), plain, {**self.weights, **held}
-        )
+        arrays = {**self.weights}
+        arrays |= {_HELD + k: v for k, v in vars(self.held).items()}
+        for name, steps in self.steps.items():
+            place = f"{_STEPS}{self.names.index(name)}."
+            arrays |= {place + k: v for k, v in steps.arrays().items()}
+        return Checkpoint(recipe.model_dump(mode="json"), plain, arrays)
 
     @classmethod
     def restored(cls, checkpoint: Checkpoint) -> Self:
@@ -176,6 +203,17 @@ class State:
         others = data.get("others", {})
         data["others"] = {k: (*v, 0.0)[:5] for k, v in others.items()}
         arrays = dict(checkpoint.arrays)
-        held = {k: arrays.pop(k) for k in checkpoint.arrays if k.startswith(_HELD)}
-        kept = Held(**{k.removeprefix(_HELD): v for k, v in held.items()})
-        return cls(**data, weights=arrays, held=kept)
+        kept = Held(**_taken(arrays, _HELD))
+        bare = cls(**data, weights={}, held=kept)
+        scales = [bare.scale, *(Scale(k, n) for _, _, k, n, _ in bare.others.values())]
+        steps = {}
+        for i, (name, scale) in enumerate(zip(bare.names, scales, strict=True)):
+            if found := _taken(arrays, f"{_STEPS}{i}."):
+                steps[name] = Steps.restored(scale, found)
+        return replace(bare, weights=arrays, steps=steps)
+
+
+def _taken(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    """Take the arrays with a prefix out of ``arrays``; names without it."""
+    names = [name for name in arrays if name.startswith(prefix)]
+    return {name.removeprefix(prefix): arrays.pop(name) for name in names}

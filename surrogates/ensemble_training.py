@@ -8,12 +8,13 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from matdisco.crystal import Crystal
 from matdisco.data.dataset import Dataset
 from matdisco.errors import SurrogateError
 from surrogates.base import HistoryRow, Progress
-from surrogates.calibration import OutOfBag, Scale, error_of_all
+from surrogates.calibration import OutOfBag, Scale, Steps, error_of_all
 from surrogates.compute import device_of
-from surrogates.ensemble_spread import matched, typical_spread
+from surrogates.ensemble_spread import stepped, typical_spread
 from surrogates.ensemble_state import State
 from surrogates.graph_store import GraphStore, shared_store
 from surrogates.graphs import PackedGraphs
@@ -98,8 +99,8 @@ def from_scratch(
         records.content_hash, len(learn), weights_of(network), others=others,
     )  # fmt: skip
     state = _judged(
-        recipe, state, network, graphs, labels, (learn, judge), weights,
-        [records[int(i)].chemical_system for i in learn],
+        recipe, state, network, graphs, records.crystals, labels, (learn, judge),
+        weights, seed,
     )  # fmt: skip
     return state, len(judge), history
 
@@ -109,10 +110,11 @@ def _judged(
     state: State,
     network: CrystalNetwork,
     graphs: PackedGraphs,
+    crystals: Sequence[Crystal],
     labels: np.ndarray,
     parts: tuple[np.ndarray, np.ndarray],
     weights: np.ndarray,
-    systems: Sequence[str],
+    seed: int,
 ) -> State:
     """Calibrate every label; score the target on records that no member saw.
 
@@ -127,12 +129,15 @@ def _judged(
         state: uncalibrated.
         network: trained.
         graphs: of n records.
+        crystals: the records.
         labels: shape (n, T), NaN where a record lacks one.
         parts: rows that were learnt, and that judge.
         weights: how often each member saw each row that was learnt.
-        systems: chemical systems of the rows that were learnt.
+        seed: of a model by chemistry.
     """
     learn, judge = parts
+    # a base keeps one factor: it is the prior of what is tuned from it
+    kind = "scale" if recipe.pretrain else recipe.calibration
     outputs = evaluate(network, graphs.take(judge), recipe.members)
     rows, said = judge, outputs
     # the scale of a base is a prior worth some twenty records: the judges' is enough
@@ -141,26 +146,39 @@ def _judged(
         and recipe.diversity == "bootstrap"
         and len(judge) < _FEW
     ):
-        bag = OutOfBag.of(weights, systems)
+        bag = OutOfBag.of(weights, [crystals[int(i)].chemical_system for i in learn])
         if len(bag) >= len(judge) and bag.share >= _SHARE:
             rows = learn[bag.rows]
             means, logs = evaluate(network, graphs.take(rows), recipe.members)
             said = bag.pick(means), bag.pick(logs)
-    others = dict(state.others)
+    others, further = dict(state.others), dict[str, Steps]()
     for t, name in enumerate(state.names):
         known = np.flatnonzero(np.isfinite(labels[rows, t]))
         raw, truth = state.joint(*said, name).take(known), labels[rows[known], t]
         ratio = error_of_all(raw, truth, recipe.members)
         # part of the members cannot tell their own spread from chance
         typical = None if rows is judge else typical_spread(raw)
+        those = [crystals[int(i)] for i in rows[known]]
         if t == 0:
             at = np.searchsorted(np.flatnonzero(np.isfinite(labels[:, 0])), rows[known])
-            state = state.judged(raw, truth, at, PRIOR, typical, ratio=ratio)
+            state = state.judged(
+                raw, truth, at, PRIOR, typical, ratio=ratio,
+                kind=kind, crystals=those, seed=seed,
+            )  # fmt: skip
             continue
-        scale, typical = matched(raw, truth, PRIOR, typical, ratio=ratio)
-        others[name] = (*others[name][:2], scale.k, scale.n, typical)
-    found = state.calibrated(*outputs)
-    return replace(state, others=others, metrics=score(labels[judge, 0], found))
+        steps, typical, _ = stepped(
+            kind, raw, truth, those, PRIOR, typical, ratio=ratio, seed=seed
+        )
+        others[name] = (
+            *others[name][:2], steps.scale.k, steps.scale.n, typical,
+        )  # fmt: skip
+        if steps.arrays():
+            further[name] = steps
+    state = replace(state, others=others, steps={**state.steps, **further})
+    if rows is judge:  # those that calibrated are scored as trees that missed them say
+        return state
+    found = state.calibrated(*outputs, [crystals[int(i)] for i in judge])
+    return replace(state, metrics=score(labels[judge, 0], found))
 
 
 def schedule_of(

@@ -97,7 +97,10 @@ def fine_tuned(
     raw = state.joint(means, logs)
     raw = Prediction(state.centre + state.spread * judging, raw.factors, raw.residual)
     prior = base.scale.capped(recipe.calibration_prior)
-    return state.judged(raw, labels, np.arange(n), prior, base.typical), history
+    return state.judged(
+        raw, labels, np.arange(n), prior, base.typical,
+        kind=recipe.calibration, crystals=records.crystals, seed=seed,
+    ), history  # fmt: skip
 
 
 def retargeted(
@@ -156,7 +159,10 @@ def retargeted(
         raw = Prediction(raw.mean, state.joint(means, logs).factors, raw.residual)
     ratio = error_of_all(raw, labels, recipe.members)
     typical = typical_spread(raw)  # two or three cannot tell their own from chance
-    return state.judged(raw, labels, bag.rows, PRIOR, typical, ratio=ratio), history
+    return state.judged(
+        raw, labels, bag.rows, PRIOR, typical, ratio=ratio,
+        kind=recipe.calibration, crystals=records.crystals, seed=seed,
+    ), history  # fmt: skip
 
 
 def _missing(

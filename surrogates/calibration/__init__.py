@@ -15,16 +15,19 @@ from surrogates.calibration.errors import ErrorModel, chemistry_table, nats
 from surrogates.calibration.isotonic import IsotonicScale
 from surrogates.calibration.out_of_bag import OutOfBag, error_of_all
 from surrogates.calibration.scale import Scale, z_scores
+from surrogates.calibration.steps import CalibrationName, Steps
 from surrogates.calibration.unseen import UnseenChemistry
 
 __all__ = [
     "AdaptiveConformal",
+    "CalibrationName",
     "ConformalInterval",
     "ErrorModel",
     "IsotonicScale",
     "MondrianConformal",
     "OutOfBag",
     "Scale",
+    "Steps",
     "UnseenChemistry",
     "chemistry",
     "chemistry_table",

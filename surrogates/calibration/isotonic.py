@@ -10,6 +10,9 @@ from sklearn.isotonic import IsotonicRegression
 from matdisco.errors import SurrogateError
 from surrogates.base import Prediction
 
+LEAST = 30
+"""Records left out; fewer cannot carry a curve."""
+
 
 @dataclass(frozen=True, eq=False)
 class IsotonicScale:
@@ -26,10 +29,15 @@ class IsotonicScale:
 
     @classmethod
     def fit(cls, y: np.ndarray, prediction: Prediction) -> IsotonicScale:
-        """Fit on at least 30 records; fewer cannot carry a curve."""
-        if len(y) < 30:
+        """Fit on records left out.
+
+        Raises:
+            SurrogateError: fewer than :data:`LEAST`.
+        """
+        if len(y) < LEAST:
             raise SurrogateError(
-                f"isotonic calibration expects at least 30 records (got {len(y)}); "
+                f"isotonic calibration expects at least {LEAST} records "
+                f"(got {len(y)}); "
                 "use the scalar scale"
             )
         model = IsotonicRegression(out_of_bounds="clip")

@@ -44,7 +44,7 @@ class NetworkEnsembleRecipe(Recipe):
     """
 
     unhashed: ClassVar[frozenset[str]] = frozenset({"threads", "device"})
-    hashed_if_given: ClassVar[frozenset[str]] = frozenset({"clip"})
+    hashed_if_given: ClassVar[frozenset[str]] = frozenset({"clip", "calibration"})
 
     kind: Literal["network_ensemble"] = "network_ensemble"
     """Selects this surrogate."""
@@ -105,6 +105,13 @@ class NetworkEnsembleRecipe(Recipe):
     left_out: float = Field(0.375, gt=0, lt=1)
     """Fraction of the members that do not see a given campaign record; those members'
     errors on it calibrate the uncertainty."""
+    calibration: Literal["errors", "scale", "interval", "isotonic"] = "scale"
+    """How sigma is matched to errors on records that the judging members did not learn,
+    as for surrogates on features. ``scale``: one factor that makes the variance right;
+    ``interval``: one that makes the 90 % interval cover 90 %; ``errors``: a factor that
+    depends on the chemistry, learnt from 100 records left out on and kept only where it
+    proves better than one factor; ``isotonic``: a monotone curve (from 30 records left
+    out). A base alone keeps one factor."""
     calibration_prior: float = Field(20.0, ge=0)
     """Records that the scale of the base counts for against new errors."""
     threads: int = Field(2, ge=1)

@@ -211,9 +211,9 @@ class Tabular(ShowsItself, Calibrated[R], ABC):
             }
             if self.caution:  # that scale matches no errors
                 text["uncertainty_scale"] = self.caution
-            if self.errors is not None:
-                low, high = np.quantile(self.errors.left_out, [0.05, 0.95])
-                text["uncertainty_by_chemistry"] = f"times {low:.2f} to {high:.2f}"
+            elif self.held is not None:
+                n = len(self.held.rows)
+                text |= self.steps.words(self.recipe.calibration, n)
             if self.unseen is not None:
                 text["uncertainty_of_unseen_chemistry"] = (
                     f"elements times {self.unseen.factor:.2f}, sets of anions "

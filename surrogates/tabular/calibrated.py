@@ -23,9 +23,8 @@ from surrogates.calibration import (
     ErrorModel,
     IsotonicScale,
     Scale,
+    Steps,
     UnseenChemistry,
-    chemistry_table,
-    z_scores,
 )
 from surrogates.metrics import evaluate as score
 from surrogates.spread import spread, vary
@@ -33,7 +32,6 @@ from surrogates.tabular.recipes import OnFeatures
 from surrogates.tabular.transforms import Log, Plain, Transform, transform
 
 R = TypeVar("R", bound=OnFeatures)
-_CURVE = 30  # records below which an isotonic curve is not fitted
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +87,7 @@ class Calibrated(ABC, Generic[R]):
         self._require_fit()
         assert self.held is not None
         rows = self.held.rows
-        learnt = self._calibrated(self._held_raw(self.held))
+        learnt = self.steps.left_out(self.held.prediction)
         labels = self.transform.original(self._y[rows])
         return rows, labels, self.transform.back(learnt)
 
@@ -108,10 +106,10 @@ class Calibrated(ABC, Generic[R]):
         self.transform = transform(self.recipe.transform, labels)
         return self.transform.learnt(labels)
 
-    def _held_raw(self, held: Held) -> Prediction:
-        """Return ``held`` by chemistry, each row as trees that missed it say."""
-        raw = held.prediction
-        return raw if self.errors is None else raw.scaled(self.errors.left_out)
+    @property
+    def steps(self) -> Steps:
+        """The steps to calibrated sigma, in the learnt unit."""
+        return Steps(self.scale, self.curve, self.errors)
 
     def _calibrate(self, labels: np.ndarray, records: Dataset) -> None:
         """Match sigma to the records left out; labels in the unit of the target."""
@@ -126,16 +124,13 @@ class Calibrated(ABC, Generic[R]):
             self._calibrate_unvaried()
             self.metrics = score(labels[rows], self.held_out()[2])
             return
-        if self.recipe.calibration == "errors":
-            table = chemistry_table([records[int(i)] for i in rows])
-            self.errors = ErrorModel.fit(table, y, self.held.prediction, self.seed)
-        raw = self._held_raw(self.held)
-        z = z_scores(y, raw)
-        interval = self.recipe.calibration == "interval"
-        self.scale = self.scale.covering(z) if interval else self.scale.updated(z)
-        if self.recipe.calibration == "isotonic" and len(rows) >= _CURVE:
-            self.curve = IsotonicScale.fit(y, raw)
-        found = self.transform.back(self._calibrated(raw))
+        held = [records[int(i)] for i in rows]
+        steps = Steps.fit(
+            self.recipe.calibration, y, self.held.prediction, held, self.scale,
+            seed=self.seed,
+        )  # fmt: skip
+        self.scale, self.curve, self.errors = steps.scale, steps.curve, steps.errors
+        found = self.transform.back(steps.left_out(self.held.prediction))
         self.metrics = score(labels[rows], found)
         if self.recipe.calibration == "errors":
             self.unseen = self._leave_chemistry_out(records)
@@ -174,9 +169,6 @@ class Calibrated(ABC, Generic[R]):
 
         return UnseenChemistry.fit(records.crystals, self._y, without)
 
-    def _calibrated(self, raw: Prediction) -> Prediction:
-        return raw.scaled(self.scale.k) if self.curve is None else self.curve.apply(raw)
-
     def _finished(self, learnt: Prediction, crystals: Sequence[Crystal]) -> Prediction:
         """Return a raw answer in the unit of the target, calibrated."""
         found = self._for_seen(learnt, crystals).scaled(self.averaging)
@@ -186,9 +178,7 @@ class Calibrated(ABC, Generic[R]):
 
     def _for_seen(self, raw: Prediction, crystals: Sequence[Crystal]) -> Prediction:
         """Calibrate as chemistry that the training set holds."""
-        if self.errors is not None:
-            raw = raw.scaled(self.errors.factors(chemistry_table(crystals), raw))
-        return self._calibrated(raw)
+        return self.steps.apply(raw, crystals)
 
 
 def unvaried(raw: Prediction, unit: float, prior: float, n: int) -> Scale:

@@ -263,7 +263,7 @@ class Coregional(Tabular[CoregionalRecipe]):
         for t in range(len(self._centre)):
             held = self._left_out(t, inverse, whole=False)
             if t == 0:
-                found = self._calibrated(self._held_raw(held))
+                found = self.steps.left_out(held.prediction)
             else:
                 found = held.prediction.scaled(self._scale_of(t, inverse).k)
             if not vary(self._y[held.rows]):
