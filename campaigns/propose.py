@@ -134,7 +134,7 @@ def next_round(
         config, learned, state, events, pins, check, rng, size, affordable or {}
     )
     asks, choices = chosen.asks, chosen.choices
-    if asks is not None and not choices and not asks.climbs:
+    if not choices and (asks is None or not asks.climbs):
         return {"stop": "every ask that the budget and the ladder allow is made"}
     rows = [int(available[c.row]) for c in choices]
     proposals = [

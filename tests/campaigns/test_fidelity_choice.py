@@ -171,6 +171,15 @@ def test_the_same_ledger_gives_the_same_round(campaign, tmp_path):
         assert again[key] == payload[key]
 
 
+def test_a_round_without_anything_to_ask_ends_the_campaign(campaign, tmp_path):
+    number = ruled(campaign)[-1]
+    _, events, state = before(campaign, number)
+    ended = next_round(
+        campaign.config, state, events, tmp_path, number, 0, affordable={"relaxed": 0}
+    )
+    assert ended == {"stop": "every ask that the budget and the ladder allow is made"}
+
+
 def test_what_is_asked_already_is_taken_as_known(campaign, tmp_path):
     number = ruled(campaign)[0]
     _, events, state = before(campaign, number)
