@@ -55,7 +55,7 @@ class EvolutionRecipe(Recipe):
     """Standard deviation of each strain component."""
     rattle: float = Field(0.1, ge=0, lt=1.0)
     """Standard deviation of each displacement, Å."""
-    tries: int = Field(20, ge=1)
+    tries: int = Field(20, ge=1, le=1_000)
     """Attempts per wanted child, before fewer are taken."""
 
     def breed(
