@@ -12,6 +12,9 @@ from matdisco.errors import ConfigError
 if TYPE_CHECKING:
     from matdisco.crystal import Crystal
 
+NO_CRYSTAL = frozenset({"no-cell", "unknown-species", "unnamed-species"})
+"""What readers find where they give atoms that are no crystal to compute: a molecule in
+a box of vacuum, sites that nothing names an element of."""
 SKIPPING = "candidates.path"
 """Key beside which ``skip_unreadable`` may stand."""
 
@@ -27,7 +30,7 @@ def known_crystals(
         skip_unreadable: leave out what cannot be read, instead of refusing all.
 
     Raises:
-        ConfigError: no such path, or a record that cannot be read.
+        ConfigError: no such path, or a record that cannot be read, or is no crystal.
     """
     from matdisco.data import readers
     from matdisco.data.dataset import Dataset
@@ -37,10 +40,11 @@ def known_crystals(
         yield from Dataset.open(file)
         return
     for record in readers.read(file, frames="all"):
-        if record.crystal is not None:
+        doubts = [f for f in record.findings if f.rule in NO_CRYSTAL]
+        if record.crystal is not None and not doubts:
             yield record.crystal
         elif not skip_unreadable:
-            reasons = "; ".join(f.message for f in record.findings)
+            reasons = "; ".join(f.message for f in doubts or record.findings)
             where = f"{record.path}/{record.member}" if record.member else record.path
             leave = ", or set skip_unreadable: true" if key == SKIPPING else ""
             raise ConfigError(

@@ -349,6 +349,18 @@ def test_files_of_other_programs_are_sentences(tmp_path):
     assert "skip_unreadable" not in str(error.value)  # it has no such key
 
 
+def test_a_molecule_in_its_box_is_no_candidate(tmp_path):
+    from ase.build import bulk, molecule
+    from ase.io import write
+
+    path = str(tmp_path / "made.extxyz")
+    write(path, [bulk("Cu"), molecule("H2O")])
+    with pytest.raises(ConfigError, match=r"record 1 .*without a periodic cell.*skip_"):
+        ReadCandidates(path=path).build()
+    lenient = ReadCandidates(path=path, skip_unreadable=True)
+    assert [c.formula for c in lenient.stream()] == ["Cu"]
+
+
 def test_wrong_conditions_are_told():
     with pytest.raises(ValidationError, match="letters with whole amounts"):
         Where(formulas=("ab",))
