@@ -307,85 +307,19 @@ class State:
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per evaluated candidate, best first."""
-        import pandas as pd
+        from campaigns.state_tables import answers
 
-        rows: list[dict[str, Any]] = []
-        hull, can = self.hull, self._can_target
-        for n, (row, value) in enumerate(
-            zip(self.answered, self.headline, strict=True)
-        ):
-            crystal = self.pool[int(row)]
-            evaluation = self.evaluations[crystal.id]
-            rows.append(
-                {
-                    "candidate": crystal.id,
-                    "formula": crystal.formula,
-                    "round": self.rounds[crystal.id],
-                    **({FORMATION: float(hull.formation[n])} if hull else {}),
-                    **({self.objective.target: float(self.targets[n])} if can else {}),
-                    self.objective.headline: float(value),
-                    **self._on_front(n),
-                    "seconds": evaluation.seconds,
-                    "prototype": crystal.source.get("prototype", ""),
-                }
-            )
-        hulls = [FORMATION] if isinstance(self.objective, HullObjective) else []
-        columns = [
-            "candidate", "formula", "round", *hulls, self.objective.target,
-            self.objective.headline, *self._front_columns, "seconds", "prototype",
-        ]  # fmt: skip
-        frame = pd.DataFrame(rows, columns=list(dict.fromkeys(columns)))
-        merits, beside = self.merits, np.zeros(len(self.answered))
-        if self.front is not None:  # within a layer by the first target
-            beside = -self.merit(self.headline)
-        order = np.lexsort((np.arange(len(merits)), beside, -merits))
-        return frame.iloc[order].reset_index(drop=True)
+        return answers(self)
 
     def failures_frame(self) -> pd.DataFrame:
         """Return one row per failed evaluation."""
-        import pandas as pd
+        from campaigns.state_tables import failures
 
-        rows = []
-        for row in self.failed:
-            crystal = self.pool[int(row)]
-            evaluation = self.evaluations[crystal.id]
-            assert evaluation.failure is not None
-            rows.append(
-                {
-                    "candidate": crystal.id,
-                    "formula": crystal.formula,
-                    "round": self.rounds[crystal.id],
-                    "kind": str(evaluation.failure.kind),
-                    "message": evaluation.failure.message,
-                    "seconds": evaluation.seconds,
-                    "attempts": evaluation.attempts,
-                }
-            )
-        columns = [
-            "candidate", "formula", "round", "kind", "message", "seconds", "attempts",
-        ]  # fmt: skip
-        return pd.DataFrame(rows, columns=columns)
-
-    @property
-    def _can_target(self) -> bool:
-        return not isinstance(self.objective, HullObjective) or self.hull is not None
+        return failures(self)
 
     def _rows(self, wanted: Any) -> np.ndarray:
         rows = [self.position[k] for k, e in self.evaluations.items() if wanted(e)]
         return np.array(sorted(rows), dtype=int)
-
-    @property
-    def _front_columns(self) -> tuple[str, ...]:
-        """Columns of a front's table besides those of every objective."""
-        return (*self.objective.labels[1:], "on_front") if self.front else ()
-
-    def _on_front(self, n: int) -> dict[str, Any]:
-        """Return the values of those columns for one answer."""
-        if self.front is None:
-            return {}
-        values = (float(v) for v in self.front.values[n])
-        own = dict(zip(self.objective.labels, values, strict=True))
-        return {**own, "on_front": bool(self.front.members[n])}
 
     def _label(self, candidate: str, key: str | None = None) -> Label:
         key = key or self.objective.label
