@@ -165,3 +165,8 @@ def require_all(config: TrainingConfig) -> None:
                 from surrogates.featurizers.table import embedding
 
                 embedding(name)
+        for name in ("trend", "potential"):
+            if ":" in (place := str(getattr(recipe, name, ""))):
+                from surrogates.featurizers.own_potential import own_potential
+
+                own_potential(place)

@@ -14,14 +14,17 @@ of the best 1 % among the first 100 that a process on latents predicts rises fro
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from functools import cache
 
 import numpy as np
 
 from matdisco.crystal import Crystal
+from matdisco.errors import SurrogateError
 from matdisco.thermo import fractions
-from surrogates.featurizers.table import features
+from surrogates.featurizers.own_potential import own_potential
+from surrogates.featurizers.table import blocks, features
 
 CUTOFFS: Mapping[str, float] = {"chgnet": 6.0, "sevennet": 5.0}
 """Å beyond which each potential sees no neighbour, as its weights say."""
@@ -51,7 +54,8 @@ def formation_energies(
     """Return energies over the elements, eV/atom, shape (n,).
 
     Args:
-        potential: ``chgnet`` or ``sevennet``.
+        potential: ``chgnet``, ``sevennet``, or ``module:name`` of your own
+            (:mod:`surrogates.featurizers.own_potential`).
         crystals: as they are, not relaxed.
         n_threads: torch threads.
 
@@ -59,7 +63,7 @@ def formation_energies(
         MissingExtra: the potential is not installed.
         SurrogateError: an element or a cell that the potential cannot take.
     """
-    total: np.ndarray = features(potential, crystals, n_threads=n_threads)[:, -1]
+    total = _energies(potential, crystals, n_threads)
     elements = sorted({e for c in crystals for e in c.elements})
     own = np.array([elemental_energy(potential, e, n_threads) for e in elements])
     shares = fractions([c.composition for c in crystals], elements)
@@ -67,13 +71,54 @@ def formation_energies(
     return energies
 
 
+def formation_column(
+    potential: str, crystals: Sequence[Crystal], *, n_threads: int = 2
+) -> np.ndarray:
+    """Return :func:`formation_energies` as a column to learn from, shape (n, 1)."""
+    if ":" not in potential:  # by its name, under which large pools are remembered
+        return blocks(f"{potential}_formation", crystals, n_threads=n_threads)[0]
+    return formation_energies(potential, crystals, n_threads=n_threads)[:, None]
+
+
 @cache
 def elemental_energy(potential: str, symbol: str, n_threads: int = 2) -> float:
-    """Return the least energy of an element among simple crystals, eV/atom."""
-    energies = features(
-        potential, _forms(symbol, CUTOFFS[potential]), n_threads=n_threads
-    )
-    return float(energies[:, -1].min())
+    """Return the least energy of an element among simple crystals, eV/atom.
+
+    Raises:
+        SurrogateError: the potential does not know the element.
+    """
+    if ":" in potential:
+        return _least(potential, symbol)
+    forms = _forms(symbol, CUTOFFS[potential])
+    return float(_energies(potential, forms, n_threads).min())
+
+
+def _energies(
+    potential: str, crystals: Sequence[Crystal], n_threads: int
+) -> np.ndarray:
+    if ":" in potential:
+        return own_potential(potential).energies(crystals)
+    rows: np.ndarray = features(potential, crystals, n_threads=n_threads)
+    return rows[:, -1]
+
+
+def _least(place: str, symbol: str) -> float:
+    """Return the least energy by a potential of the user's own."""
+    own = own_potential(place)
+    forms, found = _forms(symbol, own.cutoff), []
+    try:
+        return float(own.energies(forms).min())
+    except SurrogateError as error:
+        first = error
+    for form in forms:  # it may fail for those that are far from equilibrium
+        with contextlib.suppress(SurrogateError):
+            found.append(float(own.energies([form])[0]))
+    if not found:
+        raise SurrogateError(
+            f"potential {place!r} answers for no simple crystal of {symbol}, so that "
+            f"there is nothing to refer its energies to; the first: {first}"
+        ) from first
+    return min(found)
 
 
 def _forms(symbol: str, cutoff: float) -> list[Crystal]:

@@ -18,6 +18,7 @@ from matdisco.data.dataset import Dataset
 from matdisco.errors import SurrogateError
 from surrogates.base import FitReport, Prediction, Progress
 from surrogates.featurizers.answers import Answers, set_apart
+from surrogates.featurizers.formation import formation_column
 from surrogates.featurizers.table import blocks
 from surrogates.gp.exact import ExactGP, root
 from surrogates.gp.kernels import Kernel, Term, TermKind
@@ -25,7 +26,7 @@ from surrogates.gp.likelihood import Hyper
 from surrogates.gp.low_rank import JOINT_LIMIT
 from surrogates.tabular.base import Tabular
 from surrogates.tabular.calibrated import Held
-from surrogates.tabular.linear import OVER, require_formation
+from surrogates.tabular.linear import over, require_formation
 from surrogates.tabular.recipes import AnswersRecipe, GaussianProcessRecipe
 
 
@@ -58,8 +59,8 @@ class GaussianProcess(Tabular[GaussianProcessRecipe]):
         parts = blocks(self.recipe.features, crystals, n_threads=self.recipe.threads)
         kinds: list[TermKind] = ["matern52"] * len(parts)
         if self.recipe.trend is not None:
-            energies = f"{self.recipe.trend}_formation"
-            parts += blocks(energies, crystals, n_threads=self.recipe.threads)
+            trend, n_threads = self.recipe.trend, self.recipe.threads
+            parts.append(formation_column(trend, crystals, n_threads=n_threads))
             kinds.append("linear")
         if self.recipe.answers is not None:
             answers = self._told(self.recipe.answers)
@@ -141,7 +142,7 @@ class GaussianProcess(Tabular[GaussianProcessRecipe]):
             "kernel": hyper.kernel.to_list(), "ratio": hyper.ratio
         }  # fmt: skip
         if self.recipe.trend is not None:
-            state["over"] = OVER
+            state |= over(self.recipe.trend)
         if self._answers is not None:
             state["answers"] = self._answers.content_hash
             state["strangers"] = self._answers.strangers
@@ -150,7 +151,7 @@ class GaussianProcess(Tabular[GaussianProcessRecipe]):
     @override
     def _restore(self, state: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
         if self.recipe.trend is not None:
-            require_formation(state)
+            require_formation(state, self.recipe.trend)
         if self.recipe.answers is not None:
             answers = self._told(self.recipe.answers)
             if answers.content_hash != state["answers"]:

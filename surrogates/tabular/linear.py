@@ -13,7 +13,10 @@ import numpy as np
 from typing_extensions import override
 
 from matdisco.crystal import Crystal
+from matdisco.errors import SurrogateError
 from surrogates.base import Prediction, Progress
+from surrogates.featurizers.formation import formation_column
+from surrogates.featurizers.own_potential import own_potential
 from surrogates.featurizers.table import features
 from surrogates.gp.linear import BayesianLinear
 from surrogates.tabular.base import Tabular
@@ -24,14 +27,30 @@ OVER = "elements as simple crystals"
 """What the energies of a checkpoint are over; earlier ones held total energies."""
 
 
-def require_formation(state: Mapping[str, Any]) -> None:
+def over(potential: str) -> dict[str, str]:
+    """Return what a checkpoint keeps of the energies that its table holds."""
+    if ":" not in potential:
+        return {"over": OVER}
+    return {"over": OVER, "potential": own_potential(potential).fingerprint}
+
+
+def require_formation(state: Mapping[str, Any], potential: str) -> None:
     """Refuse the state of a checkpoint whose table holds other energies.
 
     Raises:
-        ValueError: it does.
+        ValueError: it holds total energies.
+        SurrogateError: a potential of the user's own is not there, or no longer what it
+            was.
     """
     if state.get("over") != OVER:
         raise ValueError("its table holds total energies, not formation energies")
+    if ":" in potential:
+        now = own_potential(potential).fingerprint
+        if now != state.get("potential"):
+            raise SurrogateError(
+                f"this surrogate learnt over energies of {potential!r} in another "
+                f"version ({state.get('potential')}, now {now}); fit it again"
+            )
 
 
 class ZeroShot(Tabular[ZeroShotRecipe]):
@@ -41,8 +60,9 @@ class ZeroShot(Tabular[ZeroShotRecipe]):
 
     @override
     def _features(self, crystals: Sequence[Crystal]) -> np.ndarray:
-        columns = f"{self.recipe.potential}_formation+fractions"
-        return features(columns, crystals, n_threads=self.recipe.threads)
+        potential, n_threads = self.recipe.potential, self.recipe.threads
+        energies = formation_column(potential, crystals, n_threads=n_threads)
+        return np.concatenate([energies, features("fractions", crystals)], axis=1)
 
     @override
     def _learn(self, x: np.ndarray, y: np.ndarray, progress: Progress | None) -> Held:
@@ -68,11 +88,11 @@ class ZeroShot(Tabular[ZeroShotRecipe]):
 
     @override
     def _state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        return {"over": OVER}, {}
+        return over(self.recipe.potential), {}
 
     @override
     def _restore(self, state: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
-        require_formation(state)
+        require_formation(state, self.recipe.potential)
         self._line = BayesianLinear.fit(self._raw, self._y, alike=1)
 
     @override

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self, get_args
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 from typing_extensions import override
 
 from matdisco.recipe import Recipe, nearest
@@ -33,6 +33,21 @@ _TRAINED = frozenset({"schedule", "average", "clip"})
 """Settings of a training that came later: at their defaults a recipe keeps its hash."""
 Potential = Literal["chgnet", "sevennet"]
 """Universal potentials whose weights come in their wheels."""
+
+
+def _potential(text: str) -> str:
+    module, _, name = text.partition(":")
+    if text not in get_args(Potential) and not (module and name):
+        near = nearest(text, get_args(Potential))
+        raise ValueError(
+            f"unknown potential {text!r}{near} (or one of your own, 'module:name')"
+        )
+    return text
+
+
+AnyPotential = Annotated[str, AfterValidator(_potential)]
+"""One of those, or ``module:name`` of your own: an ASE calculator, or what makes one
+(:mod:`surrogates.featurizers.own_potential`)."""
 
 
 class OnFeatures(Recipe):
@@ -115,10 +130,11 @@ class GaussianProcessRecipe(OnFeatures):
     kernel: Literal["isotropic", "additive"] = "isotropic"
     """One length scale for all columns, or a sum with a length scale and a weight for
     each name in ``features``."""
-    trend: Potential | None = None
-    """Linear trend under the process: this potential's energy over its own elements, so
-    that the process learns what the potential gets wrong (delta learning; Ramakrishnan
-    et al., J. Chem. Theory Comput. 11, 2087 (2015))."""
+    trend: AnyPotential | None = None
+    """Linear trend under the process: the energy by ``chgnet``, ``sevennet`` or a
+    potential of your own (``module:name``) over its own elements, so that the process
+    learns what the potential gets wrong (delta learning; Ramakrishnan et al., J. Chem.
+    Theory Comput. 11, 2087 (2015))."""
     answers: AnswersRecipe | None = None
     """Another evaluator's answers as linear trend: the process learns what it gets
     wrong."""
@@ -131,7 +147,7 @@ class GaussianProcessRecipe(OnFeatures):
     @override
     def packages(self) -> tuple[tuple[str, str], ...]:
         """Packages that features and trend need, as (import name, extra)."""
-        trend = (_EXTRAS[self.trend],) if self.trend else ()
+        trend = (_EXTRAS[self.trend],) if self.trend in _EXTRAS else ()
         return tuple(dict.fromkeys((*super().packages, *trend)))
 
     def build(self, seed: int, folder: Path | None = None) -> Surrogate:
@@ -212,14 +228,15 @@ class ZeroShotRecipe(OnFeatures):
     """Selects this surrogate."""
     features: Literal["fractions"] = "fractions"
     """Always the elemental references."""
-    potential: Potential = "chgnet"
-    """Whose energy per atom is the one other column."""
+    potential: AnyPotential = "chgnet"
+    """Whose energy per atom is the one other column: ``chgnet``, ``sevennet``, or
+    ``module:name`` of your own."""
 
     @property
     @override
     def packages(self) -> tuple[tuple[str, str], ...]:
         """The potential's package, as (import name, extra)."""
-        return (_EXTRAS[self.potential],)
+        return (_EXTRAS[self.potential],) if self.potential in _EXTRAS else ()
 
     def build(self, seed: int, folder: Path | None = None) -> Surrogate:
         """Return an unfitted surrogate; it has no randomness and keeps no files."""
