@@ -35,6 +35,7 @@ from surrogates.displays import ShowsItself
 from surrogates.metrics import mae, nll
 from surrogates.recipes import AutoRecipe, OneSurrogate
 from surrogates.targets import auxiliary_of, joined, only_auxiliary
+from surrogates.training_state import Resume
 
 _LEAST = 10  # records; fewer leave folds of one or two
 
@@ -125,6 +126,9 @@ class Auto(ShowsItself):
         }
         recipe = self.recipe.model_dump(mode="json")
         write(Path(folder), Checkpoint(recipe, state, inner.arrays))
+        if self.folder is not None:  # what losers and folds left, to go on from
+            for stage in (".fit", ".round"):
+                Resume(self.folder / stage).clear()
 
     @classmethod
     def restored(cls, recipe: AutoRecipe, checkpoint: Checkpoint) -> Self:

@@ -50,6 +50,7 @@ class Tabular(ShowsItself, Calibrated[R], ABC):
         super().__init__(recipe, seed)
         self.folder = folder
         self.resume: Resume | None = None
+        self.watch: Progress | None = None  # told of trainings beside the main one
         self.target = ""
         self.dataset_hash = ""
         self._raw = np.zeros((0, 0))
@@ -104,6 +105,7 @@ class Tabular(ShowsItself, Calibrated[R], ABC):
                 progress(row)
 
         self.resume = None if self.folder is None else Resume(self.folder / ".fit")
+        self.watch = progress
         self.held = self._learn(self._raw, y, told)
         self._ready = True
         self._calibrate(labels, records)

@@ -165,7 +165,7 @@ class DeepKernel(Tabular[DeepKernelRecipe]):
         """Return a process without some records, and what its sigmas lack."""
         rest = draw.permutation(np.setdiff1d(np.arange(len(self._y)), missed))
         n = max(1, round(self.recipe.held_out * len(rest)))
-        model = self._trained(np.sort(rest[n:]), steps, "unseen")
+        model = self._trained(np.sort(rest[n:]), steps, "unseen", self.watch)
         z = z_scores(self._y[rest[:n]], self._answered(model, self._raw[rest[:n]]))
         return model, float(np.sqrt(np.mean(z**2)))
 
@@ -253,7 +253,7 @@ class DeepKernel(Tabular[DeepKernelRecipe]):
         rows: np.ndarray,
         steps: int,
         stage: str,
-        progress: Progress | None = None,
+        progress: Progress | None,
     ) -> _Model:
         """Return a process that learnt some of the records."""
         with threads(self.recipe.threads), torch.random.fork_rng():

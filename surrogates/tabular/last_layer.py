@@ -77,7 +77,7 @@ class LastLayer(Tabular[LastLayerRecipe]):
 
         def learn(missed: Sequence[np.ndarray]) -> list[Any]:
             networks = self._fresh(len(missed))
-            self._train(networks, missed, "unseen")
+            self._train(networks, missed, "unseen", self.watch)
             phi = self._last_hidden(networks, self._raw)
             return [
                 (own, self._head(own, r)) for own, r in zip(phi, missed, strict=True)
@@ -153,7 +153,7 @@ class LastLayer(Tabular[LastLayerRecipe]):
         networks: Perceptrons,
         missed: Sequence[np.ndarray],
         stage: str,
-        progress: Progress | None = None,
+        progress: Progress | None,
     ) -> None:
         """Train networks at once, each without the rows that it misses."""
         recipe, every = self.recipe, np.arange(len(self._y))

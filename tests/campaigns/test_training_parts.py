@@ -1,6 +1,7 @@
 """What a training learns and what judges it: no leak by a label of another method."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,12 @@ from matdisco.crystal import Crystal, Label
 from matdisco.data.dataset import Dataset
 from matdisco.data.splits import SplitRecipe
 from surrogates.audit import audit
+from surrogates.base import HistoryRow
 from surrogates.checkpoint import read
 from surrogates.recipes import CoregionalRecipe
+from surrogates.tabular import base
 from surrogates.testing import toy_crystals
+from surrogates.training_state import Resume
 
 TARGET = "formation_energy_per_atom"
 
@@ -91,3 +95,42 @@ def test_columns_of_a_history_do_not_depend_on_its_order() -> None:
     sorted_ = [dict(sorted(row.items())) for row in rows]  # as a resume reads them
     assert columns(rows) == columns(sorted_)
     assert columns(rows) == ["stage", "epoch", "best", "extra", "loss"]
+
+
+@pytest.mark.parametrize(
+    "kind", [{"kind": "last_layer"}, {"kind": "deep_kernel", "inducing": 8}]
+)
+def test_a_training_goes_on_and_leaves_the_same_files(
+    kind: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(base, "Resume", partial(Resume, seconds=0))
+    crystals = [
+        c.with_labels({TARGET: c.labels["toy"]}) for c in toy_crystals(60, seed=2)
+    ]
+    place = Dataset("toys", tuple(crystals)).save(tmp_path / "toys.parquet")
+    config = TrainingConfig.from_mapping(
+        {
+            "name": "toy", "dataset": str(place), "target": TARGET,
+            "surrogate": {**kind, "width": 8, "steps": 250, "threads": 1},
+            "split": {"kind": "random", "parts": {"train": 0.7, "test": 0.3}},
+        },
+        source="test",
+    )  # fmt: skip
+
+    class Stop(Exception):
+        pass
+
+    def stop(row: HistoryRow) -> None:
+        if row["epoch"] == 2:
+            raise Stop
+
+    with pytest.raises(Stop):
+        train(config, tmp_path / "stopped", progress=stop)
+    assert list((tmp_path / "stopped" / "work").glob(".fit/*/epoch-000002"))
+    for name in ("stopped", "whole"):
+        train(config, tmp_path / name)
+        assert not list((tmp_path / name / "work").glob(".*"))
+    for file in ("history.csv", "test.csv", "metrics.json"):
+        one, two = (tmp_path / name / file for name in ("stopped", "whole"))
+        assert one.read_bytes() == two.read_bytes(), file
+    assert len((tmp_path / "whole" / "history.csv").read_text().splitlines()) == 4

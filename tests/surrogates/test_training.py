@@ -1,12 +1,6 @@
 """The one training loop: what it minimises, when it stops, how it survives a kill."""
 
-import os
-import signal
-import subprocess
-import sys
-import textwrap
 from collections.abc import Iterable
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,19 +9,9 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from matdisco.crystal import Crystal, Label
-from matdisco.data.dataset import Dataset
-from matdisco.elements import SYMBOLS
 from matdisco.errors import SurrogateError
-from surrogates.base import HistoryRow, Surrogate
+from surrogates.base import HistoryRow
 from surrogates.checkpoint import WEIGHTS
-from surrogates.networks.recipes import CoGNRecipe
-from surrogates.recipes import (
-    AnySurrogate,
-    DeepKernelRecipe,
-    LastLayerRecipe,
-    NetworkEnsembleRecipe,
-)
 from surrogates.training import Schedule, Task, block, blocks, train
 from surrogates.training_state import Resume
 
@@ -260,170 +244,3 @@ def test_a_damaged_state_is_not_gone_on_from(tmp_path: Path) -> None:
 def test_a_fit_of_a_moment_writes_nothing(tmp_path: Path) -> None:
     train(Line(3), schedule(3), stage="fit", resume=Resume(tmp_path / "none"))
     assert not (tmp_path / "none").exists()
-
-
-# ---- kinds
-
-
-def salts(n: int) -> Dataset:
-    """Return CsCl-like crystals of twelve metals: enough to leave elements out."""
-    draw, metals = np.random.default_rng(0), SYMBOLS[20:32]
-    made, spots = [], np.array([[0.0, 0, 0], [0.5, 0.5, 0.5]])
-    for i in range(n):
-        a, b = draw.choice(len(metals), size=2, replace=False)
-        edge = float(draw.uniform(2.8, 3.2))
-        label = {"toy": Label(0.1 * (a - b) + edge, "eV/atom")}
-        made.append(
-            Crystal.from_arrays(
-                f"{i}", edge * np.eye(3), [metals[a], metals[b]], spots, labels=label
-            )
-        )
-    return Dataset("salts", tuple(made))
-
-
-DATA = salts(70)
-NEW = DATA.crystals[:8]
-KINDS: dict[str, AnySurrogate] = {
-    "last_layer": LastLayerRecipe(width=8, folds=2, steps=250, threads=1),
-    "deep_kernel": DeepKernelRecipe(
-        inducing=8, width=8, latent=4, steps=120, batch_size=10, threads=1
-    ),
-    "network_ensemble": NetworkEnsembleRecipe(
-        network=CoGNRecipe(width=8, blocks=1), members=2, epochs=5, neighbours=6,
-        patience=1.0, threads=1,
-    ),
-}  # fmt: skip
-
-
-def answer(surrogate: Surrogate) -> list[np.ndarray]:
-    found = surrogate.predict(NEW)
-    return [found.mean, found.factors, found.residual]
-
-
-def fitted(kind: str, folder: Path | None, rows: list[HistoryRow]) -> Surrogate:
-    surrogate = KINDS[kind].build(3, folder)
-    report = surrogate.fit(DATA, "toy", progress=rows.append)
-    assert [dict(r) for r in report.history] == [dict(r) for r in rows]
-    return surrogate
-
-
-@pytest.mark.parametrize(
-    ("kind", "step"),
-    [("network_ensemble", None), ("last_layer", None), ("deep_kernel", 120 + 35)],
-)
-def test_killed_and_fitted_again_it_is_the_same(
-    kind: str, step: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Killed after the second epoch, or in the second training that follows the main."""
-    data = DATA.save(tmp_path / "data.parquet")
-    script = """
-        import os, signal
-        from functools import partial
-        from pathlib import Path
-        import surrogates.ensemble, surrogates.tabular.base, surrogates.training as loop
-        from matdisco.data.dataset import Dataset
-        from surrogates.recipes import recipe_of
-        from surrogates.training_state import Resume
-        for place in (surrogates.ensemble, surrogates.tabular.base):
-            place.Resume = partial(Resume, seconds=0)
-        done, step = 0, loop._step
-        def counted(*arguments):
-            global done
-            done += 1
-            if done == {step}:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return step(*arguments)
-        loop._step = counted
-        def die(row):
-            if row["epoch"] == {epoch}:
-                os.kill(os.getpid(), signal.SIGKILL)
-        surrogate = recipe_of({recipe!r}, "x").build(3, Path({folder!r}))
-        surrogate.fit(Dataset.open({data!r}), "toy", progress=die)
-    """
-    text = textwrap.dedent(script).format(
-        recipe=KINDS[kind].model_dump(mode="json"), folder=str(tmp_path / "work"),
-        data=str(data),
-        step=step, epoch=None if step else 2,
-    )  # fmt: skip
-    code = subprocess.run(
-        [sys.executable, "-c", text], cwd=ROOT, env={**os.environ, "PYTHONPATH": "."}
-    ).returncode
-    assert code == -signal.SIGKILL
-    assert list((tmp_path / "work").glob(".fit/*/epoch-*"))
-
-    from surrogates import training
-
-    taken, counted = 0, training._step
-
-    def count(*arguments: object) -> float:
-        nonlocal taken
-        taken += 1
-        return counted(*arguments)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(training, "_step", count)
-    whole_rows, rows = list[HistoryRow](), list[HistoryRow]()
-    whole = answer(fitted(kind, None, whole_rows))
-    all_steps, taken = taken, 0
-    surrogate = fitted(kind, tmp_path / "work", rows)
-    assert taken < all_steps, "it began anew"
-    if step:
-        assert taken <= all_steps - step + 100, "what was finished was done again"
-    for a, b in zip(whole, answer(surrogate), strict=True):
-        np.testing.assert_array_equal(a, b)
-    assert list(map(dict, rows)) == list(map(dict, whole_rows))
-    surrogate.save(tmp_path / "saved")
-    assert not (tmp_path / "work" / ".fit").exists()
-
-
-@pytest.mark.parametrize("kind", ["last_layer", "deep_kernel"])
-@pytest.mark.parametrize("n", [3, 4, 10])
-def test_few_records_are_learnt(kind: str, n: int) -> None:
-    surrogate = KINDS[kind].build(0)
-    surrogate.fit(DATA[:n], "toy")
-    found = surrogate.predict(NEW)
-    assert np.isfinite(found.mean).all() and (found.std > 0).all()
-
-
-@pytest.mark.parametrize("kind", ["last_layer", "deep_kernel"])
-@pytest.mark.parametrize(
-    "change", [{"average": 0.9}, {"schedule": None}, {"weight_decay": 0.5},
-               {"clip": 1e-2}],
-)  # fmt: skip
-def test_every_setting_of_a_training_counts(
-    kind: str, change: dict[str, object]
-) -> None:
-    plain = KINDS[kind].model_dump()
-    other = {"one_cycle": "cosine", "cosine": "one_cycle"}[plain["schedule"]]
-    changed = {k: other if v is None else v for k, v in change.items()}
-    recipe = type(KINDS[kind])(**{**plain, **changed, "calibration": "scale"})
-    first = type(KINDS[kind])(**{**plain, "calibration": "scale"})
-    assert recipe.digest() != first.digest()
-    both = []
-    for one in (first, recipe):
-        surrogate = one.build(0)
-        surrogate.fit(DATA, "toy")
-        both.append(surrogate.predict(NEW).mean)
-    assert np.abs(both[0] - both[1]).max() > 1e-6
-
-
-def test_recipes_from_before_keep_their_hash() -> None:
-    for recipe, new in (
-        (LastLayerRecipe(), {"schedule", "average", "clip"}),
-        (DeepKernelRecipe(), {"schedule", "average", "clip", "weight_decay"}),
-        (NetworkEnsembleRecipe(), {"clip"}),
-    ):
-        assert not new & set(recipe.deciding())
-        given = type(recipe)(**{**recipe.model_dump(), "clip": 3.0})
-        assert given.digest() != recipe.digest()
-
-
-def test_diverging_is_a_sentence_of_the_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    from surrogates.tabular.perceptrons import PerceptronTask
-
-    def broken(self: PerceptronTask, batch: Tensor) -> Tensor:
-        return PerceptronTask_loss(self, batch) * float("nan")
-
-    PerceptronTask_loss = PerceptronTask.loss
-    monkeypatch.setattr(PerceptronTask, "loss", broken)
-    with pytest.raises(SurrogateError, match="diverged in epoch 1"):
-        partial(KINDS["last_layer"].build(0).fit, DATA, "toy")()
