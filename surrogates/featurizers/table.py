@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Protocol, runtime_checkable
@@ -112,6 +113,25 @@ _POOL: dict[str, tuple[tuple[Crystal, ...], np.ndarray]] = {}
 """Name → the last large tuple and its features; holding it keeps its identity."""
 
 
+_KEPT: dict[str, dict[int, tuple[Crystal, np.ndarray]]] | None = None
+"""Name → id of a crystal → the crystal, which keeps its id, and its row."""
+
+
+@contextlib.contextmanager
+def kept_rows() -> Iterator[None]:
+    """Keep the rows of every crystal in memory until it ends.
+
+    For who asks again and again about parts of one dataset, as folds do: neighbours of
+    15,142 perovskites take 26 s, and what is no potential's is not kept on disk.
+    """
+    global _KEPT
+    before, _KEPT = _KEPT, {} if _KEPT is None else _KEPT
+    try:
+        yield
+    finally:
+        _KEPT = before
+
+
 def features(
     kind: str, crystals: Sequence[Crystal], *, n_threads: int = 2
 ) -> np.ndarray:
@@ -141,6 +161,13 @@ def _remembered(name: str, crystals: Sequence[Crystal], n_threads: int) -> np.nd
 
     A campaign predicts the same tuple of candidates in every round.
     """
+    if _KEPT is not None and ":" not in name and len(crystals):
+        rows = _KEPT.setdefault(name, {})
+        new = [c for c in {id(c): c for c in crystals}.values() if id(c) not in rows]
+        if new:
+            made = _block(name, new, n_threads)
+            rows.update({id(c): (c, r) for c, r in zip(new, made, strict=True)})
+        return np.stack([rows[id(c)][1] for c in crystals])
     if not isinstance(crystals, tuple) or len(crystals) < _LARGE:
         return _block(name, crystals, n_threads)
     kept = _POOL.get(name)

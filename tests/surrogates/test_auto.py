@@ -11,9 +11,12 @@ import pytest
 from matdisco.crystal import Crystal, Label
 from matdisco.data.dataset import Dataset
 from matdisco.errors import SurrogateError
+from surrogates import auto
 from surrogates.auto import Auto
 from surrogates.auto_folds import fold_numbers, folds_of, names_of
+from surrogates.base import HistoryRow
 from surrogates.checkpoint import load, read
+from surrogates.featurizers import table
 from surrogates.networks.kinds import PaiNNRecipe
 from surrogates.recipes import (
     AutoRecipe,
@@ -72,6 +75,37 @@ def test_the_better_one_wins_and_the_reason_is_kept(tmp_path: Path) -> None:
     assert isinstance(loaded, Auto) and loaded.why() == surrogate.why()
 
 
+def test_of_many_records_some_folds_judge_and_features_are_made_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is being done is told before it is done."""
+    asked: list[int] = []
+    plain = table.KINDS["composition"]
+
+    def counted(crystals: Sequence[Crystal], n_threads: int) -> np.ndarray:
+        asked.append(len(crystals))
+        return plain(crystals, n_threads)
+
+    monkeypatch.setattr(table, "KINDS", {**table.KINDS, "composition": counted})
+    monkeypatch.setattr(auto, "_JUDGED", 3 * 60)
+    rows: list[HistoryRow] = []
+    surrogate = Auto(AutoRecipe(candidates=(GP, FOREST), folds=5))
+    data = linear_in_fractions()
+    report = surrogate.fit(data, "toy", progress=rows.append)
+    assert sum(asked) == 60, "each crystal once, for two candidates and all folds"
+    assert surrogate.folds == (3, 5)
+    assert surrogate.why().endswith("; judged on 3 of 5 folds")
+    scored = [r for r in report.history if "nll" in r]
+    assert len(scored) == 2 * 3
+    first = str(rows[0]["stage"])
+    assert first.startswith("compare gaussian_process on composition: learn 4")
+    assert str(rows[2 * 2 * 3]["stage"]).startswith("fit ")
+    surrogate.predict(data.crystals)
+    assert sum(asked) == 120, "nothing is kept once it is fitted"
+    surrogate.save(tmp_path / "auto")
+    assert load(tmp_path / "auto").describe() == surrogate.describe()
+
+
 def test_folds_keep_chemical_systems_whole() -> None:
     data = linear_in_fractions()
     folds, whole = fold_numbers(data, 2, seed=0)
@@ -128,7 +162,8 @@ def test_every_score_of_every_fold_is_in_the_history() -> None:
     shown: list[Any] = []
     auto = Auto(AutoRecipe(candidates=(GP, FOREST), folds=3))
     report = auto.fit(linear_in_fractions(), "toy", progress=shown.append)
-    assert len(report.history) == 6 and list(report.history) == shown[:6]
+    scored = [row for row in shown if "nll" in row]
+    assert len(report.history) == 6 and list(report.history) == scored[:6]
     mine = [float(r["nll"]) for r in report.history if "forest" in str(r["stage"])]
     assert np.mean(mine) == pytest.approx(auto.scores[1]["nll"])
 
