@@ -110,7 +110,9 @@ def useful_spread(raw: Prediction, labels: np.ndarray) -> float:
     return typical if nats(squares, factor) < nats(squares, 1.0) else 0.0
 
 
-def moderated(raw: Prediction, typical: float) -> Prediction:
+def moderated(
+    raw: Prediction, typical: float, judging: int | None = None
+) -> Prediction:
     """Draw each crystal's spread of the members towards the typical one.
 
     A variance of S networks has S - 1 degrees of freedom: where few happen to agree,
@@ -122,8 +124,10 @@ def moderated(raw: Prediction, typical: float) -> Prediction:
     Args:
         raw: S rows of factors, one per member.
         typical: mean variance over many crystals; 0 changes nothing.
+        judging: members whose own spread it counts as; all where not given. A curve
+            learnt from two of four is read where two of four would stand.
     """
-    own_weight = len(raw.factors) - 1
+    own_weight = (judging or len(raw.factors)) - 1
     if typical <= 0 or own_weight < 1:
         return raw
     own = (raw.factors**2).sum(axis=0)

@@ -73,6 +73,8 @@ class State:
     target squared; 0 in checkpoints from before it counted."""
     kind: CalibrationName = "scale"
     """How sigma was to be matched."""
+    judging: int | None = None
+    """Members that judged each record that calibrated."""
     steps: Mapping[str, Steps] = field(default_factory=dict, repr=False)
     """Label → its calibration, where that is more than one factor."""
     held: Held = field(default_factory=Held, repr=False)
@@ -114,9 +116,10 @@ class State:
         k, typical = self.scale.k, self.typical
         if name is not None and name != self.target:
             _, _, k, _, typical = self.others[name]
-        even = moderated(self.joint(means, logs, name), typical)
-        steps = self.steps.get(name or self.target)
-        return even.scaled(k) if steps is None else steps.apply(even, crystals)
+        raw, steps = self.joint(means, logs, name), self.steps.get(name or self.target)
+        if steps is None:
+            return moderated(raw, typical).scaled(k)
+        return steps.apply(moderated(raw, typical, self.judging), crystals)
 
     def judged(
         self,
@@ -150,7 +153,8 @@ class State:
         return replace(
             self, scale=steps.scale, metrics=score(labels, found), typical=typical,
             held=Held(rows, labels, found.mean, found.std),
-            kind=kind, steps={self.target: steps} if steps.arrays() else {},
+            kind=kind, judging=len(raw.factors),
+            steps={self.target: steps} if steps.arrays() else {},
         )  # fmt: skip
 
     def words(self) -> dict[str, str]:

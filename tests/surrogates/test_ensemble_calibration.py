@@ -201,3 +201,17 @@ def test_a_checkpoint_from_before_has_one_factor(tmp_path: Path) -> None:
     np.testing.assert_array_equal(before.std, now.predict(data.crystals).std)
     assert now.recipe.digest() == NetworkEnsembleRecipe(**recipe).digest()
     assert Steps.restored(Scale(2.0, 3.0), {}).scale.k == 2.0
+
+
+def test_a_curve_is_read_where_its_judges_stood() -> None:
+    """Half of four members are drawn further towards the typical spread than all."""
+    draw = np.random.default_rng(3)
+    n, typical = 4000, 0.04
+    own = np.sqrt(typical / 3) * draw.normal(size=(4, n))
+    four = Prediction(np.zeros(n), own, np.full(n, 1e-3))
+    two = Prediction(np.zeros(n), own[:2] * np.sqrt(1.5), np.full(n, 1e-3))
+    least = moderated(two, typical).std.min()
+    assert moderated(four, typical).std.min() < 0.9 * least
+    assert moderated(four, typical, judging=2).std.min() > 0.99 * least
+    same = moderated(four, typical, judging=4)
+    np.testing.assert_array_equal(same.std, moderated(four, typical).std)
