@@ -65,9 +65,29 @@ def chances(
     for event in events:
         if event.kind == "proposed":
             _learn(claims, state, energy, event)
-    weight = claims.weight(state.answered, free)
+    weight = claims.weight(
+        state.answered, _phases(_hull(state, energy, state.answered), state.answered),
+        free,
+    )  # fmt: skip
     assert weight is not None
     return weight
+
+
+def _hull(state: State, energy: Mapping[int, float], rows: np.ndarray) -> Hull | None:
+    """Return the hull of answered rows; None where an element has no answer yet."""
+    values = np.array([energy[int(i)] for i in rows])
+    try:
+        return Hull(state.elements, state.x[rows], values)
+    except DataError:
+        return None
+
+
+def _phases(known: Hull | None, rows: np.ndarray) -> np.ndarray:
+    """Return those of ``rows``, of which a hull was made, that are on it or as good."""
+    if known is None:
+        return rows[:0]
+    found: np.ndarray = rows[known.energies_above < MARGIN]
+    return found
 
 
 def _learn(
@@ -85,14 +105,11 @@ def _learn(
     batch = np.array([i for i in picks if i in energy], dtype=int)
     if not len(batch):
         return
-    try:
-        known = Hull(
-            state.elements, state.x[before], np.array([energy[i] for i in before])
-        )
-    except DataError:  # an element had no answer yet
+    known = _hull(state, energy, before)
+    if known is None:
         return
     formation = np.array([energy[i] for i in batch]) - state.x[batch] @ known.references
     claims.learn(
-        before, batch, np.array([picks[i] for i in batch]),
+        before, _phases(known, before), batch, np.array([picks[i] for i in batch]),
         known.height(state.x[batch]) - formation > MARGIN,
     )  # fmt: skip

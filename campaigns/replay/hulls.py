@@ -142,6 +142,7 @@ class HullStep:
         def pick() -> list[int]:
             if isinstance(self.rule, HullRule):
                 # how often a copy is none is what claims weigh; this is what it is then
+                phases = rows[known.energies_above < MARGIN]
                 other = depth
                 if isinstance(fitted, KnowsCopies):
                     apart = fitted.unlike(rows).belief(needs_std=True)
@@ -149,11 +150,11 @@ class HullStep:
                 free = within_reach(other, rows, self.rule.sigma_factors, q)
                 picks = choose_stable(
                     joint(other, free), truth.x[free], known, self.rule, rng, q,
-                    weight=self.claims.weight(rows, free),
+                    weight=self.claims.weight(rows, phases, free),
                 )  # fmt: skip
                 batch = free[[p.row for p in picks]]
                 self.claims.learn(
-                    rows, batch, np.array([p.value for p in picks]),
+                    rows, phases, batch, np.array([p.value for p in picks]),
                     height[batch] - formation[batch] > MARGIN,
                 )  # fmt: skip
                 return [int(i) for i in batch]

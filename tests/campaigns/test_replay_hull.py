@@ -157,25 +157,33 @@ def test_sigmas_follow_the_errors_of_ones_own_choices():
 
 
 def test_claims_are_corrected_by_what_came_of_them():
-    """Copies that find nothing lose their weight; others keep theirs; both recover."""
-    claims = Claims(np.array([0, 0, 0, 0, 1, 2, 3]))
-    assert claims.weight(np.array([6]), np.array([0, 4])).tolist() == [1.0, 1.0]
-    # row 1 is like row 0, which is known; row 4 is like nothing that is
+    """Copies that find nothing lose their weight, those of phases apart from those of
+    other structures; others keep theirs; all recover."""
+    claims = Claims(np.array([0, 0, 0, 0, 1, 2, 3, 4, 4]))
+    none = np.array([], dtype=int)
+    start = claims.weight(np.array([6]), none, np.array([0, 4]))
+    assert start.tolist() == [1.0, 1.0]
+    # row 1 is like row 0, a phase; row 8 like row 7, which is none; row 4 like nothing
+    known, phases, batch = np.array([0, 7]), np.array([0]), np.array([1, 8, 4])
+    assert claims.kinds(known, phases, batch).tolist() == [2, 1, 0]
     for _ in range(3):
-        weight = claims.weight(np.array([0]), np.array([1, 4]))
-        claims.learn(
-            np.array([0]), np.array([1, 4]), 0.5 * weight, np.array([False, True])
-        )
-    copies, others = claims.weight(np.array([0]), np.array([1, 4]))
+        weight = claims.weight(known, phases, batch)
+        claims.learn(known, phases, batch, 0.5 * weight, np.array([False, False, True]))
+    weight = claims.weight(known, phases, batch)
     claimed = 0.5 * (1 + REMEMBERED + REMEMBERED**2)
-    assert copies == pytest.approx(1 / (1 + claimed))
-    assert others == pytest.approx((1 + 2 * claimed) / (1 + claimed))
+    assert weight[:2] == pytest.approx(2 * [1 / (1 + claimed)])
+    assert weight[2] == pytest.approx((1 + 2 * claimed) / (1 + claimed))
+    # a copy of a structure above the hull comes to something: phases' copies stay low
+    value = np.array([0.1 * weight[1]])
+    claims.learn(known, phases, np.array([8]), value, np.array([True]))
+    later = claims.weight(known, phases, batch)
+    assert later[1] > 2 * weight[1]
+    assert later[0] < 1.3 * weight[0]
     for _ in range(40):
-        nothing = np.array([], dtype=int)
-        claims.learn(np.array([0]), nothing, nothing.astype(float), nothing > 0)
-    assert claims.ratio == pytest.approx([1.0, 1.0], abs=1e-3)
+        claims.learn(known, phases, none, none.astype(float), none > 0)
+    assert claims.ratio == pytest.approx([1.0, 1.0, 1.0], abs=1e-3)
     unknown = Claims(None)
-    assert unknown.weight(np.array([0]), np.array([1])) is None
+    assert unknown.weight(np.array([0]), none, np.array([1])) is None
 
 
 def test_the_depth_is_below_the_hull_of_what_is_known(config):

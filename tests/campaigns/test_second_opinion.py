@@ -116,8 +116,10 @@ def test_what_copies_came_to_is_read_from_the_ledger(opinion, tmp_path):
                 - (energy[i] - state.x[i] @ hull.references)
                 for i in rows
             ]
+            known_rows = np.array(known)
             claims.learn(
-                np.array(known), np.array(rows), np.array(value, dtype=float),
+                known_rows, known_rows[hull.energies_above < MARGIN], np.array(rows),
+                np.array(value, dtype=float),
                 np.array(depth) > MARGIN,
             )  # fmt: skip
         known += rows
@@ -138,9 +140,11 @@ def test_what_copies_came_to_is_read_from_the_ledger(opinion, tmp_path):
     copied = [p["copy_of"] for e in events for p in e.payload.get("proposals", ())]
     assert any(copied) and not all(copied)
     free = state.available
-    expected = claims.weight(state.answered, free)
+    whole = Hull(state.elements, state.x[state.answered], np.array(state.answers))
+    phases = state.answered[whole.energies_above < MARGIN]
+    expected = claims.weight(state.answered, phases, free)
     np.testing.assert_allclose(chances(alike, state, events, free), expected)
-    assert len(set(expected.round(9))) == 2
+    assert len(set(expected.round(9))) == 3
 
 
 @pytest.mark.parametrize(
