@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, TypeVar
 
+from campaigns.ledger_file import FILE as LEDGER
 from matdisco.errors import ConfigError
 from matdisco.recipe import Recipe
 from matdisco.recipe_file import load, mapping
@@ -64,16 +66,15 @@ def refuse_others(path: str | Path, expected: Kind) -> None:
     """
     data = mapping(path)
     keys = set(data)
-    barred = keys & _NEVER.get(expected, frozenset())
-    if keys >= _COMMANDS[expected][0] and not barred:
+    found = dict(_fitting(keys))
+    if expected in found:
         return
     wanted = f"expected {_a(expected)} file"
-    for kind, (needed, command) in _COMMANDS.items():
-        if kind != expected and keys >= needed and not keys & _NEVER.get(kind, set()):
-            raise ConfigError(
-                f"{path}: this is {_a(kind)} file, {wanted}: "
-                f"matdisco {command.format(path=path)}"
-            )
+    for kind, command in found.items():
+        raise ConfigError(
+            f"{path}: this is {_a(kind)} file, {wanted}: "
+            f"matdisco {command.format(path=path)}"
+        )
     if "$schema" in keys:
         raise ConfigError(
             f"{path}: this is a JSON Schema, which tells editors what a campaign file "
@@ -84,6 +85,46 @@ def refuse_others(path: str | Path, expected: Kind) -> None:
             f"{path}: this is one block (kind: {data['kind']}), {wanted}, which holds "
             "such a block under a key, for example surrogate:"
         )
+
+
+def no_run_folder(path: str | Path) -> str:
+    """Say what a path is where a campaign's run folder was expected.
+
+    A file of some kind comes with the command that takes it, one from within a run
+    folder with that folder.
+    """
+    path = Path(path)
+    if not path.exists():
+        return f"{path} is not a campaign's run folder: there is no such folder"
+    if path.is_dir():
+        return f"{path} is not a campaign's run folder: no {LEDGER} in it"
+    if (path.parent / LEDGER).is_file():
+        return f"{path}: this is a file of a run, expected its folder: {path.parent}"
+    keys: set[str] = set()
+    if path.suffix in (".yaml", ".yml"):
+        try:
+            keys = set(mapping(path))
+        except ConfigError as error:
+            return f"{path}: expected a campaign's run folder, found a file; {error}"
+    kind, command = next(_fitting(keys), ("", ""))
+    if kind == "campaign":
+        return (
+            f"{path}: this is a campaign's configuration, expected its run folder, "
+            f"runs/{path.stem} unless --to named another; matdisco run {path} begins it"
+        )
+    if kind:
+        return (
+            f"{path}: this is {_a(kind)} file, expected a campaign's run folder: "
+            f"matdisco {command.format(path=path)}"
+        )
+    return f"{path}: expected a campaign's run folder, found a file"
+
+
+def _fitting(keys: set[str]) -> Iterator[tuple[str, str]]:
+    """Yield the kinds of file that have such keys, each with its command."""
+    for kind, (needed, command) in _COMMANDS.items():
+        if keys >= needed and not keys & _NEVER.get(kind, frozenset()):
+            yield kind, command
 
 
 def _a(kind: str) -> str:

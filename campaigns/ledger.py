@@ -20,6 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
+from campaigns.file_kinds import no_run_folder
 from campaigns.ledger_file import (
     FILE,
     SCHEMA,
@@ -78,9 +79,7 @@ class Ledger:
         """
         ledger = cls(folder)
         if not ledger.path.is_file():
-            raise LedgerError(
-                f"{folder} is not a campaign's run folder: no {FILE} in it"
-            )
+            raise LedgerError(no_run_folder(folder))
         return ledger
 
     @classmethod

@@ -7,6 +7,7 @@ import pytest
 
 from campaigns.cli import main
 from campaigns.config import CampaignConfig
+from campaigns.file_kinds import no_run_folder
 from campaigns.replay.recipes import ReplayConfig
 from matdisco.errors import ConfigError
 
@@ -83,6 +84,38 @@ def test_a_column_map_is_known_where_something_else_is_expected(tmp_path, capsys
     assert "this is a column map file, expected a campaign file" in (
         capsys.readouterr().err
     )
+
+
+@pytest.mark.parametrize(
+    ("command", "file", "said"),
+    [
+        ("status", "configs/quickstart.yaml", "configs/quickstart.yaml: this is a "
+         "campaign's configuration, expected its run folder, runs/quickstart unless "
+         "--to named another; matdisco run configs/quickstart.yaml begins it"),
+        ("report", "configs/replays/phonons.yaml", "this is a replay file, expected a "
+         "campaign's run folder: matdisco replay configs/replays/phonons.yaml"),
+        ("proposals", "README.md", "expected a campaign's run folder, found a file"),
+        ("track", "tests", "tests is not a campaign's run folder: no ledger.sqlite in"),
+        ("status", "runs/none", "there is no such folder"),
+    ],
+)  # fmt: skip
+def test_a_command_about_a_run_says_what_it_was_given(command, file, said, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main([command, file])
+    assert stopped.value.code == 1
+    assert said in capsys.readouterr().err
+
+
+def test_a_file_of_a_run_leads_to_its_folder(tmp_path):
+    (tmp_path / "ledger.sqlite").touch()
+    for name in ("ledger.sqlite", "config.yaml"):
+        (tmp_path / name).touch()
+        said = no_run_folder(tmp_path / name)
+        assert said.endswith(f"a file of a run, expected its folder: {tmp_path}")
+    bad = tmp_path / "elsewhere" / "bad.yaml"
+    bad.parent.mkdir()
+    bad.write_text("a: [")
+    assert "found a file; " in no_run_folder(bad) and "not valid" in no_run_folder(bad)
 
 
 def test_curation_asks_for_a_folder_before_it_starts(tmp_path, capsys):
