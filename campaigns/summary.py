@@ -53,7 +53,9 @@ def summarise(campaign: Campaign, reason: str) -> str:
             what = "members of the front"
         lines += ["", *_beside_random(comparison, what)]
     lines += _known(campaign)
-    lines += ["", f"report      {campaign.folder / 'report.html'}"]
+    lines.append("")
+    if (report := campaign.folder / "report.html").exists():
+        lines.append(f"report      {report}")
     if not campaign.finished:
         lines.append(f"continue    matdisco run {campaign.folder}")
     if campaign.config.tracking.enabled:

@@ -33,7 +33,7 @@ def tell(
 ) -> None:
     """Give measurements to a laboratory campaign; partial and late ones are welcome."""
     from campaigns.campaign import Campaign
-    from campaigns.people.inbox import Inbox, results_item, summary
+    from campaigns.people.inbox import Inbox, results_item
     from matdisco.errors import ConfigError, DataError, MatdiscoError
 
     try:
@@ -46,9 +46,10 @@ def tell(
             )
             inbox.drain_if_free()
             payload = inbox.judge(item, campaign.state)
+            said = inbox.summary(payload)
     except DataError as error:
         raise ConfigError(str(error)) from error
-    print(summary(payload))
+    print(said)
     if payload["rows"] or payload["refused"]:
         _hand_over(run, item)
     wrong = [r for r in payload["refused"] if not r["harmless"]]

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from campaigns.answers import read_evaluation, write_evaluation
+from campaigns.people.combined import evaluations, lacking
 from campaigns.people.decisions import Decision, check
-from campaigns.people.results import evaluations, judge
+from campaigns.people.results import judge
 from campaigns.state import State
 from matdisco.errors import CampaignError, DataError
 from matdisco.evaluators.laboratory import LaboratoryRecipe
@@ -119,8 +120,9 @@ class Inbox:
         try:
             if item["what"] == "results":
                 payload = self.judge(item, state)
+                said = self.summary(payload)
                 self.ledger.append("told", {"id": name, **payload})
-                self.say(summary(payload))
+                self.say(said)
             else:
                 decision = Decision.from_dict(item["decision"])
                 check(decision, state, self.config.evaluator)
@@ -150,6 +152,21 @@ class Inbox:
             )
         return judge(item, state, self.ledger.events("told"), recipe)
 
+    def summary(self, payload: dict[str, Any]) -> str:
+        """Say in plain text what becomes of a results file, not yet on record."""
+        recipe = self.config.evaluator
+        assert isinstance(recipe, LaboratoryRecipe)
+        rows, refused = payload["rows"], payload["refused"]
+        lines = [f"{payload['file']}: {len(rows)} rows taken, {len(refused)} not taken"]
+        lines += [f"  line {r['line']}: {r['remark']}" for r in rows if r["remark"]]
+        lines += [f"  line {r['line']} not taken: {r['reason']}" for r in refused]
+        told = [e.payload for e in self.ledger.events("told")]
+        if lacks := lacking([*told, payload], recipe):
+            count = f"{len(lacks)} candidate{'s' * (len(lacks) > 1)}"
+            lines.append(f"  no answer yet for {count}, waiting for:")
+            lines += [f"    {n}  {', '.join(words)}" for n, words in lacks.items()]
+        return "\n".join(lines)
+
     def _round_to_approve(self, decision: Decision) -> int:
         if decision.action != "approve":
             return -1
@@ -173,7 +190,7 @@ class Inbox:
             for e in events
             if e.kind == "evaluated"
         }
-        for evaluation in evaluations(told, state, recipe):
+        for evaluation in evaluations([e.payload for e in told], state, recipe):
             name = evaluation.crystal_id
             old = last.get(name)
             if old and (old.labels, old.failure) == (
@@ -220,12 +237,3 @@ def to_approve(events: list[Event]) -> int | None:
     }
     rounds = [e.round for e in events if e.kind == "proposed" and e.round not in over]
     return rounds[0] if rounds else None
-
-
-def summary(payload: dict[str, Any]) -> str:
-    """Say in plain text what became of a results file."""
-    rows, refused = payload["rows"], payload["refused"]
-    lines = [f"{payload['file']}: {len(rows)} rows taken, {len(refused)} not taken"]
-    lines += [f"  line {r['line']}: {r['remark']}" for r in rows if r["remark"]]
-    lines += [f"  line {r['line']} not taken: {r['reason']}" for r in refused]
-    return "\n".join(lines)

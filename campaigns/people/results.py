@@ -1,16 +1,14 @@
-"""From measured rows to evaluations: who is credited, what is known already, means."""
+"""What of a results file is taken: who is credited, what is known already."""
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from campaigns.people.measurements import Refusal, Row, parse
 from matdisco.errors import DataError
-from matdisco.evaluators.base import Evaluation, Failure, FailureKind, evaluation_key
-from matdisco.properties import get
 from matdisco.recipe import digest, nearest
 
 if TYPE_CHECKING:
@@ -183,94 +181,6 @@ def _refuse_known(
     if row.failure and (*sample, "failure") in known:
         return f"already on record ({known[*sample, 'failure'][1]})"
     return None
-
-
-def evaluations(
-    told: Sequence[Event], state: State, recipe: LaboratoryRecipe
-) -> Iterator[Evaluation]:
-    """Yield what all measurements together say, one evaluation per complete candidate.
-
-    A candidate is complete when every property has ``recipe.replicates`` values, or
-    when as many samples failed and none gave a value.
-    """
-    samples: dict[str, dict[tuple[str, str, str], tuple[float, float | None]]] = {}
-    failures: dict[str, dict[tuple[str, str], str]] = {}
-    for event in told:
-        for row in event.payload["rows"]:
-            name = row["credited"]
-            if name is None or name not in state.position:
-                continue
-            for key, (value, sigma) in row["values"].items():
-                samples.setdefault(name, {})[key, row["batch"], row["replicate"]] = (
-                    value,
-                    sigma,
-                )
-            if row["failure"]:
-                sample = (row["batch"], row["replicate"])
-                failures.setdefault(name, {})[sample] = row["failure"]
-    for name in sorted({*samples, *failures}, key=lambda n: state.position[n]):
-        yield from _combined(
-            state.pool[state.position[name]],
-            samples.get(name, {}),
-            failures.get(name, {}),
-            recipe,
-        )
-
-
-def _combined(
-    crystal: Crystal,
-    samples: Mapping[tuple[str, str, str], tuple[float, float | None]],
-    failures: Mapping[tuple[str, str], str],
-    recipe: LaboratoryRecipe,
-) -> Iterator[Evaluation]:
-    from matdisco.crystal import Label
-
-    key = evaluation_key(crystal, recipe)
-    by_property = {
-        p: [v for (k, _, _), v in sorted(samples.items()) if k == p]
-        for p in recipe.returns
-    }
-    if all(len(v) >= recipe.replicates for v in by_property.values()):
-        labels = {}
-        for name, values in by_property.items():
-            mean, sigma = mean_of(values)
-            method = f"measured, {len(values)} replicate{'s' * (len(values) > 1)}"
-            labels[name] = Label(mean, get(name).unit, method, sigma)
-        yield Evaluation(key, crystal.id, labels)
-    elif not samples and len(failures) >= recipe.replicates:
-        reasons = "; ".join(dict.fromkeys(failures.values()))
-        failure = Failure(FailureKind.NOT_MADE, reasons)
-        yield Evaluation(key, crystal.id, failure=failure)
-
-
-def mean_of(values: Sequence[tuple[float, float | None]]) -> tuple[float, float | None]:
-    """Return mean and standard error of (value, sigma) replicates.
-
-    With every sigma known, the weighted mean and the larger of the internal error and
-    the external one (R. T. Birge, Phys. Rev. 40, 207 (1932)): replicates that scatter
-    more than their sigmas say are trusted less. Without, the plain mean and its
-    standard error; None for a single value of unknown sigma.
-
-    >>> mean_of([(1.0, 0.1), (3.0, 0.1)])
-    (2.0, 1.0)
-    """
-    n = len(values)
-    numbers = [v for v, _ in values]
-    sigmas = [s for _, s in values if s is not None]
-    if len(sigmas) == n:
-        weights = [s**-2 for s in sigmas]
-        total = sum(weights)
-        mean = sum(w * v for w, v in zip(weights, numbers, strict=True)) / total
-        internal = total**-0.5
-        if n == 1:
-            return mean, internal
-        chi2 = sum(w * (v - mean) ** 2 for w, v in zip(weights, numbers, strict=True))
-        return mean, round(internal * max(1.0, math.sqrt(chi2 / (n - 1))), 12)
-    mean = sum(numbers) / n
-    if n == 1:
-        return mean, None
-    variance = sum((v - mean) ** 2 for v in numbers) / (n - 1)
-    return mean, math.sqrt(variance / n)
 
 
 def _words(row: Row) -> str:

@@ -7,8 +7,9 @@ from commands import matdisco
 
 from campaigns import Campaign, CampaignConfig
 from campaigns.ledger import Ledger
-from campaigns.people.inbox import Inbox
+from campaigns.people.inbox import Inbox, put, results_item
 from campaigns.progress import Display
+from campaigns.summary import summarise
 from matdisco.crystal import Crystal
 
 QUIET = Display(quiet=True)
@@ -34,8 +35,6 @@ def run(folder, settings=None):
 
 def drop(folder, path, **options):
     """What ``matdisco tell`` does, in this process; returns the told event."""
-    from campaigns.people.inbox import put, results_item
-
     put(folder, results_item(path, by="ada", **options))
     with Campaign.open(folder) as c:
         assert Inbox(c.config, c.folder, c.ledger, c.pool).drain_if_free()
@@ -290,6 +289,34 @@ def test_swapped_samples_other_products_and_new_structures(waiting):
     with Campaign.open(folder) as campaign:
         assert campaign.state.evaluations["nova"].labels["band_gap"].value == 5.0
         assert campaign.state.pool.ids[-1] == "nova"
+
+
+def test_people_are_told_which_answers_are_still_half(tmp_path):
+    settings = config(returns=["band_gap", "density"], replicates=2)
+    folder = tmp_path / "run"
+    run(folder, settings)
+    with Campaign.open(folder) as campaign:
+        a, b, c, d = campaign.proposals()["candidate"]
+        assert "report" not in summarise(campaign, "waits")  # there is none yet
+    head = "candidate,replicate,band_gap [eV],density [g/cm³],failure"
+    first = write(
+        folder,
+        f"{head}\n{a},1,1,5,\n{a},2,1.1,5.1,\n{b},1,2,,\n{b},2,2.1,6,\n"
+        f"{c},1,,,lost\n{d},1,,,lost\n{d},2,,,lost\n",
+    )
+    said = matdisco("tell", str(folder), str(first), cwd=tmp_path).stdout
+    assert said.splitlines() == [
+        "r.csv: 7 rows taken, 0 not taken",
+        "  no answer yet for 2 candidates, waiting for:",
+        f"    {b}  density: 1 of 2 values",
+        f"    {c}  band_gap: 0 of 2 values, density: 0 of 2 values",
+    ]
+    # what came before counts, and a file that completes everything says nothing more
+    rest = write(folder, f"{head}\n{b},1,2,6.2,\n{c},2,,,lost\n")
+    with Campaign.open(folder) as campaign:
+        box = Inbox(campaign.config, folder, campaign.ledger, campaign.pool)
+        item = results_item(rest, by="ada")
+        assert "no answer" not in box.summary(box.judge(item, campaign.state))
 
 
 def test_partial_results_are_enough_when_the_configuration_says_so(waiting):
