@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from textwrap import wrap
 
 from campaigns.config import CampaignConfig
 from campaigns.fronts.recipe import FrontObjective
@@ -20,9 +21,6 @@ def describe_plan(config: CampaignConfig, folder: Path) -> str:
     """
     size = config.check()
     n = min(config.budget.evaluations, size.count)
-    each = config.evaluator.seconds_per_evaluation(size.mean_atoms)
-    core = n * each
-    wall = core / min(config.execution.workers, n)
     lines = [
         f"campaign {config.name}",
         f"  candidates   {size} ({config.candidates.kind}, "
@@ -31,11 +29,11 @@ def describe_plan(config: CampaignConfig, folder: Path) -> str:
         f"  objective    {_wanted(config.objective)}",
         f"  evaluations  {n} planned, {100 * n / size.count:.0f} % of the pool, "
         f"{config.acquisition.batch_size} per round",
-        f"  cost         about {_duration(core)} of one core in evaluations, "
-        f"{_duration(wall)} with {config.execution.workers} workers",
+        _cost(config, n, size.mean_atoms),
         *_ladder(config, size.mean_atoms),
         *_budget(config),
         f"  surrogate    {config.surrogate.kind}",
+        *_doubts(config),
         f"  acquisition  {config.acquisition.kind}",
         f"  leaves       {folder}/: ledger.sqlite (the record), report.html, "
         "config.yaml,",
@@ -102,6 +100,30 @@ def _screening(config: CampaignConfig) -> list[str]:
             f"  growth       up to {growth.per_round} new candidates before {when}"
         )
     return lines
+
+
+def _cost(config: CampaignConfig, n: int, n_atoms: float) -> str:
+    """Say what ``n`` evaluations take: people's hours, or a machine's."""
+    each, execution = config.evaluator.seconds_per_evaluation(n_atoms), config.execution
+    if config.evaluator.by_hand:
+        return (
+            f"  cost         about {_duration(n * each)} in the laboratory, "
+            f"{_duration(each)} each"
+        )
+    wall = n * each / min(execution.workers, n)
+    return (
+        f"  cost         about {_duration(n * each * execution.cores)} of one core in "
+        f"evaluations, {_duration(wall)} with {execution.workers} workers"
+    )
+
+
+def _doubts(config: CampaignConfig) -> list[str]:
+    """Say where candidates are alike to the surrogate."""
+    from campaigns.blind import doubt_of_polymorphs
+
+    found = doubt_of_polymorphs(config)
+    text = wrap(found or "", 73)
+    return [f"               {line}" for line in text]
 
 
 def _ladder(config: CampaignConfig, n_atoms: float) -> list[str]:
