@@ -8,13 +8,11 @@ each threshold; a test holds both equal.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from matdisco.recipe import Recipe, nearest
-from matdisco.recipe_file import load
 
 Verdict = Literal["pass", "warn", "fail", "info", "n/a"]
 """``info``: measured, but without a threshold; ``n/a``: not applicable to this kind."""
@@ -271,14 +269,3 @@ class SuiteRecipe(Recipe):
     def label(self) -> str:
         """Name and version, for example ``standard 2``."""
         return f"{self.name} {self.version}"
-
-    @classmethod
-    def load(cls, path: str | Path | None) -> Self:
-        """Read a suite file; None gives the newest standard suite.
-
-        Raises:
-            ConfigError: one line per mistake, with file and key.
-        """
-        if path is None:
-            return cls.standard()
-        return load(cls, path)

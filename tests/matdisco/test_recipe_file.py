@@ -1,6 +1,7 @@
 """YAML files of every kind: strict, and each mistake with its line."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from campaigns.replay.recipes import ReplayConfig
 from campaigns.training import TrainingConfig
 from matdisco.data.readers.columns import ColumnMap
 from matdisco.errors import ConfigError
-from matdisco.recipe_file import mapping
+from matdisco.recipe_file import load, mapping
 from surrogates.assessment.suite import SuiteRecipe
 
 REPLAY = """\
@@ -33,7 +34,8 @@ seeds: 0
 READERS: dict[str, Callable[[Path], Any]] = {
     "campaign": CampaignConfig.load, "labelling": LabellingConfig.load,
     "replay": ReplayConfig.load, "training": TrainingConfig.load,
-    "suite": SuiteRecipe.load, "columns": ColumnMap.load, "card": mapping,
+    "suite": partial(load, SuiteRecipe), "columns": partial(load, ColumnMap),
+    "card": mapping,
 }  # fmt: skip
 
 

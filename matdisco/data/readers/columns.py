@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from pydantic import Field
 
 from matdisco.recipe import Recipe
-from matdisco.recipe_file import load
 
 
 class LabelColumn(Recipe):
@@ -68,12 +65,3 @@ class ColumnMap(Recipe):
     """``,`` where the numbers are written 1,5."""
     encoding: str | None = None
     """Of a text table; found by itself where not given."""
-
-    @classmethod
-    def load(cls, path: str | Path) -> ColumnMap:
-        """Read a column map from YAML.
-
-        Raises:
-            ConfigError: no such file, bad YAML, or unknown keys.
-        """
-        return load(cls, path)

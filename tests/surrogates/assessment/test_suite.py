@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from matdisco.errors import ConfigError
+from matdisco.recipe_file import load
 from surrogates.assessment.result import overall
 from surrogates.assessment.suite import STANDARD, SuiteRecipe, Threshold
 
@@ -12,9 +13,9 @@ CONFIGS = Path(__file__).resolve().parents[3] / "configs" / "assessments"
 
 
 def test_standard_files_are_what_the_code_says():
-    assert SuiteRecipe.load(CONFIGS / "standard-1.yaml") == SuiteRecipe()
-    newest = SuiteRecipe.load(CONFIGS / "standard-2.yaml")
-    assert newest == SuiteRecipe.standard() == SuiteRecipe.load(None)
+    assert load(SuiteRecipe, CONFIGS / "standard-1.yaml") == SuiteRecipe()
+    newest = load(SuiteRecipe, CONFIGS / "standard-2.yaml")
+    assert newest == SuiteRecipe.standard()
 
 
 def test_each_kind_is_asked_what_it_can_show():
@@ -34,7 +35,7 @@ def test_each_kind_is_asked_what_it_can_show():
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda p: p.stem)
 def test_file_name_is_name_and_version(path):
-    suite = SuiteRecipe.load(path)
+    suite = load(SuiteRecipe, path)
     assert path.stem == f"{suite.name}-{suite.version}"
 
 
@@ -53,22 +54,22 @@ def test_mistakes_are_sentences(tmp_path):
     path = tmp_path / "suite.yaml"
     path.write_text("thresholds:\n  efficacy.skil: {warn: 1, better: high}\n")
     with pytest.raises(ConfigError, match=r"did you mean efficacy\.skill"):
-        SuiteRecipe.load(path)
+        load(SuiteRecipe, path)
     path.write_text(
         "kinds: {potential: {requires: [safety], not_applicable: {safety: none}}}\n"
     )
     with pytest.raises(ConfigError, match="required and not applicable at once"):
-        SuiteRecipe.load(path)
+        load(SuiteRecipe, path)
     path.write_text("requires: [shift]\nsections: [efficacy]\n")
     with pytest.raises(ConfigError, match="requires shift, which sections leaves out"):
-        SuiteRecipe.load(path)
+        load(SuiteRecipe, path)
     path.write_text(
         "thresholds:\n  efficacy.skill: {warn: 0.1, fail: 0.5, better: high}\n"
     )
     with pytest.raises(ConfigError, match="must be on the worse side"):
-        SuiteRecipe.load(path)
+        load(SuiteRecipe, path)
     with pytest.raises(ConfigError, match="cannot be read"):
-        SuiteRecipe.load(tmp_path / "none.yaml")
+        load(SuiteRecipe, tmp_path / "none.yaml")
 
 
 def test_every_limit_belongs_to_a_section():

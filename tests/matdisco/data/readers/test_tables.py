@@ -13,6 +13,7 @@ from matdisco.data import readers
 from matdisco.data.readers import ColumnMap, Limits, RawRecord
 from matdisco.data.readers.cells import Cell, read_cell
 from matdisco.errors import ConfigError
+from matdisco.recipe_file import load
 
 from . import samples
 
@@ -30,7 +31,7 @@ labels:
 def columns(tmp_path: Path, text: str = MAP) -> ColumnMap:
     path = tmp_path / "columns.yaml"
     path.write_text(text)
-    return ColumnMap.load(path)
+    return load(ColumnMap, path)
 
 
 def read(path: Path, mapped: ColumnMap | None) -> list[RawRecord]:
@@ -149,7 +150,7 @@ def test_column_maps_are_strict(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="not valid YAML: line 1"):
         columns(tmp_path, "a: [")
     with pytest.raises(ConfigError, match=r"absent\.yaml: cannot be read"):
-        ColumnMap.load(tmp_path / "absent.yaml")
+        load(ColumnMap, tmp_path / "absent.yaml")
 
 
 def test_rows_may_name_files_beside_the_table(tmp_path: Path) -> None:
