@@ -171,7 +171,7 @@ class NetworkEnsemble(ShowsItself):
                 "elements": " ".join(self.state.elements),
                 "dataset": self.state.dataset[:16],
                 "records": str(self.state.n_train),
-                "uncertainty_scale": f"{self.state.scale.k:.3f}",
+                "uncertainty_scale": self.state.caution or f"{self.state.scale.k:.3f}",
                 **self.state.words(),
             }
         return text

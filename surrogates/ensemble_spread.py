@@ -9,6 +9,7 @@ import numpy as np
 from matdisco.crystal import Crystal
 from surrogates.base import Prediction
 from surrogates.calibration import CalibrationName, Scale, Steps, nats, z_scores
+from surrogates.spread import spread, vary
 
 LIKE = 3
 """Degrees of freedom that the typical spread counts for against a crystal's own."""
@@ -50,6 +51,7 @@ def stepped(
     *,
     ratio: float = 1.0,
     seed: int = 0,
+    every: np.ndarray | None = None,
 ) -> tuple[Steps, float, Prediction]:
     """Return the steps to calibrated sigma and the typical spread they start from.
 
@@ -62,11 +64,16 @@ def stepped(
         typical: likewise.
         ratio: likewise.
         seed: of a model by chemistry.
+        every: all labels that were learnt, shape (k,): without errors where they do not
+            vary. None where a base learnt others.
 
     Returns:
         Steps, typical spread, and the calibrated prediction of the n records, whose
         sigmas are larger than those of all members by ``ratio``.
     """
+    if every is not None and not vary(every):
+        steps = Steps.unvaried(raw, spread(every), prior.n, len(every))
+        return steps, 0.0, steps.left_out(raw)
     scale, typical = matched(raw, labels, prior, typical, ratio=ratio)
     even = moderated(raw, typical)
     if kind == "scale":

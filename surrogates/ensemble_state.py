@@ -18,6 +18,7 @@ from surrogates.ensemble_spread import moderated, stepped
 from surrogates.graphs import PackedGraphs
 from surrogates.metrics import evaluate as score
 from surrogates.networks.recipes import NetworkEnsembleRecipe
+from surrogates.spread import doubt, vary
 
 _HELD, _STEPS = "held_out.", "calibration."
 """Prefixes of the arrays in a checkpoint that are no weights."""
@@ -75,6 +76,8 @@ class State:
     """How sigma was to be matched."""
     judging: int | None = None
     """Members that judged each record that calibrated."""
+    caution: str = ""
+    """What to know of sigma where labels do not vary."""
     steps: Mapping[str, Steps] = field(default_factory=dict, repr=False)
     """Label → its calibration, where that is more than one factor."""
     held: Held = field(default_factory=Held, repr=False)
@@ -133,6 +136,7 @@ class State:
         kind: CalibrationName = "scale",
         crystals: Sequence[Crystal] = (),
         seed: int = 0,
+        every: np.ndarray | None = None,
     ) -> Self:
         """Return a copy calibrated and scored on records that ``raw`` did not see.
 
@@ -146,14 +150,18 @@ class State:
             kind: how sigma is matched.
             crystals: the n records, for ``errors``.
             seed: likewise.
+            every: see :func:`~surrogates.ensemble_spread.stepped`.
         """
         steps, typical, found = stepped(
-            kind, raw, labels, crystals, prior, typical, ratio=ratio, seed=seed
-        )
+            kind, raw, labels, crystals, prior, typical,
+            ratio=ratio, seed=seed, every=every,
+        )  # fmt: skip
+        flat = None if every is None or vary(every) else every
         return replace(
             self, scale=steps.scale, metrics=score(labels, found), typical=typical,
             held=Held(rows, labels, found.mean, found.std),
-            kind=kind, judging=len(raw.factors),
+            kind=kind if flat is None else "scale", judging=len(raw.factors),
+            caution="" if flat is None else doubt(len(flat), float(flat[0])),
             steps={self.target: steps} if steps.arrays() else {},
         )  # fmt: skip
 

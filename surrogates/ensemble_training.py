@@ -23,6 +23,7 @@ from surrogates.networks.base import CrystalNetwork
 from surrogates.networks.learning import Examples, GraphTask, evaluate
 from surrogates.networks.recipes import NetworkEnsembleRecipe
 from surrogates.pretraining import split_by_system
+from surrogates.spread import spread
 from surrogates.training import Schedule, train
 from surrogates.training_state import Resume
 
@@ -65,9 +66,8 @@ def from_scratch(
     _, judge = split_by_system(records.take(main), recipe.held_out, seed)
     judge = main[judge]
     learn = np.setdiff1d(np.arange(len(records)), judge)
-    centre, spread = np.nanmean(labels[learn], axis=0), np.nanstd(labels[learn], axis=0)
-    spread = np.where(spread > 0, spread, 1.0)
-    z = (labels - centre) / spread
+    centre, scale = np.array([_centre_and_spread(c, learn) for c in labels.T]).T
+    z = (labels - centre) / scale
     graphs = store_of(recipe).get(records.crystals)
     network = fresh(recipe, seed, len(names))
     weights = np.ones((recipe.members, len(learn)), dtype=np.int64)
@@ -91,11 +91,11 @@ def from_scratch(
         resume=resume,
     )
     others: dict[str, tuple[float, float, float, float, float]] = {
-        name: (float(centre[t]), float(spread[t]), 1.0, 0.0, 0.0)
+        name: (float(centre[t]), float(scale[t]), 1.0, 0.0, 0.0)
         for t, name in enumerate(names[1:], start=1)
     }
     state = State(
-        names[0], float(centre[0]), float(spread[0]), Scale(), records.elements,
+        names[0], float(centre[0]), float(scale[0]), Scale(), records.elements,
         records.content_hash, len(learn), weights_of(network), others=others,
     )  # fmt: skip
     state = _judged(
@@ -103,6 +103,17 @@ def from_scratch(
         weights, seed,
     )  # fmt: skip
     return state, len(judge), history
+
+
+def _centre_and_spread(labels: np.ndarray, learn: np.ndarray) -> tuple[float, float]:
+    """Return mean and spread of the labels, shape (n,), at rows ``learn``.
+
+    NaN counts for nothing. Where all records that have the label judge, those tell.
+    """
+    known = np.isfinite(labels)
+    own = labels[learn][known[learn]]
+    own = own if len(own) else labels[known]
+    return float(own.mean()), spread(own)
 
 
 def _judged(
@@ -154,6 +165,7 @@ def _judged(
     others, further = dict(state.others), dict[str, Steps]()
     for t, name in enumerate(state.names):
         known = np.flatnonzero(np.isfinite(labels[rows, t]))
+        every = labels[np.isfinite(labels[:, t]), t]
         raw, truth = state.joint(*said, name).take(known), labels[rows[known], t]
         ratio = error_of_all(raw, truth, recipe.members)
         # part of the members cannot tell their own spread from chance
@@ -163,12 +175,13 @@ def _judged(
             at = np.searchsorted(np.flatnonzero(np.isfinite(labels[:, 0])), rows[known])
             state = state.judged(
                 raw, truth, at, PRIOR, typical, ratio=ratio,
-                kind=kind, crystals=those, seed=seed,
+                kind=kind, crystals=those, seed=seed, every=every,
             )  # fmt: skip
             continue
         steps, typical, _ = stepped(
-            kind, raw, truth, those, PRIOR, typical, ratio=ratio, seed=seed
-        )
+            kind, raw, truth, those, PRIOR, typical,
+            ratio=ratio, seed=seed, every=every,
+        )  # fmt: skip
         others[name] = (
             *others[name][:2], steps.scale.k, steps.scale.n, typical,
         )  # fmt: skip

@@ -22,6 +22,7 @@ from surrogates.graphs import PackedGraphs
 from surrogates.networks.learning import Examples, evaluate
 from surrogates.networks.recipes import NetworkEnsembleRecipe
 from surrogates.pretraining import left_out_members, split_by_system
+from surrogates.spread import standardised
 from surrogates.training import Schedule
 from surrogates.training_state import Resume
 
@@ -131,16 +132,14 @@ def retargeted(
     records, labels = new
     n = len(records)
     out, missing = _missing(recipe, n, np.random.default_rng([seed, 1]))
-    centre, spread = float(labels.mean()), float(labels.std()) or 1.0
+    z, centre, scale = standardised(labels)
     graphs = store_of(recipe).get(records.crystals)
     network = loaded(recipe, base)
     network.head.out.load_state_dict(fresh(recipe, seed).head.out.state_dict())
     history = taught(
         recipe,
         network,
-        Examples(
-            graphs, ((labels - centre) / spread)[:, None], (~missing).astype(np.float32)
-        ),
+        Examples(graphs, z[:, None], (~missing).astype(np.float32)),
         _schedule(recipe, _LONGER * recipe.finetune_epochs),
         seed=seed,
         stage="round",
@@ -148,7 +147,7 @@ def retargeted(
         resume=resume,
     )
     state = State(
-        target, centre, spread, Scale(),
+        target, centre, scale, Scale(),
         tuple(sorted({*base.elements, *records.elements})),
         records.content_hash, n, weights_of(network), base=base.base,
     )  # fmt: skip
@@ -161,7 +160,7 @@ def retargeted(
     typical = typical_spread(raw)  # two or three cannot tell their own from chance
     return state.judged(
         raw, labels, bag.rows, PRIOR, typical, ratio=ratio,
-        kind=recipe.calibration, crystals=records.crystals, seed=seed,
+        kind=recipe.calibration, crystals=records.crystals, seed=seed, every=labels,
     ), history  # fmt: skip
 
 

@@ -64,8 +64,8 @@ class AutoRecipe(Recipe):
     kernels and networks with a Bayesian last layer stand in for the processes, and
     graph networks join where there is a CUDA card."""
     folds: int = Field(5, ge=2, le=20)
-    """Parts of the records, chemical systems whole; each judges once. Of more than 6,000
-    records fewer of them do, two at least."""
+    """Parts of the records, chemical systems whole; each judges once. Of more than
+    6,000 records fewer of them do, two at least."""
 
     def options(
         self, n_records: int = 0, *, card: Callable[[], bool] = bool

@@ -1,4 +1,4 @@
-"""How far labels vary, also where they do not: one rule for every kind on features.
+"""How far labels vary, also where they do not: one rule for every kind of surrogate.
 
 Labels that are all equal say nothing of their scale. The one measure left is their own
 size (an energy of -0.5 eV/atom may well be off by as much), or, where they are zero,
@@ -29,3 +29,24 @@ def spread(y: np.ndarray) -> float:
     if vary(y):
         return float(y.std())
     return float(np.abs(y).max(initial=0.0)) or 1.0
+
+
+def standardised(y: np.ndarray) -> tuple[np.ndarray, float, float]:
+    """Return labels less their mean over their spread, that mean, and that spread.
+
+    Labels that do not vary are zeros: what rounding left of them is no signal.
+
+    >>> z, centre, scale = standardised(np.array([1.0, 3.0]))
+    >>> z.tolist(), centre, scale
+    ([-1.0, 1.0], 2.0, 1.0)
+    """
+    centre, scale = float(y.mean()), spread(y)
+    return (y - centre) / scale if vary(y) else np.zeros(len(y)), centre, scale
+
+
+def doubt(n: int, value: float) -> str:
+    """Say what to know of sigma where n labels are all ``value``."""
+    return (
+        f"all {n} labels are {value:g}: nothing tells how far others may be, so sigma "
+        "is their own size (one unit where they are zero), less for each of them"
+    )

@@ -38,6 +38,23 @@ def joined(dataset: Dataset, more: Dataset) -> Dataset:
     return Dataset(dataset.name, (*dataset.crystals, *more.crystals), dataset.card)
 
 
+def distinct(target: str, auxiliary: Sequence[str]) -> tuple[str, ...]:
+    """Return all labels, the target first.
+
+    Raises:
+        SurrogateError: one is named twice, or the target is among the others.
+    """
+    names = (target, *auxiliary)
+    for at, name in enumerate(names):
+        if name in names[:at]:
+            what = "the target itself" if name == target else "named twice"
+            raise SurrogateError(
+                f"auxiliary: {name} is {what}; expected labels other than {target}, "
+                "each once"
+            )
+    return names
+
+
 def several(
     dataset: Dataset, target: str, auxiliary: Sequence[str], *, least: int
 ) -> tuple[Dataset, np.ndarray]:
@@ -56,13 +73,7 @@ def several(
     Raises:
         SurrogateError: a label is named twice, is not finite, or is too rare.
     """
-    names = (target, *auxiliary)
-    if len(set(names)) < len(names):
-        twice = next(n for i, n in enumerate(names) if n in names[:i])
-        raise SurrogateError(
-            f"auxiliary: {twice} is named twice; expected labels other than the target "
-            f"{target}, each once"
-        )
+    names = distinct(target, auxiliary)
     for name in names:
         found, _ = labelled(dataset, name)  # refuses what is not finite
         require_records(len(found), least, name, dataset.name)

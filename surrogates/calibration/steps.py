@@ -76,6 +76,26 @@ class Steps:
             curve = IsotonicScale.fit(meant, raw)
         return cls(scale, curve, errors)
 
+    @classmethod
+    def unvaried(cls, raw: Prediction, unit: float, prior: float, n: int) -> Self:
+        """Return the one factor where labels do not vary: there are no errors.
+
+        Sigma of records left out becomes ``unit`` on average, shrunk by n errors of
+        zero as :class:`~surrogates.calibration.Scale` shrinks; how it differs between
+        crystals stays.
+
+        Args:
+            raw: of records left out.
+            unit: the scale that stands for what labels do not tell
+                (:func:`surrogates.spread.spread`).
+            prior: records that the unit counts for.
+            n: labels.
+        """
+        typical = float(np.sqrt(np.mean(raw.std**2))) or 1.0
+        weight = max(prior, 1.0)  # without any, errors of zero would leave nothing
+        shrunk = float(np.sqrt(weight / (weight + n)))
+        return cls(Scale(unit / typical * shrunk, weight + n))
+
     def left_out(self, raw: Prediction) -> Prediction:
         """Return the calibrated prediction of the very records that calibrated.
 

@@ -24,7 +24,7 @@ from surrogates.featurizers.table import Standardizer
 from surrogates.gp.kernels import Term
 from surrogates.gp.likelihood import FLOOR, Hyper, choose, unchosen
 from surrogates.gp.low_rank import chosen, low_rank
-from surrogates.spread import spread, vary
+from surrogates.spread import standardised, vary
 
 TUNED_ON = 800
 """Records (evenly spaced) that choose the hyperparameters; the rest only condition."""
@@ -92,8 +92,7 @@ class ExactGP:
         _check(x, y, given)
         standard = Standardizer.of(x) if standard is None else standard
         scaled = standard(x)
-        centre, scale, varied = float(y.mean()), spread(y), vary(y)
-        z = (y - centre) / scale if varied else np.zeros(len(y))
+        (z, centre, scale), varied = standardised(y), vary(y)
         known = None if given is None else np.broadcast_to(given / scale**2, z.shape)
         if hyper is None:
             rows = np.unique(np.linspace(0, len(x) - 1, TUNED_ON).astype(int))

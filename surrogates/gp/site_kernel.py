@@ -25,7 +25,7 @@ from scipy.linalg import solve_triangular
 from torch import Tensor
 
 from matdisco.errors import SurrogateError
-from surrogates.spread import spread as spread_of
+from surrogates.spread import standardised
 
 _RATE = 0.08  # Adam; steps of about 8 % in length scales and weights
 _LENGTH, _CELL_LENGTH = math.log(3.0), math.log(2.0)
@@ -117,8 +117,8 @@ class SiteProcess:
             steps: of Adam; 0 keeps the parameters.
         """
         self._at = torch.from_numpy(np.asarray(rows, dtype=np.int64))
-        self.centre, self.spread = float(y.mean()), spread_of(y)
-        z = torch.from_numpy((np.asarray(y, dtype=float) - self.centre) / self.spread)
+        labels, self.centre, self.spread = standardised(np.asarray(y, dtype=float))
+        z = torch.from_numpy(labels)
         if steps:
             self._climb(z, steps)
         with torch.no_grad():

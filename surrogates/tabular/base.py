@@ -26,7 +26,7 @@ from surrogates.base import (
     labelled,
     require_records,
 )
-from surrogates.calibration import ErrorModel, IsotonicScale, Scale, UnseenChemistry
+from surrogates.calibration import Scale, Steps, UnseenChemistry
 from surrogates.checkpoint import Checkpoint, write
 from surrogates.displays import ShowsItself
 from surrogates.featurizers.table import features
@@ -134,7 +134,7 @@ class Tabular(ShowsItself, Calibrated[R], ABC):
             "target": self.target,
             "seed": self.seed,
             "dataset": self.dataset_hash,
-            "scale": [self.scale.k, self.scale.n],
+            "scale": [self.steps.scale.k, self.steps.scale.n],
             "metrics": dict(self.metrics),
             "calibrated": "learnt",  # the unit in which sigmas were matched to errors
             "own": own_state,
@@ -146,11 +146,7 @@ class Tabular(ShowsItself, Calibrated[R], ABC):
             arrays["held_rows"] = held.rows
             arrays["held_mean"] = held.prediction.mean
             arrays["held_std"] = held.prediction.std
-        if self.curve is not None:
-            arrays |= {"curve": np.stack([self.curve.raw, self.curve.calibrated])}
-        if self.errors is not None:
-            arrays["errors_table"] = self.errors.table
-            arrays["errors_squares"] = self.errors.squares
+        arrays |= self.steps.arrays()
         if isinstance(self.transform, NormalScores):
             arrays["ranks_values"] = self.transform.values
             arrays["ranks_scores"] = self.transform.scores
@@ -172,7 +168,10 @@ class Tabular(ShowsItself, Calibrated[R], ABC):
             )
         made = cls(recipe, int(state["seed"]))
         made.target, made.dataset_hash = state["target"], state["dataset"]
-        made.scale, made.metrics = Scale(*state["scale"]), state["metrics"]
+        made.metrics = state["metrics"]
+        # checkpoints from before it was kept with the table: the seed of the fit
+        seed = {"errors_seed": np.array([made.seed])}
+        made.steps = Steps.restored(Scale(*state["scale"]), {**seed, **arrays})
         made._raw, made._y = arrays["features"], arrays["labels"]
         if "ranks_values" in arrays:
             made.transform = NormalScores(
@@ -180,12 +179,6 @@ class Tabular(ShowsItself, Calibrated[R], ABC):
             )
         else:
             made.transform = transform(recipe.transform, made._y)
-        if "curve" in arrays:
-            made.curve = IsotonicScale(*arrays["curve"])
-        if "errors_table" in arrays:
-            made.errors = ErrorModel(
-                arrays["errors_table"], arrays["errors_squares"], made.seed
-            )
         if "unseen" in state:
             made.unseen = UnseenChemistry.from_dict(state["unseen"])
         if "held_rows" in arrays:
@@ -209,7 +202,7 @@ class Tabular(ShowsItself, Calibrated[R], ABC):
                 "target": self.target,
                 "dataset": self.dataset_hash[:16],
                 "records": str(len(self._y)),
-                "uncertainty_scale": f"{self.scale.k:.3f}",
+                "uncertainty_scale": f"{self.steps.scale.k:.3f}",
             }
             if self.caution:  # that scale matches no errors
                 text["uncertainty_scale"] = self.caution

@@ -19,15 +19,9 @@ from matdisco.crystal import Crystal
 from matdisco.data.dataset import Dataset
 from matdisco.errors import SurrogateError
 from surrogates.base import Prediction
-from surrogates.calibration import (
-    ErrorModel,
-    IsotonicScale,
-    Scale,
-    Steps,
-    UnseenChemistry,
-)
+from surrogates.calibration import Scale, Steps, UnseenChemistry
 from surrogates.metrics import evaluate as score
-from surrogates.spread import spread, vary
+from surrogates.spread import doubt, spread, vary
 from surrogates.tabular.recipes import OnFeatures
 from surrogates.tabular.transforms import Log, Plain, Transform, transform
 
@@ -54,10 +48,8 @@ class Calibrated(ABC, Generic[R]):
 
     def __init__(self, recipe: R, seed: int = 0) -> None:
         self.recipe, self.seed = recipe, seed
-        self.scale = Scale()
         self.transform: Transform = Plain()
-        self.curve: IsotonicScale | None = None
-        self.errors: ErrorModel | None = None
+        self.steps = Steps()  # to calibrated sigma, in the learnt unit
         self.unseen: UnseenChemistry | None = None
         self.metrics: Mapping[str, float] = {}
         self.held: Held | None = None
@@ -106,45 +98,36 @@ class Calibrated(ABC, Generic[R]):
         self.transform = transform(self.recipe.transform, labels)
         return self.transform.learnt(labels)
 
-    @property
-    def steps(self) -> Steps:
-        """The steps to calibrated sigma, in the learnt unit."""
-        return Steps(self.scale, self.curve, self.errors)
-
     def _calibrate(self, labels: np.ndarray, records: Dataset) -> None:
         """Match sigma to the records left out; labels in the unit of the target."""
         assert self.held is not None
-        rows = self.held.rows
-        y = self._y[rows]
-        self.scale, self.metrics = Scale(1.0, self.recipe.calibration_prior), {}
-        self.curve = self.errors = self.unseen = None
+        rows, recipe, raw = self.held.rows, self.recipe, self.held.prediction
+        prior = Scale(1.0, recipe.calibration_prior)
+        self.steps, self.metrics, self.unseen = Steps(prior), {}, None
         if not len(rows):
             return
-        if not vary(self._of_target()):
-            self._calibrate_unvaried()
-            self.metrics = score(labels[rows], self.held_out()[2])
-            return
-        held = [records[int(i)] for i in rows]
-        steps = Steps.fit(
-            self.recipe.calibration, y, self.held.prediction, held, self.scale,
-            seed=self.seed,
-        )  # fmt: skip
-        self.scale, self.curve, self.errors = steps.scale, steps.curve, steps.errors
-        found = self.transform.back(steps.left_out(self.held.prediction))
+        varied = vary(self._of_target())
+        if varied:
+            held = [records[int(i)] for i in rows]
+            self.steps = Steps.fit(
+                recipe.calibration, self._y[rows], raw, held, prior, seed=self.seed
+            )
+        else:
+            self.steps = self._unvaried(raw, self._of_target())
+        found = self.transform.back(self.steps.left_out(raw))
         self.metrics = score(labels[rows], found)
-        if self.recipe.calibration == "errors":
+        if varied and recipe.calibration == "errors":
             self.unseen = self._leave_chemistry_out(records)
 
     def _of_target(self) -> np.ndarray:
         """Return what was learnt of the target, shape (n,)."""
         return self._y
 
-    def _calibrate_unvaried(self) -> None:
-        """Give sigma the scale of :mod:`surrogates.spread`: there are no errors."""
-        assert self.held is not None
-        y, prior = self._of_target(), self.recipe.calibration_prior
+    def _unvaried(self, raw: Prediction, y: np.ndarray) -> Steps:
+        """Return one factor for learnt labels without errors, shape (n,)."""
+        # a logarithm has no size: the label's own is a unit of it
         unit = 1.0 if isinstance(self.transform, Log) else spread(y)
-        self.scale = unvaried(self.held.prediction, unit, prior, len(y))
+        return Steps.unvaried(raw, unit, self.recipe.calibration_prior, len(y))
 
     @property
     def caution(self) -> str:
@@ -152,12 +135,7 @@ class Calibrated(ABC, Generic[R]):
         y = self._of_target()
         if not self._ready or vary(y):
             return ""
-        n, value = len(y), self.transform.original(y[:1])[0]
-        return (
-            f"all {n} labels are {value:g}: nothing tells how far others may be, so "
-            "sigma is their own size (one unit where they are zero), less for each of "
-            "them"
-        )
+        return doubt(len(y), float(self.transform.original(y[:1])[0]))
 
     def _leave_chemistry_out(self, records: Dataset) -> UnseenChemistry | None:
         def without(groups: Sequence[np.ndarray]) -> Prediction | None:
@@ -179,21 +157,3 @@ class Calibrated(ABC, Generic[R]):
     def _for_seen(self, raw: Prediction, crystals: Sequence[Crystal]) -> Prediction:
         """Calibrate as chemistry that the training set holds."""
         return self.steps.apply(raw, crystals)
-
-
-def unvaried(raw: Prediction, unit: float, prior: float, n: int) -> Scale:
-    """Return the scale where labels do not vary.
-
-    Sigma of records left out becomes ``unit`` on average, shrunk by n errors of zero as
-    :class:`~surrogates.calibration.Scale` shrinks; how it differs between crystals
-    stays.
-
-    Args:
-        raw: of records left out.
-        unit: the scale that stands for what labels do not tell.
-        prior: records that the unit counts for.
-        n: labels.
-    """
-    typical = float(np.sqrt(np.mean(raw.std**2))) or 1.0
-    weight = max(prior, 1.0)  # without any, errors of zero would leave nothing
-    return Scale(unit / typical * float(np.sqrt(weight / (weight + n))), weight + n)

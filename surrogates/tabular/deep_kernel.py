@@ -26,7 +26,7 @@ from surrogates.compute import threads
 from surrogates.featurizers.table import Standardizer
 from surrogates.gp.exact import root
 from surrogates.gp.low_rank import JOINT_LIMIT, chosen, low_rank
-from surrogates.spread import spread
+from surrogates.spread import standardised
 from surrogates.tabular.base import Tabular
 from surrogates.tabular.calibrated import Held
 from surrogates.tabular.recipes import DeepKernelRecipe
@@ -155,7 +155,7 @@ class DeepKernel(Tabular[DeepKernelRecipe]):
         def predict(made: Any, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             model, scale = made
             found = self._answered(model, self._raw[rows])
-            return found.mean, found.std * scale / self.scale.k
+            return found.mean, found.std * scale / self.steps.scale.k
 
         return by_missing(groups, len(self._y), learn, predict)
 
@@ -174,17 +174,17 @@ class DeepKernel(Tabular[DeepKernelRecipe]):
         return self._answered(self._model, x)
 
     def _answered(self, model: _Model, x: np.ndarray) -> Prediction:
-        centre, spread = self._centre_spread()
+        _, centre, scale = standardised(self._y)
         rows = torch.from_numpy(model.standard(x))
-        noise = math.sqrt(float(model.likelihood.noise.detach())) * spread
+        noise = math.sqrt(float(model.likelihood.noise.detach())) * scale
         process = model.process
         process.eval()
         with threads(self.recipe.threads), torch.no_grad():
             if len(x) <= JOINT_LIMIT:
                 latent = process(rows)
                 mean = latent.mean.numpy()
-                covariance = latent.covariance_matrix.numpy() * spread**2
-                factors = root(covariance, spread**2)
+                covariance = latent.covariance_matrix.numpy() * scale**2
+                factors = root(covariance, scale**2)
                 residual = np.full(len(x), noise)
             else:
                 parts = [process(part) for part in torch.split(rows, _CHUNK)]
@@ -193,9 +193,9 @@ class DeepKernel(Tabular[DeepKernelRecipe]):
                 some = rows[torch.from_numpy(chosen(len(x), JOINT_LIMIT))]
                 shared = self._shared(process, some, rows)
                 factors, left = low_rank(*shared, variance, 1.0)
-                factors *= spread
-                residual = np.sqrt(left * spread**2 + noise**2)
-        return Prediction(centre + spread * mean, factors, residual)
+                factors *= scale
+                residual = np.sqrt(left * scale**2 + noise**2)
+        return Prediction(centre + scale * mean, factors, residual)
 
     @staticmethod
     def _shared(
@@ -245,9 +245,6 @@ class DeepKernel(Tabular[DeepKernelRecipe]):
             f"on {recipe.features} features"
         }
 
-    def _centre_spread(self) -> tuple[float, float]:
-        return float(self._y.mean()), spread(self._y)
-
     def _trained(
         self,
         rows: np.ndarray,
@@ -296,9 +293,8 @@ class DeepKernel(Tabular[DeepKernelRecipe]):
         progress: Progress | None,
     ) -> None:
         recipe = self.recipe
-        centre, spread = self._centre_spread()
         x = torch.from_numpy(model.standard(self._raw[rows]))
-        z = torch.from_numpy((self._y[rows] - centre) / spread)
+        z = torch.from_numpy(standardised(self._y)[0][rows])
         process, likelihood = model.process, model.likelihood
         with torch.no_grad():
             median = torch.pdist(process.body(x[:500])).median().clamp_min(1e-3)

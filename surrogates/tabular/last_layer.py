@@ -24,7 +24,7 @@ from surrogates.calibration.unseen import by_missing
 from surrogates.compute import threads
 from surrogates.featurizers.table import Standardizer
 from surrogates.gp.linear import BayesianLinear, along
-from surrogates.spread import spread
+from surrogates.spread import spread, standardised
 from surrogates.tabular.base import Tabular
 from surrogates.tabular.calibrated import Held
 from surrogates.tabular.perceptrons import Perceptrons, PerceptronTask
@@ -160,7 +160,7 @@ class LastLayer(Tabular[LastLayerRecipe]):
         task = PerceptronTask(
             networks,
             self._standard(self._raw),
-            (self._y - self._y.mean()) / spread(self._y),
+            standardised(self._y)[0],
             [np.setdiff1d(every, rows) for rows in missed],
             steps=recipe.steps,
             batch_size=recipe.batch_size,

@@ -215,3 +215,47 @@ def test_a_curve_is_read_where_its_judges_stood() -> None:
     assert moderated(four, typical, judging=2).std.min() > 0.99 * least
     same = moderated(four, typical, judging=4)
     np.testing.assert_array_equal(same.std, moderated(four, typical).std)
+
+
+def flat(value: float, seed: int = 0) -> Dataset:
+    """Return 60 records whose label is ``value`` and whose ``z`` varies."""
+    label = {"y": Label(value, "eV/atom")}
+    rows = [c.with_labels({**c.labels, **label}) for c in crystals(60, seed)]
+    return Dataset("flat", tuple(rows))
+
+
+@pytest.mark.parametrize("kind", ["scale", "errors"])
+@pytest.mark.parametrize("value", [0.1, 0.0])  # the mean of 0.1s is not 0.1
+def test_equal_labels_leave_their_own_size(
+    value: float, kind: str, tmp_path: Path
+) -> None:
+    """As for surrogates on features: sigma falls with the root of the labels."""
+    made, new = fitted(flat(value), calibration=kind), crystals(40, seed=1)
+    found = made.predict(new)
+    size = value or 1.0
+    rms = np.sqrt(np.mean(found.std**2))
+    assert rms == pytest.approx(size * np.sqrt(5 / 65), rel=0.3)
+    np.testing.assert_allclose(found.mean, value, atol=0.1 * size)
+    said = made.describe()
+    assert "all 60 labels are" in said["uncertainty_scale"]
+    assert "uncertainty_calibration" not in said
+    made.save(tmp_path / "flat")
+    again = load(tmp_path / "flat")
+    np.testing.assert_array_equal(again.predict(new).std, found.std)
+    assert again.describe() == said
+
+
+def test_a_label_that_does_not_vary_says_so_alone(tmp_path: Path) -> None:
+    data = flat(0.1)
+    both = fitted(data, "z", auxiliary=("y",)).predict_all(data.crystals)
+    assert np.sqrt(np.mean(both["y"].std ** 2)) == pytest.approx(
+        0.1 * np.sqrt(5 / 65), rel=0.3
+    )
+    assert both["z"].std.mean() > 0.3
+    data.save(tmp_path / "old.parquet")
+    tuned = fitted(
+        flat(0.1, seed=2), "y",
+        pretrain=str(tmp_path / "old.parquet"), pretrain_target="z", finetune_epochs=1,
+    )  # fmt: skip
+    std = tuned.predict(data.crystals).std
+    assert np.sqrt(np.mean(std**2)) == pytest.approx(0.1 * np.sqrt(5 / 65), rel=0.5)

@@ -229,7 +229,7 @@ def test_a_missing_label_teaches_nothing() -> None:
 
 
 def test_wrong_auxiliary_labels_are_refused() -> None:
-    with pytest.raises(SurrogateError, match="toy is named twice"):
+    with pytest.raises(SurrogateError, match="toy is the target itself"):
         ensemble(auxiliary=("toy",)).fit(with_other(), "toy")
     with pytest.raises(SurrogateError, match="0 records with label absent"):
         ensemble(auxiliary=("absent",)).fit(with_other(), "toy")

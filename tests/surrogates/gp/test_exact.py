@@ -192,7 +192,7 @@ def test_surrogate_reports_the_process_with_its_noise() -> None:
     np.testing.assert_allclose(found.mean, process.mean(raw))
     expected = process.covariance(raw) + process.noise * np.eye(40)
     np.testing.assert_allclose(
-        found.covariance / surrogate.scale.k**2, expected, atol=1e-7
+        found.covariance / surrogate.steps.scale.k**2, expected, atol=1e-7
     )
 
 

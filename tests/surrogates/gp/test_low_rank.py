@@ -49,9 +49,9 @@ def test_all_chosen_is_exact_and_some_are_exact_among_themselves() -> None:
 @pytest.mark.parametrize(
     ("recipe", "module"),
     [
-        (GaussianProcessRecipe(), "gaussian_process"),
-        (CoregionalRecipe(auxiliary=("other",)), "coregional"),
-        (DeepKernelRecipe(inducing=16, steps=60, threads=1), "deep_kernel"),
+        (GaussianProcessRecipe(), "tabular.gaussian_process"),
+        (CoregionalRecipe(auxiliary=("other",)), "gp.coregional"),
+        (DeepKernelRecipe(inducing=16, steps=60, threads=1), "tabular.deep_kernel"),
     ],
 )
 def test_large_pools_keep_correlations(
@@ -60,7 +60,7 @@ def test_large_pools_keep_correlations(
     process = recipe.build(0)  # type: ignore[attr-defined]
     process.fit(DATA[:40], "toy")
     whole = process.predict(DATA.crystals)
-    monkeypatch.setattr(f"surrogates.tabular.{module}.JOINT_LIMIT", 45)
+    monkeypatch.setattr(f"surrogates.{module}.JOINT_LIMIT", 45)
     some = process.predict(DATA.crystals)
     assert some.factors.shape == (45**2 // 60, 60)
     np.testing.assert_allclose(some.mean, whole.mean, atol=1e-8)

@@ -56,13 +56,12 @@ def test_a_cheap_fidelity_helps(tmp_path: Path) -> None:
 
 def predicted_without(surrogate: Coregional, row: int, out: list[int]) -> float:
     """Predict a label by the normal equations of all rows but ``out``."""
-    rest = np.setdiff1d(np.arange(len(surrogate._y)), out)
-    covariance = surrogate._lower @ surrogate._lower.T
-    z = surrogate._standard_labels()[rest]
-    solved = np.linalg.solve(covariance[np.ix_(rest, rest)], z)
-    return float(
-        surrogate._centre[0] + surrogate._spread[0] * covariance[row, rest] @ solved
-    )
+    process = surrogate._process
+    rest = np.setdiff1d(np.arange(len(process.y)), out)
+    covariance = process.lower @ process.lower.T
+    z = (process.y - process.centre[process.output]) / process.scale[process.output]
+    solved = np.linalg.solve(covariance[np.ix_(rest, rest)], z[rest])
+    return float(process.centre[0] + process.scale[0] * covariance[row, rest] @ solved)
 
 
 def test_what_is_left_out_keeps_no_label_of_its_crystal() -> None:
@@ -74,7 +73,7 @@ def test_what_is_left_out_keeps_no_label_of_its_crystal() -> None:
         alone = predicted_without(surrogate, row, [row, 12 + row])
         assert rows[row] == row and labels[row] == data[row].value("dear")
         assert held.mean[row] == pytest.approx(alone, abs=1e-7)
-        own = surrogate._left_out(0, surrogate._inverse(), whole=False)
+        own = surrogate._left_out(0, surrogate._process.inverse(), whole=False)
         told = predicted_without(surrogate, row, [row])
         assert own.prediction.mean[row] == pytest.approx(told, abs=1e-7)
 

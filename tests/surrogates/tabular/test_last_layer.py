@@ -49,7 +49,7 @@ def test_sigma_fits_the_average_not_one_network() -> None:
     spread = float(np.sqrt((z_scores(labels, held) ** 2).mean()))
     assert spread == pytest.approx(1.0, abs=0.1)
     raw = surrogate._answer(surrogate._features(new.crystals))
-    ratio = found.std / (surrogate.scale.k * raw.std)
+    ratio = found.std / (surrogate.steps.scale.k * raw.std)
     np.testing.assert_allclose(ratio, surrogate.averaging)
 
 
