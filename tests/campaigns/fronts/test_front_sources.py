@@ -83,9 +83,9 @@ def test_a_laboratory_measures_a_front_property_by_property(tmp_path):
 
 
 def test_networks_learn_every_target(tmp_path):
-    settings = small_front(surrogate=NETWORKS, budget={"evaluations": 16})
+    settings = small_front(surrogate=NETWORKS, budget={"evaluations": 12})
     folder = tmp_path / "run"
-    assert run(folder, settings) == "budget: 16 evaluations are spent"
+    assert run(folder, settings) == "budget: 12 evaluations are spent"
     with Campaign.open(folder) as campaign:
         events = campaign.ledger.events("proposed")
         targets = events[1].payload["proposals"][0]["targets"]
@@ -104,7 +104,7 @@ def test_chgnet_answers_in_several_properties(tmp_path):
             "compute": ["geometry", "formation_energy"],
         },
         start={"per_element": 0, "random": 4},
-        acquisition={"kind": "hypervolume_improvement", "batch_size": 2},
+        acquisition={"kind": "random", "batch_size": 2},
         budget={"evaluations": 6},
     )  # fmt: skip
     folder = tmp_path / "run"
