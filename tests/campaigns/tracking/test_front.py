@@ -11,7 +11,9 @@ GOALS = (
 
 
 def test_hypervolume_front_and_a_model_of_every_target(tracking, quick, tmp_path):
-    game = PlayingFront(tmp_path / "run", *GOALS, LIMIT, tracking=tracking)
+    # a name of its own: registered models are shared by all tests of a store
+    settings = {"name": "several", "tracking": tracking}
+    game = PlayingFront(tmp_path / "run", *GOALS, LIMIT, **settings)
     for _ in range(3):
         assert game.play() is None
     closed = game.payloads("closed")
@@ -32,6 +34,6 @@ def test_hypervolume_front_and_a_model_of_every_target(tracking, quick, tmp_path
     assert "Hypervolume" in campaign["tags"]["mlflow.note.content"]
     names = {name for name, _, made in held["models"] if made == "round-002"}
     assert names == {
-        "small-surrogate", "small-surrogate-density", "small-surrogate-gold",
+        "several-surrogate", "several-surrogate-density", "several-surrogate-gold",
     }  # fmt: skip
     assert len(held["models"]) == 3  # no older checkpoint is left
