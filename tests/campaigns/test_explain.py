@@ -16,8 +16,9 @@ from campaigns.acquisition.recipes import (
 )
 from campaigns.acquisition.select import select, select_and_next
 from campaigns.cli import main
-from campaigns.explain import before, exploration_share
+from campaigns.explain import exploration_share
 from campaigns.objectives import HullObjective
+from campaigns.reasons import before
 from campaigns.tracking.artifacts import write_round
 from campaigns.utility import Utility
 from matdisco.errors import DataError
