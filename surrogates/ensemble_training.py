@@ -77,13 +77,7 @@ def from_scratch(
         recipe,
         network,
         Examples(graphs.take(learn), z[learn], weights),
-        schedule_of(
-            recipe,
-            recipe.epochs,
-            recipe.learning_rate,
-            average=recipe.average,
-            patience=recipe.patience,
-        ),
+        Schedule.of(recipe, recipe.epochs, patience=recipe.patience),
         seed=seed,
         stage="base" if recipe.pretrain else "fit",
         held_out=(graphs.take(judge), z[judge, 0]),
@@ -192,26 +186,6 @@ def _judged(
         return state
     found = state.calibrated(*outputs, [crystals[int(i)] for i in judge])
     return replace(state, metrics=score(labels[judge, 0], found))
-
-
-def schedule_of(
-    recipe: NetworkEnsembleRecipe,
-    epochs: int,
-    learning_rate: float,
-    *,
-    average: float,
-    patience: float = 1.0,
-) -> Schedule:
-    """Return how long and how fast a recipe's members are trained."""
-    return Schedule(
-        epochs,
-        learning_rate,
-        weight_decay=recipe.weight_decay,
-        average=average,
-        patience=patience,
-        shape=recipe.schedule,
-        clip=recipe.clip,
-    )
 
 
 def taught(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from matdisco.data.dataset import Dataset
@@ -13,7 +15,6 @@ from surrogates.ensemble_training import (
     PRIOR,
     fresh,
     loaded,
-    schedule_of,
     store_of,
     taught,
     weights_of,
@@ -173,4 +174,6 @@ def _missing(
 
 
 def _schedule(recipe: NetworkEnsembleRecipe, epochs: int) -> Schedule:
-    return schedule_of(recipe, epochs, recipe.finetune_learning_rate, average=_AVERAGE)
+    peak = recipe.finetune_learning_rate
+    plan = Schedule.of(recipe, epochs)
+    return replace(plan, learning_rate=peak, average=_AVERAGE)

@@ -14,12 +14,11 @@ from matdisco.recipe import Recipe
 from surrogates.networks.recipes import NetworkEnsembleRecipe
 from surrogates.tabular.recipes import (
     CoregionalRecipe,
-    DeepKernelRecipe,
     GaussianProcessRecipe,
-    LastLayerRecipe,
     RandomForestRecipe,
     ZeroShotRecipe,
 )
+from surrogates.tabular.trained_recipes import DeepKernelRecipe, LastLayerRecipe
 
 if TYPE_CHECKING:
     from surrogates.base import Surrogate

@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import numpy as np
 import torch
@@ -31,6 +31,30 @@ BLOCK = 100
 _JUDGED = 20  # times that a training is judged by records held out
 
 B = TypeVar("B")
+
+
+class Settings(Protocol):
+    """What every recipe of something trained says of its training."""
+
+    @property
+    def learning_rate(self) -> float:
+        """Peak of the schedule."""
+
+    @property
+    def weight_decay(self) -> float:
+        """AdamW's decoupled decay."""
+
+    @property
+    def average(self) -> float:
+        """Decay of the moving average of the weights, per step."""
+
+    @property
+    def schedule(self) -> RateShape:
+        """How the learning rate rises and falls."""
+
+    @property
+    def clip(self) -> float:
+        """Largest norm of one member's gradient."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +75,19 @@ class Schedule:
     """How the learning rate rises and falls."""
     clip: float = 1.0
     """Largest norm of one member's gradient."""
+
+    @classmethod
+    def of(cls, settings: Settings, epochs: int, *, patience: float = 1.0) -> Self:
+        """Return what the settings of a recipe mean for so many epochs."""
+        return cls(
+            epochs,
+            settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            average=settings.average,
+            patience=patience,
+            shape=settings.schedule,
+            clip=settings.clip,
+        )
 
 
 class Task(ABC, Generic[B]):

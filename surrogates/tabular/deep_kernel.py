@@ -8,7 +8,7 @@ exact process cannot.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -26,45 +26,15 @@ from surrogates.compute import threads
 from surrogates.featurizers.table import Standardizer
 from surrogates.gp.exact import root
 from surrogates.gp.low_rank import JOINT_LIMIT, chosen, low_rank
+from surrogates.gp.variational import Evidence, Process
 from surrogates.spread import standardised
 from surrogates.tabular.base import Tabular
 from surrogates.tabular.calibrated import Held
-from surrogates.tabular.recipes import DeepKernelRecipe
-from surrogates.training import Schedule, Task, block, blocks, train
+from surrogates.tabular.trained_recipes import DeepKernelRecipe
+from surrogates.training import Schedule, blocks, train
 
 _CHUNK = 2048  # crystals predicted at once beyond JOINT_LIMIT
 _BRIEF = 4  # times fewer steps for processes that only tell of unseen chemistry
-
-
-class _Process(gpytorch.models.ApproximateGP):  # type: ignore[misc]
-    """Matérn-5/2 over the representation of standardised features."""
-
-    def __init__(self, inducing: Tensor, body: nn.Module) -> None:
-        distribution = gpytorch.variational.CholeskyVariationalDistribution(
-            len(inducing)
-        )
-        super().__init__(
-            gpytorch.variational.VariationalStrategy(
-                self, inducing, distribution, learn_inducing_locations=True
-            )
-        )
-        self.body = body
-        self.mean_module = gpytorch.means.ConstantMean()
-        self.covar_module = gpytorch.kernels.ScaleKernel(
-            gpytorch.kernels.MaternKernel(nu=2.5)
-        )
-
-    @override
-    def forward(self, h: Tensor) -> Any:
-        """Return the prior at representations ``h``, n x latent."""
-        return gpytorch.distributions.MultivariateNormal(
-            self.mean_module(h), self.covar_module(h)
-        )
-
-    @override
-    def __call__(self, x: Tensor, prior: bool = False, **kwargs: Any) -> Any:
-        """Return the posterior at standardised features ``x``, n x d."""
-        return super().__call__(self.body(x), prior=prior, **kwargs)
 
 
 @dataclass
@@ -72,55 +42,8 @@ class _Model:
     """A process with what it takes in and what it answers."""
 
     standard: Standardizer
-    process: _Process
+    process: Process
     likelihood: Any
-
-
-class _Evidence(Task[np.ndarray]):
-    """A process learns the bound on its evidence, records in a new order every pass.
-
-    Args:
-        model: changed in place.
-        x: standardised features, shape (n, d).
-        z: standardised labels, shape (n,).
-        steps: of all epochs.
-        batch_size: records in a step; what is left over of a pass waits for the next.
-        seed: of the order.
-    """
-
-    def __init__(
-        self, model: _Model, x: Tensor, z: Tensor, *, steps: int, batch_size: int,
-        seed: int,
-    ) -> None:  # fmt: skip
-        super().__init__([model.process, model.likelihood], 1, steps)
-        self.process, self.x, self.z, self.seed = model.process, x, z, seed
-        self.size = min(batch_size, len(z))
-        self.objective = gpytorch.mlls.VariationalELBO(
-            model.likelihood, model.process, len(z)
-        )
-
-    @override
-    def batches(self, epoch: int) -> Iterator[np.ndarray]:
-        """Return the rows of every step of a block."""
-        per_pass, order, drawn = len(self.z) // self.size, np.zeros(0, dtype=int), -1
-        for step in block(epoch, self.steps):
-            number, at = divmod(step, per_pass)
-            if number != drawn:
-                seed = np.random.SeedSequence([self.seed, 3, number])
-                order = np.random.default_rng(seed).permutation(len(self.z))
-                drawn = number
-            yield order[at * self.size : (at + 1) * self.size]
-
-    @override
-    def loss(self, batch: np.ndarray) -> Tensor:
-        """Return the negative bound per record."""
-        bound: Tensor = self.objective(self.process(self.x[batch]), self.z[batch])
-        return -bound
-
-    @override
-    def facts(self) -> tuple[object, Iterable[np.ndarray]]:
-        """Return settings and table."""
-        return (self.seed, self.size), (self.x.numpy(), self.z.numpy())
 
 
 class DeepKernel(Tabular[DeepKernelRecipe]):
@@ -199,7 +122,7 @@ class DeepKernel(Tabular[DeepKernelRecipe]):
 
     @staticmethod
     def _shared(
-        process: _Process, some: Tensor, rows: Tensor
+        process: Process, some: Tensor, rows: Tensor
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return covariances of some rows with themselves, and with all, (r, n)."""
         own = process(some).covariance_matrix.numpy()
@@ -282,7 +205,7 @@ class DeepKernel(Tabular[DeepKernelRecipe]):
             shake = torch.from_numpy(draw.standard_normal(tuple(points.shape)))
             points = points + 1e-2 * points.std() * shake
         likelihood = gpytorch.likelihoods.GaussianLikelihood().double()
-        return _Model(standard, _Process(points, body).double(), likelihood)
+        return _Model(standard, Process(points, body).double(), likelihood)
 
     def _train(
         self,
@@ -297,21 +220,21 @@ class DeepKernel(Tabular[DeepKernelRecipe]):
         z = torch.from_numpy(standardised(self._y)[0][rows])
         process, likelihood = model.process, model.likelihood
         with torch.no_grad():
+            # where training starts: some records tell a median, and equal ones have none
             median = torch.pdist(process.body(x[:500])).median().clamp_min(1e-3)
             process.covar_module.base_kernel.lengthscale = median
-            likelihood.noise = 0.1
+            likelihood.noise = 0.1  # of the variance of the labels
         process.train()
         with torch.no_grad():
             process(x[:1])  # draws the variational start, which a resume then replaces
-        task = _Evidence(
-            model, x, z, steps=steps, batch_size=recipe.batch_size, seed=self.seed
+        task = Evidence(
+            process,
+            likelihood,
+            x,
+            z,
+            steps=steps,
+            batch_size=recipe.batch_size,
+            seed=self.seed,
         )
-        schedule = Schedule(
-            blocks(steps),
-            recipe.learning_rate,
-            weight_decay=recipe.weight_decay,
-            average=recipe.average,
-            shape=recipe.schedule,
-            clip=recipe.clip,
-        )
+        schedule = Schedule.of(recipe, blocks(steps))
         train(task, schedule, stage=stage, progress=progress, resume=self.resume)

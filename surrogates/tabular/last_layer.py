@@ -28,7 +28,7 @@ from surrogates.spread import spread, standardised
 from surrogates.tabular.base import Tabular
 from surrogates.tabular.calibrated import Held
 from surrogates.tabular.perceptrons import Perceptrons, PerceptronTask
-from surrogates.tabular.recipes import LastLayerRecipe
+from surrogates.tabular.trained_recipes import LastLayerRecipe
 from surrogates.training import Schedule, blocks, train
 
 _RATIOS = np.geomspace(1e4, 1e-3, 29)  # noise over prior variance of a coefficient
@@ -166,14 +166,7 @@ class LastLayer(Tabular[LastLayerRecipe]):
             batch_size=recipe.batch_size,
             seed=self.seed,
         )
-        schedule = Schedule(
-            blocks(recipe.steps),
-            recipe.learning_rate,
-            weight_decay=recipe.weight_decay,
-            average=recipe.average,
-            shape=recipe.schedule,
-            clip=recipe.clip,
-        )
+        schedule = Schedule.of(recipe, blocks(recipe.steps))
         train(task, schedule, stage=stage, progress=progress, resume=self.resume)
 
     def _last_hidden(self, networks: Perceptrons, x: np.ndarray) -> np.ndarray:

@@ -18,11 +18,8 @@ from surrogates.calibration.unseen import UnseenChemistry, shared_out
 from surrogates.tabular.deep_kernel import DeepKernel
 from surrogates.tabular.gaussian_process import GaussianProcess
 from surrogates.tabular.last_layer import LastLayer
-from surrogates.tabular.recipes import (
-    DeepKernelRecipe,
-    GaussianProcessRecipe,
-    LastLayerRecipe,
-)
+from surrogates.tabular.recipes import GaussianProcessRecipe
+from surrogates.tabular.trained_recipes import DeepKernelRecipe, LastLayerRecipe
 from tests.matdisco.data.builders import rocksalt
 
 METALS = (

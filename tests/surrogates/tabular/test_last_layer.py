@@ -11,7 +11,7 @@ from surrogates import metrics
 from surrogates.calibration import z_scores
 from surrogates.checkpoint import Checkpoint, load, read, write
 from surrogates.tabular.last_layer import _RATIOS, LastLayer, gain, likeliest
-from surrogates.tabular.recipes import LastLayerRecipe
+from surrogates.tabular.trained_recipes import LastLayerRecipe
 from surrogates.testing import toy_crystals
 
 
