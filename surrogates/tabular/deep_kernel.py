@@ -220,7 +220,7 @@ class DeepKernel(Tabular[DeepKernelRecipe]):
         z = torch.from_numpy(standardised(self._y)[0][rows])
         process, likelihood = model.process, model.likelihood
         with torch.no_grad():
-            # where training starts: some records tell a median, and equal ones have none
+            # a start: some records tell a median, and equal ones have none
             median = torch.pdist(process.body(x[:500])).median().clamp_min(1e-3)
             process.covar_module.base_kernel.lengthscale = median
             likelihood.noise = 0.1  # of the variance of the labels
