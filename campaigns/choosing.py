@@ -43,6 +43,8 @@ class Chosen:
     """What evaluations are predicted to cost, where the rule learns that."""
     asks: Round | None = None
     """What was chosen for which fidelity, where the rule chooses that."""
+    unrelated: str = ""
+    """Why it cannot choose that yet."""
 
 
 def choose(
@@ -75,7 +77,7 @@ def choose(
     asked = np.array([*state.pending, *pins], dtype=int)
     free = np.setdiff1d(available, asked)
     pinned = [Choice(row, None, "pinned") for row in _where(available, pins)]
-    rule, more = _rule(config, check), size - len(pins)
+    rule, more, unrelated = _rule(config, check), size - len(pins), ""
     if isinstance(rule, FidelityRule):
         from campaigns.ladder.asks import asked_round
 
@@ -84,17 +86,17 @@ def choose(
             config, state, events, learned.prediction, pins, more - spread,
             affordable, rng,
         )  # fmt: skip
-        if asks is not None:
+        if not isinstance(asks, str):
             ours = [Choice(row, value, rule.kind) for row, value in asks.screened]
             taken = [c.row for c in ours]
             rest = np.setdiff1d(free, taken)
             ours += _extra(config, state, rest, taken, spread, rng)
             return Chosen([*pinned, *_moved(available, ours)], asks=asks)
         # until they can be related, the cheapest is searched for itself
-        rule = LogExpectedImprovement(batch_size=rule.batch_size)
+        rule, unrelated = LogExpectedImprovement(batch_size=rule.batch_size), asks
     costs = _costs(config, state)
     if more <= 0:
-        return Chosen(pinned, costs=costs)
+        return Chosen(pinned, costs=costs, unrelated=unrelated)
     shown = learned.prediction if learned.unlike is None else learned.unlike
     belief = shown.given(asked)
     left, weights = weighed(
@@ -108,7 +110,7 @@ def choose(
     following = [runner_up] if runner_up is not None else []
     return Chosen(
         [*pinned, *_moved(available, batch, free)],
-        _moved(available, following, free), weights, costs,
+        _moved(available, following, free), weights, costs, unrelated=unrelated,
     )  # fmt: skip
 
 

@@ -271,12 +271,14 @@ class Driver:
                     number,
                     size,
                     self.display.training,
-                    self.climb.affordable() if self.climb.chosen else None,
+                    self.climb.affordable(),
                 )
             if stop := payload.get("stop"):
                 return str(stop)
         if sentence := payload.get("unlearnt"):
             self.display.say(f"round {number}: drawn at random, {sentence}")
+        if sentence := payload.get("unrelated"):
+            self.display.say(f"round {number}: no fidelity is chosen yet, {sentence}")
         if sentence := payload.pop("refuted", None):
             if not any(e.kind == "gated" and e.round == number for e in events):
                 fact = {**payload["gate"], "sentence": sentence}

@@ -226,6 +226,8 @@ def explained_round(campaign: Campaign, round_: int) -> str:
             f"{ahead['probability_best_found']:.1%}".replace("  ", " ")
         )
     lines += [f"  {line}" for line in said(costs_of(payload))]
+    if sentence := payload.get("unrelated"):
+        lines.append(f"  no fidelity is chosen yet: {sentence}")
     for proposal in payload["proposals"]:
         lines += ["", *_lines(proposal, objective)]
     for climb in payload.get("climbs", ()):

@@ -14,9 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from campaigns.acquisition.recipes import (
-    RandomChoice,
-)
+from campaigns.acquisition.recipes import RandomChoice
 from campaigns.assessment import check_round, refuse
 from campaigns.config import CampaignConfig
 from campaigns.fronts.verdicts import sentence
@@ -33,8 +31,7 @@ from matdisco.evaluators.base import evaluation_key
 from surrogates.base import Progress
 
 if TYPE_CHECKING:
-    from campaigns.ladder.asks import Round
-
+    from campaigns.choosing import Chosen
 
 FACTS = (
     "mean", "std", "low", "high", "expected_merit", "exploration", "acquisition",
@@ -158,7 +155,7 @@ def next_round(
                 proposal["why"] += f"; {facts['asked_because']}"
     return {
         "proposals": proposals,
-        **_asks(asks),
+        **_asks(chosen),
         "surrogate": _fitted(learned, rows),
         "gate": gate,
         **_targets(learned, rows),
@@ -175,11 +172,11 @@ def next_round(
     }
 
 
-def _asks(asks: Round | None) -> dict[str, Any]:
-    """Return what is recorded of a round in which fidelities were chosen."""
-    if asks is None:
-        return {}
-    return {"climbs": list(asks.climbs), "costs": dict(asks.costs)}
+def _asks(chosen: Chosen) -> dict[str, Any]:
+    """Return what is recorded where the rule chooses fidelities, or cannot yet."""
+    if chosen.asks is None:
+        return {"unrelated": chosen.unrelated} if chosen.unrelated else {}
+    return {"climbs": list(chosen.asks.climbs), "costs": dict(chosen.asks.costs)}
 
 
 def _said(config: CampaignConfig, learned: Learned) -> str:

@@ -47,8 +47,8 @@ def asked_round(
     size: int,
     affordable: Mapping[str, int],
     rng: np.random.Generator,
-) -> Round | None:
-    """Choose what is asked of which fidelity; None while they cannot be related.
+) -> Round | str:
+    """Choose what is asked of which fidelity, or say why they cannot be related yet.
 
     Args:
         config: the campaign, with a rule that chooses a fidelity.
@@ -65,7 +65,7 @@ def asked_round(
     assert isinstance(rule, FidelityRule)
     known = Known.of(config, state, events)
     if known.unready is not None:
-        return None
+        return known.unready
     sizes = [size]
     for rung, above in zip(config.ladder, known.states[1:], strict=True):
         left = rung.evaluations - len(above.proposed)

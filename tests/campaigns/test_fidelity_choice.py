@@ -11,6 +11,7 @@ from commands import matdisco
 from pydantic import ValidationError
 
 from campaigns import Campaign, CampaignConfig
+from campaigns.explain import explained_round
 from campaigns.interrupt import Interrupt
 from campaigns.ladder.asks import asked_round
 from campaigns.ladder.climb import Climb
@@ -125,6 +126,10 @@ def test_until_the_fidelities_are_related_the_cheap_one_is_searched(campaign):
         assert reasons == {"log_expected_improvement"}
         known = Known.of(campaign.config, state, events)
         assert "of 4 answers that relate it" in known.unready
+        assert payload["unrelated"] == known.unready
+        told = explained_round(campaign, number)
+        assert f"no fidelity is chosen yet: {known.unready}" in told
+    assert first > 1
     _, events, state = before(campaign, first)
     assert Known.of(campaign.config, state, events).unready is None
 
