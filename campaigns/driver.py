@@ -19,27 +19,23 @@ from typing import Any
 from campaigns.acquisition.recipes import FidelityRule, RandomChoice
 from campaigns.closing import closing
 from campaigns.config import CampaignConfig
+from campaigns.ending import final_ranking, reason_to_stop
 from campaigns.feeding import Feed
 from campaigns.growth import grow, is_due
 from campaigns.interrupt import Interrupt
 from campaigns.ladder.climb import Climb
 from campaigns.ladder.recipe import SCREENING
-from campaigns.learning import learn
 from campaigns.ledger import VOLATILE, Event, Ledger
 from campaigns.objectives import HullObjective
 from campaigns.people.inbox import Inbox
 from campaigns.people.waiting import stays, whom
 from campaigns.progress import Display
-from campaigns.propose import first_round, next_round, unlearnt
+from campaigns.propose import first_round, next_round
 from campaigns.spending import Purse
 from campaigns.state import State
-from campaigns.stopping import failing_too_often, reason_from_answers
+from campaigns.stopping import FAILING
 from matdisco.data.dataset import Dataset
-from matdisco.errors import TooFewRecords
 from matdisco.evaluators.laboratory import LaboratoryRecipe
-
-RESERVED = 20
-"""Rows of the final ranking kept in the ledger; the whole of it is a file."""
 
 
 @dataclass
@@ -182,38 +178,7 @@ class Driver:
 
     def reason_to_stop(self, state: State, events: list[Event]) -> str | None:
         """Say why the campaign is over, or None."""
-        config = self.config
-        n = len(state.evaluations) + len(state.pending)
-        closed = [e for e in events if e.kind == "closed"]
-        failures = failing_too_often(config.execution, n, len(state.failed))
-        if failures and not isinstance(config.evaluator, LaboratoryRecipe):
-            return failures
-        if reason := self.climb.reason_to_stop():
-            return reason
-        if not closed:
-            return None
-        if reason := self.climb.spent():
-            return reason
-        # a rule that chooses a fidelity may go on with what is answered
-        onward = self.climb.chosen
-        if n >= config.budget.evaluations and not onward:
-            return f"budget: {n} evaluations are spent"
-        if enough := reason_from_answers(config.stopping, state, config.objective):
-            return enough
-        objection = self.purse.objection(SCREENING)
-        if objection and not onward:
-            return f"budget: {objection}"
-        due = is_due(config, events, _proposed(events))
-        if len(state.available) == 0 and not due and not onward:
-            return "every candidate has been evaluated"
-        if config.budget.rounds is not None and len(closed) - 1 >= config.budget.rounds:
-            return f"budget: {config.budget.rounds} rounds are done"
-        patience = config.budget.patience
-        if patience is not None and len(closed) > patience:
-            recent = closed[-patience:]
-            if not any(e.payload["improved"] for e in recent):
-                return f"patience: nothing better in {patience} rounds"
-        return None
+        return reason_to_stop(self.config, state, events, self.climb, self.purse)
 
     def _grow(self, state: State, events: list[Event]) -> bool:
         """Add candidates to the pool where that is due; tell whether it was."""
@@ -301,37 +266,16 @@ class Driver:
         self.on_close(number)
 
     def _finish(self, state: State, events: list[Event], reason: str) -> None:
-        """Confirm the last, learn from everything, leave the final ranking."""
-        if not reason.startswith("failure rate"):
-            self.climb.settle(_proposed(events) - 1, last=True)
-        ranking: list[dict[str, Any]] = []
-        scale = None
-        asks = not isinstance(self.config.acquisition, RandomChoice)
-        stopped = reason.startswith("failure rate")
-        if asks and not stopped and len(state.available) and len(state.answered):
-            try:
-                ranking, scale = self._ranked(state, events)
-            except TooFewRecords as error:
-                self.display.say(f"no final ranking: {unlearnt(state, error)}")
+        """Confirm the last, leave the final ranking; neither where too much failed."""
+        number, ranking, scale = _proposed(events), list[dict[str, Any]](), None
+        if not reason.startswith(FAILING):
+            self.climb.settle(number - 1, last=True)
+            ranking, scale = final_ranking(
+                self.config, state, events, self.folder, number, self.display
+            )
         self.ledger.append(
             "finished", {"reason": reason, "ranking": ranking, "scale": scale}
         )
-
-    def _ranked(
-        self, state: State, events: list[Event]
-    ) -> tuple[list[dict[str, Any]], float]:
-        """Learn from everything, write the ranking; return its top and the scale."""
-        number = _proposed(events)
-        with self.display.learning(number, final=True):
-            learned = learn(
-                self.config, state, events, self.folder, number, self.display.training
-            )
-        from campaigns.ranking import rank_remaining
-
-        table = rank_remaining(state, learned.prediction, learned.predictions)
-        table.to_csv(self.folder / "ranking.csv", index=False)
-        top = table.head(RESERVED).to_dict("records")
-        return [{str(k): v for k, v in row.items()} for row in top], learned.scale
 
 
 def _proposed(events: list[Event]) -> int:

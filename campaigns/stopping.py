@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from campaigns.state import State
     from matdisco.evaluators.execution_recipe import ExecutionRecipe
 
+FAILING = "failure rate"
+"""How the reason begins where too many evaluations failed."""
+
 
 def failing_too_often(
     execution: ExecutionRecipe, n: int, failed: int, rung: str = ""
@@ -41,7 +44,7 @@ def failing_too_often(
     whose = f" of {rung}" if rung else ""
     key = f"{'its ' if rung else 'execution.'}tolerated_failure_rate"
     return (
-        f"failure rate: {failed} of {n} evaluations{whose} failed, more than "
+        f"{FAILING}: {failed} of {n} evaluations{whose} failed, more than "
         f"{key} {rate:g} allows"
     )
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from campaigns.fronts.words import volume
 from campaigns.objectives import HullObjective
+from campaigns.stopping import FAILING
 from matdisco.properties import get
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 def status(campaign: Campaign, *, alive: bool) -> str:
     """Return MLflow's word for where the campaign stands."""
     if campaign.finished:
-        return "FAILED" if campaign.finished.startswith("failure rate") else "FINISHED"
+        return "FAILED" if campaign.finished.startswith(FAILING) else "FINISHED"
     return "RUNNING" if alive else "KILLED"
 
 
