@@ -66,7 +66,7 @@ def promotions(
     ]
 
 
-def rung_costs(
+def _rung_costs(
     rung: RungRecipe, above: State, execution: ExecutionRecipe | None
 ) -> CostModel | None:
     """Return what a rung's evaluations cost, where that is learnt."""
@@ -133,7 +133,7 @@ def _best(
     far = distances(below)
     taken = [name for name in above.proposed if name in below.evaluations]
     by_worth = rung.order == "expected_improvement"
-    costs = rung_costs(rung, above, execution) if by_worth else None
+    costs = _rung_costs(rung, above, execution) if by_worth else None
     worth = worths(rung, below, above, costs) if by_worth else None
     order = np.lexsort((rows, -merits) if worth is None else (rows, -merits, -worth))
     for place in order:

@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
     from matdisco.crystal import Crystal
 
-SITES = {"sc": 1, "fcc": 1, "bcc": 1, "hcp": 2, "diamond": 2}
-"""Ideal lattices, with the atoms of their primitive cells."""
 POSSIBLE = 100_000
 """Compositions that are tried, in a second, to see whether a cell can be as asked."""
 

@@ -1,4 +1,4 @@
-"""Pools of any size on disk: written in chunks, read in chunks, never held whole.
+"""Pools of any size on disk: written in chunks, never held whole.
 
 The file is the same that :meth:`Dataset.save` writes, content hash included: it is
 computed as the candidates pass.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -120,13 +120,3 @@ class PoolWriter:
                 store_schema=False,  # else readers see its metadata, not ours
             )
         self._writer.write_table(table)
-
-
-def read_stream(path: Path) -> Iterator[Crystal]:
-    """Yield the crystals of a stored dataset, a chunk in memory at a time.
-
-    The content hash is not compared: that needs the whole file.
-    """
-    with pq.ParquetFile(path, page_checksum_verification=True) as file:
-        for batch in file.iter_batches(CHUNK):
-            yield from layout.crystals(pa.Table.from_batches([batch]))

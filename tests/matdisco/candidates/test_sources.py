@@ -19,7 +19,7 @@ from matdisco.candidates.files import FileCandidates, ReadCandidates
 from matdisco.candidates.orderings import OrderingCandidates
 from matdisco.candidates.prototypes import PrototypeCandidates
 from matdisco.candidates.random_symmetric import RandomSymmetricCandidates
-from matdisco.candidates.streaming import PoolWriter, read_stream
+from matdisco.candidates.streaming import PoolWriter
 from matdisco.candidates.substitution import SubstitutionCandidates
 from matdisco.candidates.union import UnionCandidates
 from matdisco.candidates.volume import starting_volume
@@ -391,6 +391,6 @@ def test_a_streamed_file_is_the_saved_one(tmp_path):
             writer.add(crystal)
         path = writer.finish()
     assert Dataset.open(path).content_hash == pool.content_hash
-    again = [c.to_dict() for c in read_stream(path)]
+    again = [c.to_dict() for c in Dataset.open(path)]
     assert again == [c.to_dict() for c in pool]
     assert list(tmp_path.iterdir()) == [path]
