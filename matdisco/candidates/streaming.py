@@ -14,7 +14,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from matdisco.crystal import Crystal
