@@ -101,6 +101,7 @@ def status(
 ) -> None:
     """Say where a campaign stands."""
     from campaigns.campaign import Campaign
+    from campaigns.costs import predicted
 
     with Campaign.open(run) as campaign:
         if verify:
@@ -108,7 +109,8 @@ def status(
         print(campaign)
         for line in campaign.screened():
             print(f"screening, {line}")
-        if campaign.config.ladder or campaign.config.budget.limited:
+        limited = campaign.config.ladder or campaign.config.budget.limited
+        if limited or predicted(campaign.events):
             print("cost, " + "\ncost, ".join(campaign.spending()))
         for line in campaign.agreement():
             print(f"ladder, {line}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from campaigns.acquisition.recipes import AnyAcquisition
+from campaigns.acquisition.recipes import AnyAcquisition, FidelityRule
 from campaigns.ladder.recipe import SCREENING, RungRecipe
 from campaigns.objectives import AnyObjective
 from matdisco.evaluators.base import EvaluatorRecipe
@@ -89,6 +89,11 @@ def check_costs(
     """
     asked = [("acquisition.cost", getattr(rule, "cost", ""), evaluator)]
     asked += [(f"ladder[{i}].cost", r.cost, r.evaluator) for i, r in enumerate(ladder)]
+    if isinstance(rule, FidelityRule):  # it measures every fidelity
+        asked += [
+            (f"acquisition.cost of ladder[{i}]", rule.cost, r.evaluator)
+            for i, r in enumerate(ladder)
+        ]
     for where, cost, what in asked:
         at_once = isinstance(what, LookupRecipe) and what.delay == 0
         if cost == "measured" and (what.by_hand or at_once):

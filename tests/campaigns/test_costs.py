@@ -1,5 +1,7 @@
 """Costs learnt from what the evaluations took: the line, what it heeds, a campaign."""
 
+import shutil
+
 import numpy as np
 import pytest
 from campaign_files import small_campaign, small_front
@@ -7,11 +9,12 @@ from commands import matdisco
 from pydantic import ValidationError
 
 from campaigns import Campaign, CampaignConfig
+from campaigns.cli import main
 from campaigns.costs import accuracy, cost_model, fitted, told
 from campaigns.ladder.promotion import promotions
 from campaigns.ladder.recipe import RungRecipe
 from campaigns.ladder.worth import worths
-from campaigns.learning import Purpose, stream
+from campaigns.ledger import Ledger
 from campaigns.progress import Display
 from campaigns.propose import next_round
 from campaigns.state import State
@@ -127,7 +130,21 @@ def test_the_same_ledger_gives_the_same_proposals(climbed, tmp_path):
         again = next_round(config, state, before, tmp_path, 2, 3)
         assert again["proposals"] == event.payload["proposals"]
         assert again["cost"] == event.payload["cost"]
-        assert stream(config, 2, Purpose.ACQUISITION) is not None
+
+
+def test_status_tells_predicted_costs_without_a_ladder(climbed, tmp_path, capsys):
+    folder = tmp_path / "run"
+    with Campaign.open(climbed) as campaign, Ledger.writing(folder) as ledger:
+        for event in campaign.events:
+            if event.kind not in ("promoted", "confirmed"):
+                ledger.append(event.kind, event.payload, round=event.round)
+        plain = campaign.config.model_copy(update={"ladder": ()})
+    (folder / "config.yaml").write_text(plain.dump())
+    shutil.copy(climbed / "pool.parquet", folder)
+    with pytest.raises(SystemExit) as ended:
+        main(["status", str(folder)])
+    assert not ended.value.code
+    assert "cost, predicted cost: " in capsys.readouterr().out
 
 
 def test_promotions_are_per_measured_cost_and_say_so(climbed):
@@ -170,6 +187,13 @@ def test_promotions_are_per_measured_cost_and_say_so(climbed):
             {"evaluator": {"kind": "lookup", "dataset": "shipped:al-ni-ti-chgnet",
                            "returns": ["energy_per_atom"]}},
             "a table answers at once; use given",
+        ),
+        (
+            {"acquisition": {"kind": "promotion", "cost": "measured"},
+             "ladder": [{"name": "table", "best": 2, "evaluations": 9, "evaluator":
+                         {"kind": "lookup", "dataset": "shipped:al-ni-ti-chgnet",
+                          "returns": ["energy_per_atom"]}}]},
+            r"acquisition\.cost of ladder\[0\]: measured needs",
         ),
         ({"acquisition": {**RULE, "scorer": "monte_carlo"}}, "can neither weigh"),
         (
