@@ -237,6 +237,7 @@ def _predicted_cost(campaign: Campaign, proposed: Event) -> dict[str, float | No
         end = f"_{name}" if name else ""
         found[f"cost/predicted_usual_core_seconds{end}"] = cost["core_seconds"]
         found[f"cost/predicted_exponent_of_atoms{end}"] = cost["exponent"]
+    if found:
         found["cost/measured_over_predicted"] = accuracy(campaign.events, proposed)
     if "climbs" not in proposed.payload:
         return found
