@@ -15,7 +15,7 @@ from campaigns.acquisition.stacked import stacked
 from campaigns.config import CampaignConfig
 from campaigns.costs import CostModel, cost_model
 from campaigns.ladder.choice import LEAST
-from campaigns.ladder.promotion import copies, distances
+from campaigns.ladder.promotion import distances, may_climb
 from campaigns.ladder.recipe import SCREENING
 from campaigns.ladder.worth import is_pure
 from campaigns.ledger import Event
@@ -143,13 +143,8 @@ class Known:
             near = distances(below)
             taken = [name for name in above.proposed if name in below.evaluations]
             for row, distance in zip(below.answered, near, strict=True):
-                name = below.pool[int(row)].id
-                out[level, row] = (
-                    name in above.proposed
-                    or name in above.vetoed
-                    or is_pure(below, int(row))
-                    or (rung.within is not None and distance > rung.within + 1e-12)
-                    or copies(below, name, taken)
+                out[level, row] = not may_climb(
+                    rung, below, above, int(row), float(distance), taken
                 )
         out[[size <= 0 for size in sizes]] = True
         return out

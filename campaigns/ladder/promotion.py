@@ -9,7 +9,7 @@ import numpy as np
 
 from campaigns.costs import CostModel, core_time, cost_model
 from campaigns.ladder.recipe import RungRecipe
-from campaigns.ladder.worth import worths
+from campaigns.ladder.worth import is_pure, worths
 from campaigns.objectives import HullObjective
 from campaigns.state import State
 from matdisco.crystal import Crystal
@@ -19,6 +19,8 @@ from matdisco.evaluators.execution_recipe import ExecutionRecipe
 SAME_ENERGY = 0.005
 """eV/atom; two structures of one formula further apart in energy than this are not
 compared: relaxed to 0.05 eV/Å, equal ones differ by less than 1 meV/atom."""
+_ROUNDED = 1e-12
+"""What is at the limit of ``within`` but for rounding may climb."""
 
 
 def promotions(
@@ -138,14 +140,9 @@ def _best(
     order = np.lexsort((rows, -merits) if worth is None else (rows, -merits, -worth))
     for place in order:
         row, distance = int(rows[place]), float(far[place])
-        name = below.pool[row].id
-        if rung.within is not None and distance > rung.within + 1e-12:
+        if not may_climb(rung, below, above, row, distance, taken):
             continue
-        if name in above.proposed or (hull and len(below.pool[row].elements) == 1):
-            continue
-        if copies(below, name, taken):
-            continue
-        taken.append(name)
+        taken.append(below.pool[row].id)
         where = "above the hull" if hull else "from the best"
         reason = f"{max(distance, 0.0):.3f} {where} by the fidelity below"
         if worth is not None:
@@ -154,6 +151,34 @@ def _best(
             cost = float(costs.core_seconds(np.array([below.pool[row].n_atoms]))[0])
             reason += f", {core_time(cost)} predicted"
         yield row, reason
+
+
+def may_climb(
+    rung: RungRecipe,
+    below: State,
+    above: State,
+    row: int,
+    distance: float,
+    taken: Sequence[str],
+) -> bool:
+    """Tell whether a rung may be asked about what the fidelity below has answered.
+
+    Args:
+        rung: the fidelity that confirms.
+        below: what the fidelity below knows.
+        above: what the rung itself knows.
+        row: of the pool, answered below.
+        distance: from the hull or the best, see :func:`distances`.
+        taken: candidates that climb or have climbed; their copies do not.
+    """
+    name = below.pool[row].id
+    return not (
+        name in above.proposed
+        or name in above.vetoed
+        or is_pure(below, row)
+        or (rung.within is not None and distance > rung.within + _ROUNDED)
+        or copies(below, name, taken)
+    )
 
 
 def copies(state: State, name: str, others: Sequence[str]) -> bool:
