@@ -49,7 +49,9 @@ def test_fidelities_are_never_mixed(climbed):
     with Campaign.open(climbed) as campaign:
         own, dear = campaign.state, campaign.rung("dear")
         assert set(own.evaluations) > set(dear.evaluations)
-        assert len(own.evaluations) == 16 and len(dear.evaluations) == 7
+        promoted = campaign.ledger.events("promoted")
+        count = sum(len(e.payload["proposals"]) for e in promoted)
+        assert len(own.evaluations) == 16 and len(dear.evaluations) == count > 4
         # each has references of its own, so the shift of tens of eV is gone
         table = campaign.confirmations()
         assert (table["status"] == "reference").sum() == 2
@@ -71,7 +73,10 @@ def test_promotions_keep_the_rule_and_the_budget(climbed):
     with Campaign.open(climbed) as campaign:
         promoted = campaign.ledger.events("promoted")
         sizes = [len(e.payload["proposals"]) for e in promoted]
-        assert sizes == [3, 1, 1, 2] and promoted[-1].payload["last"]
+        lasts = [e.payload["last"] for e in promoted]
+        # references and one of the best, one a round, the rest at the end
+        assert sizes[:-1] == [3, 1, 1] and lasts == [False, False, False, True]
+        assert sizes[-1] > 0 and sum(sizes) <= 7
         reasons = [p["reason"] for p in promoted[0].payload["proposals"]]
         assert reasons[:2] == ["reference for Au", "reference for Cu"]
         table = campaign.confirmations()
@@ -97,8 +102,10 @@ def _elements(campaign, table):
 
 def test_status_report_and_record_show_the_ladder(climbed, tmp_path):
     shown = matdisco("status", str(climbed), cwd=tmp_path).stdout
-    assert "ladder, dear: 7 answers, 0 failed; beside the fidelity below" in shown
-    assert "rank correlation" in shown and "cost, dear: 7 evaluations" in shown
+    with Campaign.open(climbed) as campaign:
+        count = len(campaign.rung("dear").evaluations)
+    assert f"ladder, dear: {count} answers, 0 failed; beside the fidelity" in shown
+    assert "rank correlation" in shown and f"cost, dear: {count} evaluations" in shown
     page = (climbed / "report.html").read_text()
     assert "Confirmed by dear" in page and "reference for Cu" in page
     with Campaign.open(climbed) as campaign:
@@ -123,6 +130,12 @@ def test_a_reference_that_fails_is_replaced_by_the_next(climbed):
         {wanted[0]["candidate"]: _failed(wanted[0]["candidate"])}, {},
         {p["candidate"]: (0, p["rank"]) for p in wanted},
     )  # fmt: skip
+    best = wanted[2]["candidate"]
+    barred = type(above)(
+        above.pool, above.objective, {}, {}, vetoed=frozenset({best})
+    )  # fmt: skip
+    left = [p["candidate"] for p in promotions(setup, below, barred, last=False)]
+    assert best not in left and len(left) == 5
     again = promotions(setup, below, failed, last=False)
     assert again[0]["reason"] == wanted[0]["reason"]
     assert again[0]["candidate"] != wanted[0]["candidate"]
