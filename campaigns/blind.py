@@ -12,6 +12,8 @@ from campaigns.fronts.recipe import FrontObjective
 
 BLIND = frozenset({"composition", "fractions", "charges"})
 """Features that are equal for all structures of one formula."""
+SEEING = ("trend", "answers", "potential")
+"""What a surrogate may know of a structure besides its features."""
 
 
 def doubt_of_polymorphs(config: CampaignConfig) -> str | None:
@@ -25,8 +27,7 @@ def doubt_of_polymorphs(config: CampaignConfig) -> str | None:
     if (
         features is None
         or not set(features.split("+")) <= BLIND
-        or getattr(surrogate, "trend", None) is not None
-        or getattr(surrogate, "answers", None) is not None
+        or any(getattr(surrogate, key, None) is not None for key in SEEING)
         or isinstance(rule, RandomChoice)
         or getattr(rule, "per_formula", None) is not None
     ):

@@ -41,6 +41,7 @@ def test_a_plan_warns_where_candidates_of_one_formula_are_alike():
     [
         {"surrogate": {**GP, "features": "fractions+environments"}},
         {"surrogate": {**GP, "trend": "evaluators:Trend"}},
+        {"surrogate": {"kind": "zero_shot", "potential": "evaluators:Trend"}},
         {"surrogate": {"kind": "network_ensemble"}},
         {"acquisition": {"kind": "random"}},
         {"acquisition": {"kind": "quantile", "per_formula": 1}},
