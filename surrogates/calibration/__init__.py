@@ -14,7 +14,7 @@ from surrogates.calibration.conformal import (
 from surrogates.calibration.errors import ErrorModel, chemistry_table, nats
 from surrogates.calibration.isotonic import IsotonicScale
 from surrogates.calibration.out_of_bag import OutOfBag, error_of_all
-from surrogates.calibration.scale import Scale, z_scores
+from surrogates.calibration.scale import Scale, few, z_scores
 from surrogates.calibration.steps import CalibrationName, Steps
 from surrogates.calibration.unseen import UnseenChemistry
 
@@ -32,6 +32,7 @@ __all__ = [
     "chemistry",
     "chemistry_table",
     "error_of_all",
+    "few",
     "nats",
     "z_scores",
 ]

@@ -93,7 +93,7 @@ def own_potential(place: str) -> OwnPotential:
         )
     ask = _embedded(place, made) if isinstance(made, Embedding) else _asked(place, made)
     cutoff = float(getattr(made, "cutoff", CUTOFF))
-    return OwnPotential(place, _fingerprint(module, made), cutoff, ask)
+    return OwnPotential(place, _fingerprint(place, made), cutoff, ask)
 
 
 def _is_potential(thing: object) -> bool:
@@ -101,16 +101,22 @@ def _is_potential(thing: object) -> bool:
     return calculates or isinstance(thing, Embedding)
 
 
-def _fingerprint(module: str, made: object) -> str:
-    """Return the version, or the hash of the files of its class and of ``module``."""
+def _fingerprint(place: str, made: object) -> str:
+    """Return the version, or the hash of the files of its class and of its module."""
     version = getattr(made, "version", None)
     if isinstance(version, str) and version:
         return version
+    module = import_module(place.partition(":")[0])
+    sources = dict.fromkeys((module, inspect.getmodule(type(made))))
+    files = [f for s in sources if (f := getattr(s, "__file__", None)) is not None]
+    if not files:  # typed at a prompt: nothing tells when it changes
+        raise SurrogateError(
+            f"potential {place!r}: it is in no file; give it an attribute version, "
+            "under which its energies are kept"
+        )
     whole = hashlib.sha256()
-    for source in dict.fromkeys((import_module(module), inspect.getmodule(type(made)))):
-        file = getattr(source, "__file__", None)
-        if file is not None:
-            whole.update(Path(file).read_bytes())
+    for file in files:
+        whole.update(Path(file).read_bytes())
     return whole.hexdigest()
 
 

@@ -19,7 +19,7 @@ from matdisco.crystal import Crystal
 from matdisco.data.dataset import Dataset
 from matdisco.errors import SurrogateError
 from surrogates.base import Prediction
-from surrogates.calibration import Scale, Steps, UnseenChemistry
+from surrogates.calibration import Scale, Steps, UnseenChemistry, few
 from surrogates.metrics import evaluate as score
 from surrogates.spread import doubt, spread, vary
 from surrogates.tabular.recipes import OnFeatures
@@ -149,7 +149,10 @@ class Calibrated(ABC, Generic[R]):
 
     def _finished(self, learnt: Prediction, crystals: Sequence[Crystal]) -> Prediction:
         """Return a raw answer in the unit of the target, calibrated."""
-        found = self._for_seen(learnt, crystals).scaled(self.averaging)
+        wider = 1.0  # where labels do not vary the one factor knows how few they are
+        if self.held is not None and vary(self._of_target()):
+            wider = few(len(self.held.rows))
+        found = self._for_seen(learnt, crystals).scaled(self.averaging * wider)
         if self.unseen is not None:
             found = found.scaled(self.unseen.factors(crystals))
         return self.transform.back(found)

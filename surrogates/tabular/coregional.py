@@ -19,21 +19,19 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from scipy.stats import t as student
 from typing_extensions import override
 
 from matdisco.crystal import Crystal
 from matdisco.data.dataset import Dataset
 from matdisco.errors import SurrogateError
 from surrogates.base import FitReport, Prediction, Progress, labelled, require_records
-from surrogates.calibration import Scale, z_scores
+from surrogates.calibration import Scale, few, z_scores
 from surrogates.calibration.chemistry import anions
 from surrogates.gp.coregional import CoregionalGP
 from surrogates.spread import vary
 from surrogates.tabular.base import Tabular
 from surrogates.tabular.calibrated import Held
 from surrogates.tabular.recipes import CoregionalRecipe
-from surrogates.tabular.transforms import NINETY
 from surrogates.targets import distinct
 
 _LEAST = 3  # labels of each kind, as of any surrogate on features
@@ -107,19 +105,13 @@ class Coregional(Tabular[CoregionalRecipe]):
         out = {self.target: self._predicted(crystals, x)}
         for t, name in enumerate(self.recipe.auxiliary, start=1):
             factors = self._scales[t] * self._factors(crystals, t)
-            found = self._process.predict(x, t).scaled(factors * _few(self._counts[t]))
+            found = self._process.predict(x, t).scaled(factors * few(self._counts[t]))
             out[name] = self.transform.back(found)
         return out
 
     def _predicted(self, crystals: Sequence[Crystal], x: np.ndarray) -> Prediction:
         found = self._finished(self._answer(x), crystals)
         return found.scaled(self._factors(crystals, 0))
-
-    @property
-    @override
-    def averaging(self) -> float:
-        """How much wider than errors left out says an interval from few of them is."""
-        return _few(self._counts[0])
 
     @property
     def _names(self) -> tuple[str, ...]:
@@ -240,15 +232,6 @@ class Coregional(Tabular[CoregionalRecipe]):
         more = self._others(_hashed(crystals), t)
         value: np.ndarray = np.where(more, self._told[t], 1.0)
         return value
-
-
-def _few(n: int) -> float:
-    """Return the 90 % interval by n errors over that by endless ones (Student's t).
-
-    >>> round(_few(12), 2), round(_few(100), 2)
-    (1.08, 1.01)
-    """
-    return float(student.ppf(0.95, n) / NINETY)
 
 
 def _hashed(crystals: Sequence[Crystal]) -> np.ndarray:

@@ -75,7 +75,8 @@ class DeepKernelRecipe(OnFeatures):
 
     Wilson et al., AISTATS 2016 (arXiv:1511.02222) for deep kernels, Hensman et al., UAI
     2013 (arXiv:1309.6835) for the variational process. For sets that are too large for
-    the exact one.
+    the exact one: of a hundred records a learnt representation is far too sure (Ober,
+    Rasmussen and van der Wilk, UAI 2021), and few are held out to tell.
     """
 
     hashed_if_given: ClassVar[frozenset[str]] = _TRAINED | {"weight_decay"}
@@ -106,6 +107,9 @@ class DeepKernelRecipe(OnFeatures):
     """Records in a step."""
     held_out: float = Field(0.1, ge=0.02, le=0.5)
     """Fraction that only calibrates and judges."""
+    calibration_prior: float = Field(1.0, ge=0)
+    """Records that a scale of 1 counts for against the errors held out. Of 20 to 100
+    intermetallics the 90 % interval covers 0.89; with 20, as for other kinds, 0.63."""
 
     def build(self, seed: int, folder: Path | None = None) -> Surrogate:
         """Return an unfitted surrogate; a training that is killed goes on in it.

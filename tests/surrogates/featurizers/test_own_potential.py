@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -210,6 +211,20 @@ def test_an_element_it_does_not_know_is_a_sentence() -> None:
 def test_what_is_no_potential_is_told(place: str, message: str) -> None:
     with pytest.raises(SurrogateError, match=message):
         own_potential(place)
+
+
+def test_what_is_in_no_file_needs_a_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    typed = ModuleType("typed")
+    made = type("Typed", (), {"get_potential_energy": lambda *_: 0.0})
+    made.__module__ = "typed"
+    monkeypatch.setattr(typed, "Typed", made, raising=False)
+    monkeypatch.setitem(sys.modules, "typed", typed)
+    with pytest.raises(
+        SurrogateError, match="in no file; give it an attribute version"
+    ):
+        own_potential("typed:Typed")
+    monkeypatch.setattr(made, "version", "1", raising=False)
+    assert own_potential("typed:Typed").fingerprint == "1"
 
 
 def test_a_recipe_takes_names_and_places_alone() -> None:

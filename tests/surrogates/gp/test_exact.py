@@ -9,6 +9,7 @@ from scipy.stats import multivariate_normal
 from matdisco.data.dataset import Dataset
 from matdisco.data.shipped import resolve
 from matdisco.errors import SurrogateError
+from surrogates.calibration import few
 from surrogates.featurizers.table import blocks
 from surrogates.gp import exact, kernels
 from surrogates.gp.exact import ExactGP
@@ -16,6 +17,7 @@ from surrogates.gp.kernels import Kernel, Term, distances, matern52
 from surrogates.gp.likelihood import Hyper, choose
 from surrogates.recipes import GaussianProcessRecipe
 from surrogates.tabular.gaussian_process import GaussianProcess
+from surrogates.tabular.transforms import NINETY
 from surrogates.testing import toy_crystals
 
 draw = np.random.default_rng(1)
@@ -191,9 +193,8 @@ def test_surrogate_reports_the_process_with_its_noise() -> None:
     found = surrogate.predict(data.crystals)
     np.testing.assert_allclose(found.mean, process.mean(raw))
     expected = process.covariance(raw) + process.noise * np.eye(40)
-    np.testing.assert_allclose(
-        found.covariance / surrogate.steps.scale.k**2, expected, atol=1e-7
-    )
+    wider = surrogate.steps.scale.k * few(40)
+    np.testing.assert_allclose(found.covariance / wider**2, expected, atol=1e-7)
 
 
 def test_groups_left_out_are_predicted_by_the_others():
@@ -230,3 +231,19 @@ def test_a_sum_of_kernels_does_not_end_as_white_noise():
     assert errors[1] < 1.5 * errors[0] < 0.5 * np.abs(y[250:] - y[:250].mean()).mean()
     # every block keeps a length over which its rows know of each other
     assert all(t.length > 1.0 for t in two.hyper.kernel.terms)
+
+
+def test_few_labels_still_cover_new_crystals() -> None:
+    """Twelve labels, sixteen draws: errors left out share a mean and a size."""
+    inside, as_left_out = [], []
+    for seed in range(16):
+        crystals = toy_crystals(112, seed=seed)
+        surrogate = GaussianProcess(GaussianProcessRecipe())
+        surrogate.fit(Dataset("few", tuple(crystals[:12])), "toy")
+        found = surrogate.predict(crystals[12:])
+        truth = np.array([c.value("toy") for c in crystals[12:]])
+        errors = np.abs(truth - found.mean) / (NINETY * found.std)
+        inside.append(np.mean(errors < 1))
+        as_left_out.append(np.mean(errors * few(12) < 1))
+    assert np.mean(as_left_out) + 0.015 < np.mean(inside) < 0.93
+    assert np.mean(inside) > 0.87

@@ -57,7 +57,8 @@ def test_sigma_is_the_size_of_the_labels_less_for_each(
     surrogate = KINDS[kind].build(0)
     surrogate.fit(flat(120, value), "y")
     found = surrogate.predict(CRYSTALS[130:])
-    expected = (abs(value) or 1.0) * np.sqrt(20 / 140)
+    prior = KINDS[kind].calibration_prior  # type: ignore[union-attr]
+    expected = (abs(value) or 1.0) * np.sqrt(prior / (prior + 120))
     assert np.sqrt(np.mean(found.std**2)) == pytest.approx(expected, rel=0.3)
     np.testing.assert_allclose(found.mean, value, atol=0.05 * expected)
     assert "nothing tells how far" in surrogate.describe()["uncertainty_scale"]
