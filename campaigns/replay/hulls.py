@@ -135,21 +135,20 @@ class HullStep:
         formation = truth.energies - truth.x @ known.references
         merit = -compressed(formation)
         fitted: Fitted = timed("fit", lambda: self.learner.fit(rows, merit[rows]))
-        belief = timed("predict", lambda: fitted.belief(needs_std=True))
+        believed: Fitted = fitted
+        if isinstance(self.rule, HullRule) and isinstance(fitted, KnowsCopies):
+            # how often a copy is none is what claims weigh; this is what it is then
+            believed = fitted.unlike(rows)
+        belief = timed("predict", lambda: believed.belief(needs_std=True))
         height = known.height(truth.x)
         depth = Shifted(belief, height, self.trust.scale)
 
         def pick() -> list[int]:
             if isinstance(self.rule, HullRule):
-                # how often a copy is none is what claims weigh; this is what it is then
                 phases = rows[known.energies_above < MARGIN]
-                other = depth
-                if isinstance(fitted, KnowsCopies):
-                    apart = fitted.unlike(rows).belief(needs_std=True)
-                    other = Shifted(apart, height, self.trust.scale)
-                free = within_reach(other, rows, self.rule.sigma_factors, q)
+                free = within_reach(depth, rows, self.rule.sigma_factors, q)
                 picks = choose_stable(
-                    joint(other, free), truth.x[free], known, self.rule, rng, q,
+                    joint(depth, free), truth.x[free], known, self.rule, rng, q,
                     weight=self.claims.weight(rows, phases, free),
                 )  # fmt: skip
                 batch = free[[p.row for p in picks]]
