@@ -4,9 +4,10 @@ Snoek et al., ICML 2015 (arXiv:1502.05700). One network per fold learns the othe
 its last hidden layer feeds an exact Bayesian linear regression. Means and covariances
 of the networks are averaged. A network that fits its own records leaves no noise in
 them, so the evidence of its last layer would be sure of everything or of nothing: prior
-and noise are those that predict the records each missed best. An average
-errs less than one network: by how much, one more network tells, which misses records of
-every fold (ambiguity decomposition; Krogh and Vedelsby, NIPS 7, 231 (1995)).
+and noise are those that predict the records each missed best. The records are dealt
+into folds twice, so two networks miss each: their average calibrates, and how much they
+differ tells how much less the average of all errs (ambiguity decomposition; Krogh and
+Vedelsby, NIPS 7, 231 (1995)).
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ _RATIOS = np.geomspace(1e4, 1e-3, 29)  # noise over prior variance of a coeffici
 _BETTER = 2.0  # log likelihood that a weaker prior has to win: 95 % of one degree
 _MOST = 2.0  # deviations of the labels: no crystal is less known than that
 _LIKE = 10  # records that are taken to err alike before any was seen
+_DEALS = 2  # times that the records are dealt into folds
 
 
 class LastLayer(Tabular[LastLayerRecipe]):
@@ -45,7 +47,7 @@ class LastLayer(Tabular[LastLayerRecipe]):
     _heads: list[BayesianLinear]
     _ratio: float  # of noise to prior variance in all last layers
     _noise: float  # standard deviation of records left out beyond it, learnt unit
-    _gain: float  # error of the average over that of one network
+    _alike: float  # correlation of the errors of two networks
 
     @override
     def _learn(self, x: np.ndarray, y: np.ndarray, progress: Progress | None) -> Held:
@@ -55,16 +57,18 @@ class LastLayer(Tabular[LastLayerRecipe]):
             phi = self._last_hidden(self._networks, x)  # (k, n, width)
             self._choose(phi)
             self._fit_heads(phi)
-        mean, std = np.zeros(len(y)), np.zeros(len(y))
-        for k, rows in enumerate(self._missed()[:-1]):
-            mean[rows], std[rows] = self._missing(self._heads[k], phi[k, rows])
-        return Held(np.arange(len(y)), Prediction.apart(mean, std))
+        mean, variance = np.zeros(len(y)), np.zeros(len(y))
+        for head, own, rows in zip(self._heads, phi, self._missed(), strict=True):
+            found, std = self._missing(head, own[rows])
+            mean[rows] += found / _DEALS
+            variance[rows] += std**2 / _DEALS
+        return Held(np.arange(len(y)), Prediction.apart(mean, np.sqrt(variance)))
 
     @property
     @override
     def averaging(self) -> float:
-        """Error of the average of all networks over that of one."""
-        return self._gain
+        """Error of the average of all networks over that of two, which calibrated."""
+        return averaged(self._alike, len(self._heads)) / averaged(self._alike, _DEALS)
 
     @override
     def _without(self, groups: Sequence[np.ndarray]) -> Prediction:
@@ -85,7 +89,8 @@ class LastLayer(Tabular[LastLayerRecipe]):
 
         def predict(model: Any, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             phi, head = model
-            return self._missing(head, phi[rows])
+            mean, std = self._missing(head, phi[rows])
+            return mean, std / averaged(self._alike, _DEALS)  # one errs more than two
 
         with threads(self.recipe.threads):
             return by_missing(groups, len(self._y), learn, predict)
@@ -129,15 +134,14 @@ class LastLayer(Tabular[LastLayerRecipe]):
         }
 
     def _n_networks(self) -> int:
-        return min(self.recipe.folds, max(len(self._y), 2)) + 1
+        return _DEALS * min(self.recipe.folds, max(len(self._y), 2))
 
     def _missed(self) -> list[np.ndarray]:
-        """Return the rows that each network does not learn: the folds, and a draw."""
-        n, folds = len(self._y), self._n_networks() - 1
+        """Return the rows that each network does not learn: the folds of each deal."""
+        folds = self._n_networks() // _DEALS
         draw = np.random.default_rng(np.random.SeedSequence([self.seed, 1]))
-        fold = draw.permutation(n) % folds
-        extra = np.sort(draw.choice(n, max(n // folds, 1), replace=False))
-        return [*(np.flatnonzero(fold == k) for k in range(folds)), extra]
+        deals = [draw.permutation(len(self._y)) % folds for _ in range(_DEALS)]
+        return [np.flatnonzero(fold == k) for fold in deals for k in range(folds)]
 
     def _begin(self) -> None:
         self._standard = Standardizer.of(self._raw)
@@ -178,25 +182,27 @@ class LastLayer(Tabular[LastLayerRecipe]):
 
     def _choose(self, phi: np.ndarray) -> None:
         """Choose prior and noise by the folds left out, phi of k x n x width."""
-        y, missed = self._y, self._missed()[:-1]
-        mean, share = np.zeros((2, len(_RATIOS), len(y)))
-        for own, rows in zip(phi, missed, strict=False):
+        y, errors, shares = self._y, [], []
+        for own, rows in zip(phi, self._missed(), strict=True):
             learn = np.setdiff1d(np.arange(len(y)), rows)
-            found = along(own[learn], y[learn], own[rows], _RATIOS)
-            mean[:, rows], share[:, rows] = found
-        self._ratio, self._noise = likeliest(y - mean, share)
+            mean, share = along(own[learn], y[learn], own[rows], _RATIOS)
+            errors.append(y[rows] - mean)
+            shares.append(share)
+        both = np.concatenate(errors, axis=1), np.concatenate(shares, axis=1)
+        self._ratio, self._noise = likeliest(*both, times=_DEALS)
         # labels that do not vary leave no errors either
         self._noise = max(self._noise, 1e-6 * spread(y))
 
     def _fit_heads(self, phi: np.ndarray) -> None:
         missed = self._missed()
         self._heads = [self._head(p, rows) for p, rows in zip(phi, missed, strict=True)]
-        errors = np.zeros(len(self._y))
-        for k, rows in enumerate(missed[:-1]):
-            errors[rows] = self._y[rows] - self._heads[k].mean(phi[k, rows])
-        rows = missed[-1]
-        other = self._y[rows] - self._heads[-1].mean(phi[-1, rows])
-        self._gain = gain(errors[rows], other, len(self._heads))
+        errors = np.zeros((_DEALS, len(self._y)))
+        folds = len(missed) // _DEALS
+        for k, (head, own, rows) in enumerate(
+            zip(self._heads, phi, missed, strict=True)
+        ):
+            errors[k // folds, rows] = self._y[rows] - head.mean(own[rows])
+        self._alike = alike(*errors)
 
     def _head(self, phi: np.ndarray, missed: np.ndarray) -> BayesianLinear:
         """Fit the last layer of one network, phi of n x width, without some rows."""
@@ -224,42 +230,54 @@ class LastLayer(Tabular[LastLayerRecipe]):
         return bounded
 
 
-def likeliest(errors: np.ndarray, share: np.ndarray) -> tuple[float, float]:
+def likeliest(
+    errors: np.ndarray, share: np.ndarray, times: int = 1
+) -> tuple[float, float]:
     """Return the ratio of noise to prior variance, and the noise, of records left out.
 
     The profile likelihood of one variance for all of them; of ratios that do about as
     well, the one that trusts the features least.
 
     Args:
-        errors: of each record under each ratio of ``_RATIOS``, (ratios, n).
+        errors: of each record under each ratio of ``_RATIOS``, (ratios, times · n).
         share: latent variance over noise variance, likewise.
+        times: that each record is there: several networks say little more than one.
     """
-    n = errors.shape[1]
+    n = errors.shape[1] / times
     best, ratio, noise = -np.inf, float(_RATIOS[0]), 0.0
     for option, e, wide in zip(_RATIOS, errors, 1.0 + share, strict=True):
         # two were chosen by these records: ratio and noise
-        variance = float((e**2 / wide).sum()) / max(n - 2, 1)
-        fit = -0.5 * (n * math.log(max(variance, 1e-300)) + np.log(wide).sum())
+        variance = float((e**2 / wide).sum()) / times / max(n - 2, 1)
+        fit = -0.5 * (n * math.log(max(variance, 1e-300)) + np.log(wide).sum() / times)
         if fit > best + _BETTER:
             best, ratio, noise = float(fit), float(option), math.sqrt(variance)
     return ratio, noise
 
 
-def gain(a: np.ndarray, b: np.ndarray, members: int) -> float:
-    """Return the root mean square error of an average over that of one member.
+def alike(a: np.ndarray, b: np.ndarray) -> float:
+    """Return the correlation of the errors that two networks make on the same records.
 
-    The mean of K errors of equal size e² and correlation c has (1 + (K - 1) c) / K of
-    their square. Few records say little of c, so it counts ten as fully correlated.
+    Few records say little of it: ten more count as if both had erred alike.
 
     Args:
-        a: errors of records that two members missed, by the one, shape (n,).
-        b: the same by the other.
-        members: K.
+        a: errors of one, shape (n,).
+        b: of the other, which are as large on average.
 
-    >>> gain(np.array([1.0] * 90), np.array([1.0] * 90), 5)
+    >>> alike(np.array([1.0] * 90), np.array([1.0] * 90))
     1.0
     """
     square = float((a**2 + b**2).mean()) / 2
     shared = 1.0 - float(((a - b) ** 2).mean()) / 2 / square if square > 0 else 1.0
-    c = (len(a) * float(np.clip(shared, 0.0, 1.0)) + _LIKE) / (len(a) + _LIKE)
-    return math.sqrt((1.0 + (members - 1) * c) / members)
+    return (len(a) * float(np.clip(shared, 0.0, 1.0)) + _LIKE) / (len(a) + _LIKE)
+
+
+def averaged(alike: float, members: int) -> float:
+    """Return the root mean square error of an average over that of one member.
+
+    The mean of K errors of equal size e² and correlation c has (1 + (K - 1) c) / K of
+    their square.
+
+    >>> averaged(0.0, 4), averaged(1.0, 4)
+    (0.5, 1.0)
+    """
+    return math.sqrt((1.0 + (members - 1) * alike) / members)

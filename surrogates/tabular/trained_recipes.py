@@ -33,8 +33,8 @@ class LastLayerRecipe(OnFeatures):
     depth: int = Field(2, ge=1, le=8)
     """Hidden layers; the last one feeds the Bayesian layer."""
     folds: int = Field(5, ge=2, le=20)
-    """Networks, each trained without one fold; the folds left out calibrate. One more
-    misses as many records of all folds: it tells how much less an average errs."""
+    """Networks, each trained without one fold, in each of two deals of the records: the
+    two that missed a record calibrate, and tell how much less an average errs."""
     steps: int = Field(2000, ge=1)
     """Training steps, whatever the number of records."""
     learning_rate: float = Field(3e-3, gt=0, le=0.1)

@@ -10,22 +10,30 @@ from matdisco.errors import SurrogateError
 from surrogates import metrics
 from surrogates.calibration import few, z_scores
 from surrogates.checkpoint import Checkpoint, load, read, write
-from surrogates.tabular.last_layer import _RATIOS, LastLayer, gain, likeliest
+from surrogates.tabular.last_layer import (
+    _RATIOS,
+    LastLayer,
+    alike,
+    averaged,
+    likeliest,
+)
 from surrogates.tabular.trained_recipes import LastLayerRecipe
 from surrogates.testing import toy_crystals
 
 
-def test_gain_is_the_error_of_an_average() -> None:
+def test_errors_of_an_average_are_told_by_two_members() -> None:
     draw = np.random.default_rng(0)
     n, members = 20_000, 6
     errors = draw.normal(size=n) + 0.8 * draw.normal(size=(members, n))
     one = np.sqrt((errors**2).mean())
     expected = np.sqrt((errors.mean(axis=0) ** 2).mean()) / one
-    assert gain(errors[0], errors[1], members) == pytest.approx(expected, abs=0.01)
+    shared = alike(errors[0], errors[1])
+    assert shared == pytest.approx(1 / 1.64, abs=0.01)
+    assert averaged(shared, members) == pytest.approx(expected, abs=0.01)
     # few records prove little: nearer to an average that gains nothing
-    few = gain(errors[0, :5], -errors[0, :5], members)
+    few = averaged(alike(errors[0, :5], -errors[0, :5]), members)
     assert np.sqrt(10 / 15) < few < 1
-    assert gain(np.zeros(4), np.zeros(4), members) == 1
+    assert alike(np.zeros(4), np.zeros(4)) == 1
 
 
 def test_sigma_fits_the_average_not_one_network() -> None:
@@ -42,8 +50,10 @@ def test_sigma_fits_the_average_not_one_network() -> None:
     ]
     one = float(np.sqrt(np.mean(np.square(alone))))
     true = metrics.rmse(y, found.mean) / one
-    assert true < 0.98 and surrogate.averaging == pytest.approx(true, abs=0.05)
-    # the records left out are told of one network, new crystals of the average
+    of_two = averaged(surrogate._alike, 2)
+    assert true < 0.98 and surrogate.averaging < 1
+    assert surrogate.averaging * of_two == pytest.approx(true, abs=0.05)
+    # the records left out are told of two networks, new crystals of the average
     rows, labels, held = surrogate.held_out()
     assert len(rows) == 120
     spread = float(np.sqrt((z_scores(labels, held) ** 2).mean()))
@@ -59,7 +69,7 @@ def test_a_checkpoint_with_fewer_networks_is_a_sentence(tmp_path: Path) -> None:
     surrogate.fit(data, "toy")
     surrogate.save(tmp_path / "now")
     whole = read(tmp_path / "now")
-    # as versions before the extra network wrote it
+    # as versions with one network for a fold and one more wrote it
     fewer = {k: a[:-1] if k.startswith("own_") else a for k, a in whole.arrays.items()}
     write(tmp_path / "before", Checkpoint(whole.recipe, whole.state, fewer))
     with pytest.raises(SurrogateError, match=r"before: written by .* fit it again"):
