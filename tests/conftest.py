@@ -10,8 +10,8 @@ import pytest
 import yaml
 from campaign_files import small_campaign
 
-# compiled loops are tested where they are asked for; elsewhere they would cost each of
-# the many short processes a second
+# compiled code is tested where it is asked for; elsewhere it would cost each of the
+# many short processes a second, and half a minute of the compiler the first
 os.environ.setdefault("MATDISCO_COMPILED", "0")
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -6,10 +6,12 @@ Ament et al., NeurIPS 2023) on pool indices, one independent belief per target.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+from botorch.acquisition.multi_objective import logei
 from botorch.acquisition.multi_objective.logei import (
     qLogNoisyExpectedHypervolumeImprovement,
 )
@@ -32,6 +34,11 @@ from surrogates.posterior import PoolModel
 
 DIRECTIONS = 64
 """Random directions along which candidates are looked for."""
+
+if os.environ.get("MATDISCO_COMPILED") == "0":
+    # BoTorch compiles a kernel of C++ at its first use, half a minute, which halves the
+    # time of a batch: it takes this for a trial that failed, and goes on without
+    logei._load_attempted = True
 
 
 def hypervolume_batch(

@@ -19,6 +19,8 @@ from campaigns.plots.surrogate import observed_coverage, predictions
 from matdisco.properties import get
 from matdisco.thermo import Hull
 
+pytestmark = pytest.mark.usefixtures("drawn")
+
 ALL = ("progress", "hull", "parity", "calibration")
 KINDS = {
     "binary": {},

@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+from drawing import drawing
 from pymatgen.core import Structure
 from recorded_campaign import PROPERTY, chemistry, record, truth_of
 
@@ -40,7 +41,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def page(run: Path) -> str:
-    with Campaign.open(run) as campaign:
+    with drawing(), Campaign.open(run) as campaign:
         return write_report(campaign).read_text(encoding="utf-8")
 
 
@@ -185,6 +186,7 @@ def test_written_whole_or_not_at_all(
     assert not list(run.glob(".report*"))
 
 
+@pytest.mark.usefixtures("drawn")
 @pytest.mark.parametrize(
     "changes",
     [
@@ -204,6 +206,7 @@ def test_any_campaign_has_a_report(tmp_path: Path, changes: dict) -> None:
     assert "None" not in re.sub(r"<[^>]*>", " ", html.split("What was asked</h2>")[0])
 
 
+@pytest.mark.usefixtures("drawn")
 def test_same_record_same_report(run: Path, page: str) -> None:
     with Campaign.open(run) as campaign:
         assert render_report(campaign) == page

@@ -15,6 +15,7 @@ def said(capsys):
     return lambda: capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("drawn")
 def test_where_everything_fails_the_reason_is_shown_and_the_rate_ends_it(
     tmp_path, said
 ):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from botorch.acquisition.multi_objective import logei
 from botorch.models.model import ModelList
 from scipy.stats import norm
 
@@ -96,6 +97,20 @@ def test_where_all_is_known_every_pick_is_the_best_of_its_direction(rule):
             continue
         value[[p.row for p in picks[:n]]] = -np.inf
         assert pick.row == int(value.argmax())
+
+
+@pytest.mark.slow  # half a minute of the compiler, once per installation
+def test_the_compiled_kernel_chooses_the_same(monkeypatch):
+    g = rng(3)
+    known, mean = g.normal(size=(20, 2)), g.normal(size=(200, 2))
+    belief = believed(mean, g.uniform(0.1, 0.5, size=(200, 2)), known)
+    plain = front_batch(belief, HypervolumeImprovement(), rng(2), 4)
+    monkeypatch.setattr(logei, "_load_attempted", False)
+    monkeypatch.setattr(logei, "_C", None)
+    compiled = front_batch(belief, HypervolumeImprovement(), rng(2), 4)
+    assert logei._C is not None
+    assert [p.row for p in compiled] == [p.row for p in plain]
+    assert [p.value for p in compiled] == pytest.approx([p.value for p in plain])
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda r: r.kind)

@@ -93,6 +93,7 @@ def test_it_finds_the_front_that_brute_force_finds(finished):
     assert len(front & set(found["candidate"])) > np.quantile(hits, 0.95)
 
 
+@pytest.mark.usefixtures("drawn")
 def test_everything_shows_the_front(finished, tmp_path):
     said = matdisco("status", str(finished), "--verify", cwd=tmp_path).stdout
     with Campaign.open(finished) as campaign:
@@ -194,6 +195,7 @@ def test_every_rule_plays_the_same_campaign_twice(rule, tmp_path):
     assert closed[-1]["reference"] == closed[0]["reference"]  # of the first round
 
 
+@pytest.mark.usefixtures("drawn")
 def test_one_goal_inside_limits_is_the_best_that_brute_force_finds(tmp_path):
     game = PlayingFront(
         tmp_path / "run", LITTLE_GOLD, DENSITY,

@@ -82,6 +82,7 @@ def test_a_laboratory_measures_a_front_property_by_property(tmp_path):
         assert campaign.report().exists()
 
 
+@pytest.mark.usefixtures("drawn")
 def test_networks_learn_every_target(tmp_path):
     settings = small_front(surrogate=NETWORKS, budget={"evaluations": 12})
     folder = tmp_path / "run"
