@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from ase.build import bulk
 from pymatgen.analysis.hhi import HHIModel
 from pymatgen.core import Composition, Lattice, Structure
 
@@ -99,9 +100,7 @@ def test_novelty_is_judged_by_a_reference_set(tmp_path):
 def test_duplicates_are_compared_at_one_volume_and_say_so(level, a, sentence):
     asked = screen(duplicates={"level": level}, density={"severity": "off"})
     for edge, id_ in ((5.6, "x"), (a, "y")):
-        salt = Structure.from_spacegroup(
-            "Fm-3m", Lattice.cubic(edge), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]]
-        )
+        salt = Structure.from_ase_atoms(bulk("NaCl", "rocksalt", edge, cubic=True))
         finding = asked.judge(Crystal(id_, salt)).rejected
     assert finding is not None and finding.message == sentence
     assert finding.numbers["volume_ratio"] == pytest.approx((a / 5.6) ** 3, abs=1e-4)
