@@ -52,6 +52,14 @@ def config(opinion, *, answers=True, **changes):
     )
 
 
+@pytest.fixture(scope="module")
+def finished(opinion, tmp_path_factory):
+    """A whole campaign that weighs the answers."""
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    proposals(folder, config(opinion))
+    return folder
+
+
 def proposals(folder, asked, *stops):
     """The proposals of a run that is stopped after so many rounds, and goes on."""
     for rounds in (*stops, None):
@@ -61,10 +69,13 @@ def proposals(folder, asked, *stops):
     return [e.payload["proposals"] for e in events if e.kind == "proposed"]
 
 
-def test_a_campaign_that_goes_on_weighs_as_if_never_stopped(opinion, tmp_path):
-    asked = config(opinion)
-    whole = proposals(tmp_path / "whole", asked)
-    parts = proposals(tmp_path / "parts", asked, 1, 1)
+def test_a_campaign_that_goes_on_weighs_as_if_never_stopped(
+    opinion, finished, tmp_path
+):
+    with Campaign.open(finished) as campaign:
+        whole = [e.payload["proposals"] for e in campaign.events
+                 if e.kind == "proposed"]  # fmt: skip
+    parts = proposals(tmp_path / "parts", config(opinion), 1, 1)
     assert [[p["candidate"] for p in r] for r in parts] == [
         [p["candidate"] for p in r] for r in whole
     ]
@@ -73,13 +84,12 @@ def test_a_campaign_that_goes_on_weighs_as_if_never_stopped(opinion, tmp_path):
     ]
 
 
-def test_predictions_are_nearer_to_what_comes(opinion, tmp_path):
+def test_predictions_are_nearer_to_what_comes(opinion, finished, tmp_path):
     """Of the same kind of surrogate, errors of its own proposals in the first round."""
+    proposals(tmp_path / "without", config(opinion, answers=False))
     errors = {}
-    for answers in (True, False):
-        asked = config(opinion, answers=answers)
-        with Campaign.start(asked, tmp_path / str(answers)) as campaign:
-            campaign.run(display=QUIET)
+    for answers, folder in ((True, finished), (False, tmp_path / "without")):
+        with Campaign.open(folder) as campaign:
             state = campaign.state
             frame = campaign.proposals()
         told = dict(zip(state.answered.tolist(), state.targets.tolist(), strict=True))
@@ -93,10 +103,9 @@ def test_predictions_are_nearer_to_what_comes(opinion, tmp_path):
     assert errors[True] < 0.5 * errors[False], errors
 
 
-def test_what_copies_came_to_is_read_from_the_ledger(opinion, tmp_path):
+def test_what_copies_came_to_is_read_from_the_ledger(opinion, finished):
     """Against claims that are kept round by round, while the campaign runs."""
-    with Campaign.start(config(opinion), tmp_path / "run") as campaign:
-        campaign.run(display=QUIET)
+    with Campaign.open(finished) as campaign:
         state, events = campaign.state, campaign.events
     alike = np.arange(len(state.pool)) // 3
     claims = Claims(alike)

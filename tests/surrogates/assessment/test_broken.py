@@ -134,11 +134,12 @@ def test_training_data_by_name_show_leaks_and_poison(forest, train, test):
     blind = replace(open_checkpoint(forest), training=replace(
         open_checkpoint(forest).training, hash="", features=None))  # fmt: skip
     suite = QUICK.model_copy(update={"sections": ("safety",), "requires": ()})
+    test = test[:50]  # every pair of one formula is compared
     clean = verdicts(blind, test, suite, training=train)
     assert clean["safety.leaked"] == "pass"
     assert clean["safety.suspect_labels"] == "pass"
     dirty = relabelled(train, TARGET, poisoned(train.values(TARGET), 0.1, seed=2))
-    both = replace(dirty, crystals=(*dirty, *test[:30]))
+    both = replace(dirty, crystals=(*dirty, *test[:15]))
     found = verdicts(blind, test, suite, training=both)
     assert found["safety.leaked"] == "fail"
     assert found["safety.suspect_labels"] == "fail"
