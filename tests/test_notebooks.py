@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
+from nbclient import NotebookClient
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 PACKAGES = ("matdisco", "surrogates", "campaigns")
@@ -45,17 +47,28 @@ def test_only_public_names_are_imported(path: Path) -> None:
                 assert {a.name for a in node.names} <= set(public)
 
 
+@pytest.fixture(scope="module")
+def kernel() -> Iterator[NotebookClient]:
+    """One kernel for all: each would import the same for as long as it computes."""
+    client = NotebookClient(nbformat.v4.new_notebook(), timeout=240)
+    with client.setup_kernel():
+        yield client
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:jupyter_client")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=names(NOTEBOOKS))
-def test_runs_from_top_to_bottom(path: Path, tmp_path: Path) -> None:
-    from nbclient import NotebookClient
-
+def test_runs_from_top_to_bottom(
+    path: Path, kernel: NotebookClient, tmp_path: Path
+) -> None:
     notebook = load(path)
-    client = NotebookClient(
-        notebook, timeout=240, resources={"metadata": {"path": str(tmp_path)}}
-    )
-    client.execute()
+    # what the notebooks before have named is gone
+    forget = nbformat.v4.new_code_cell(f"%reset -f\n%cd -q {tmp_path}")
+    notebook.cells.insert(0, forget)
+    kernel.nb = notebook
+    kernel.reset_execution_trackers()
+    for index, cell in enumerate(notebook.cells):
+        kernel.execute_cell(cell, index)
     shown = {kind for c in notebook.cells for kind in kinds(c)}
     assert "text/html" in shown
     if "plot_" in "".join(c.source for c in notebook.cells):
