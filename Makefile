@@ -11,6 +11,11 @@ export OMP_NUM_THREADS = 1
 export OPENBLAS_NUM_THREADS = 1
 export MLFLOW_DISABLE_TELEMETRY = true
 export DO_NOT_TRACK = true
+# without bytecode every new process would compile its modules anew: --no-compile above
+unexport PYTHONDONTWRITEBYTECODE
+
+# three on two cores, as some tests wait; in the order of tests/conftest.py
+WORKERS := -n 3 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help demo dft-demo gpaw test test-slow check format bench perovskites \
 	slurm-demo potentials peers browser docs schema dataset truth clean
@@ -59,7 +64,7 @@ dft-demo: $(VENV)/.gpaw
 	$(BIN)/matdisco status runs/dft-demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -q -n 3 --dist loadfile
+	$(BIN)/python -m pytest -q $(WORKERS)
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -q -m slow --timeout 3600
@@ -69,7 +74,7 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy --num-workers 2
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q -n 3 --dist loadfile
+	$(BIN)/python -m pytest -q $(WORKERS)
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

@@ -28,6 +28,19 @@ os.environ.setdefault(
     "MATDISCO_CACHE", str(Path(tempfile.gettempdir()) / f"matdisco-tests-{os.getuid()}")
 )
 
+# begun last, one of them would keep a core busy while the others have nothing to do
+LONGEST = {
+    "test_broken.py", "test_campaign.py", "test_crash.py", "test_faults.py",
+    "test_front_campaign.py", "test_live.py", "test_notebooks.py", "test_resume.py",
+    "test_second_opinion.py", "test_sources.py", "test_surrogate_cli.py",
+    "test_sync.py",
+}  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+
+
 collect_ignore = ["support/vasp_standin.py"]  # a program: it runs when imported
 
 
