@@ -133,6 +133,7 @@ def main() -> None:
     import matplotlib.figure  # noqa: F401
     import sklearn  # noqa: F401
     import torch_geometric  # noqa: F401
+    from drawing import blank
 
     out = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
@@ -142,7 +143,8 @@ def main() -> None:
         if pid == 0:
             code = 1
             try:
-                child(json.loads(line))
+                with blank():
+                    child(json.loads(line))
                 code = 0
             except BaseException:
                 traceback.print_exc()
