@@ -1,6 +1,7 @@
 """``matdisco surrogate``: train, predict, audit, as a user meets them."""
 
 import json
+import shutil
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +11,11 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from tracked import client_of
 
 from campaigns.cli import main
 from campaigns.tracking.contents import score
+from campaigns.tracking.store import quiet_mlflow
 from campaigns.training import FILES, TrainingConfig
 from matdisco.crystal import Label
 from matdisco.data.dataset import Dataset
@@ -25,8 +28,18 @@ ROOT = Path(__file__).parents[2]
 TARGET = "formation_energy_per_atom"
 
 
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty store: MLflow takes seconds to make its tables."""
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    with quiet_mlflow():
+        client_of(f"sqlite:///{path}").search_experiments()
+    return path
+
+
 @pytest.fixture
-def dataset(tmp_path: Path) -> Path:
+def dataset(tmp_path: Path, store: Path) -> Path:
+    shutil.copy(store, tmp_path)
     crystals = [
         c.with_labels({TARGET: c.labels["toy"]}) for c in toy_crystals(60, seed=2)
     ]
@@ -207,8 +220,9 @@ def test_the_chosen_one_of_auto_gives_conformal_intervals(
 
 
 def test_a_label_of_ones_own_keeps_its_unit(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, store: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    shutil.copy(store, tmp_path)
     crystals = [c.with_labels({"cheap": c.labels["toy"]}) for c in toy_crystals(40)]
     place = Dataset("own", tuple(crystals)).save(tmp_path / "own.parquet")
     config = write(tmp_path, place, target="cheap")

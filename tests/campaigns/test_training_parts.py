@@ -98,7 +98,12 @@ def test_columns_of_a_history_do_not_depend_on_its_order() -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", [{"kind": "last_layer"}, {"kind": "deep_kernel", "inducing": 8}]
+    "kind",
+    [
+        {"kind": "last_layer"},
+        # tests/surrogates/test_resume.py stops its fit in the fast ones
+        pytest.param({"kind": "deep_kernel", "inducing": 8}, marks=pytest.mark.slow),
+    ],
 )
 def test_a_training_goes_on_and_leaves_the_same_files(
     kind: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
