@@ -211,6 +211,7 @@ def test_surrogate_loads_with_pyfunc_and_without_pickle(
     )
 
 
+@pytest.mark.usefixtures("quick")
 def test_nothing_of_the_users_own_mlflow_is_touched(
     tmp_path: Path, tracking: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

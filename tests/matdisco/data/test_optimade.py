@@ -12,6 +12,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -244,7 +245,11 @@ def test_a_provider_leads_nowhere_else(trouble: str, said: str, tmp_path: Path) 
     assert "root:" not in "".join(p.read_text() for p in found.pages)
 
 
-def test_a_dead_provider_leaves_the_others(tmp_path: Path) -> None:
+def test_a_dead_provider_leaves_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hasty = partial(optimade.Patience, wait=0.1)  # between attempts, as many as ever
+    monkeypatch.setattr(optimade, "Patience", hasty)
     with unruly(2) as server, unruly(2, dict.fromkeys(range(9), "broken")) as dead:
         _, report = curate_files([server.url, dead.url], tmp_path / "ds", limits=HERE)
         assert report.rules["provider-error"]["reject"] == 1
