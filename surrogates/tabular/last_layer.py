@@ -21,6 +21,7 @@ import torch
 from typing_extensions import override
 
 from surrogates.base import Prediction, Progress
+from surrogates.calibration.averaging import DEALS, Missed, averaged, dealt
 from surrogates.calibration.unseen import by_missing
 from surrogates.compute import threads
 from surrogates.featurizers.table import Standardizer
@@ -35,8 +36,6 @@ from surrogates.training import Schedule, blocks, train
 _RATIOS = np.geomspace(1e4, 1e-3, 29)  # noise over prior variance of a coefficient
 _BETTER = 2.0  # log likelihood that a weaker prior has to win: 95 % of one degree
 _MOST = 2.0  # deviations of the labels: no crystal is less known than that
-_LIKE = 10  # records that are taken to err alike before any was seen
-_DEALS = 2  # times that the records are dealt into folds
 
 
 class LastLayer(Tabular[LastLayerRecipe]):
@@ -47,6 +46,7 @@ class LastLayer(Tabular[LastLayerRecipe]):
     _heads: list[BayesianLinear]
     _ratio: float  # of noise to prior variance in all last layers
     _noise: float  # standard deviation of records left out beyond it, learnt unit
+    _by_missing: Missed
     _alike: float  # correlation of the errors of two networks
 
     @override
@@ -57,18 +57,13 @@ class LastLayer(Tabular[LastLayerRecipe]):
             phi = self._last_hidden(self._networks, x)  # (k, n, width)
             self._choose(phi)
             self._fit_heads(phi)
-        mean, variance = np.zeros(len(y)), np.zeros(len(y))
-        for head, own, rows in zip(self._heads, phi, self._missed(), strict=True):
-            found, std = self._missing(head, own[rows])
-            mean[rows] += found / _DEALS
-            variance[rows] += std**2 / _DEALS
-        return Held(np.arange(len(y)), Prediction.apart(mean, np.sqrt(variance)))
+        return Held(np.arange(len(y)), self._by_missing.prediction)
 
     @property
     @override
     def averaging(self) -> float:
         """Error of the average of all networks over that of two, which calibrated."""
-        return averaged(self._alike, len(self._heads)) / averaged(self._alike, _DEALS)
+        return averaged(self._alike, len(self._heads)) / averaged(self._alike, DEALS)
 
     @override
     def _without(self, groups: Sequence[np.ndarray]) -> Prediction:
@@ -90,7 +85,7 @@ class LastLayer(Tabular[LastLayerRecipe]):
         def predict(model: Any, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             phi, head = model
             mean, std = self._missing(head, phi[rows])
-            return mean, std / averaged(self._alike, _DEALS)  # one errs more than two
+            return mean, std / averaged(self._alike, DEALS)  # one errs more than two
 
         with threads(self.recipe.threads):
             return by_missing(groups, len(self._y), learn, predict)
@@ -128,24 +123,18 @@ class LastLayer(Tabular[LastLayerRecipe]):
     def _words(self) -> dict[str, str]:
         recipe = self.recipe
         return {
-            "surrogate": f"{self._n_networks()} networks "
+            "surrogate": f"{len(self._missed())} networks "
             f"({recipe.depth} x {recipe.width}) with Bayesian last layers "
             f"on {recipe.features} features"
         }
 
-    def _n_networks(self) -> int:
-        return _DEALS * min(self.recipe.folds, max(len(self._y), 2))
-
     def _missed(self) -> list[np.ndarray]:
-        """Return the rows that each network does not learn: the folds of each deal."""
-        folds = self._n_networks() // _DEALS
-        draw = np.random.default_rng(np.random.SeedSequence([self.seed, 1]))
-        deals = [draw.permutation(len(self._y)) % folds for _ in range(_DEALS)]
-        return [np.flatnonzero(fold == k) for fold in deals for k in range(folds)]
+        """Return the rows that each network does not learn."""
+        return dealt(len(self._y), self.recipe.folds, self.seed)
 
     def _begin(self) -> None:
         self._standard = Standardizer.of(self._raw)
-        self._networks = self._fresh(self._n_networks())
+        self._networks = self._fresh(len(self._missed()))
 
     def _fresh(self, n: int) -> Perceptrons:
         """Return n networks that have learnt nothing."""
@@ -189,20 +178,19 @@ class LastLayer(Tabular[LastLayerRecipe]):
             errors.append(y[rows] - mean)
             shares.append(share)
         both = np.concatenate(errors, axis=1), np.concatenate(shares, axis=1)
-        self._ratio, self._noise = likeliest(*both, times=_DEALS)
+        self._ratio, self._noise = likeliest(*both, times=DEALS)
         # labels that do not vary leave no errors either
         self._noise = max(self._noise, 1e-6 * spread(y))
 
     def _fit_heads(self, phi: np.ndarray) -> None:
         missed = self._missed()
         self._heads = [self._head(p, rows) for p, rows in zip(phi, missed, strict=True)]
-        errors = np.zeros((_DEALS, len(self._y)))
-        folds = len(missed) // _DEALS
-        for k, (head, own, rows) in enumerate(
-            zip(self._heads, phi, missed, strict=True)
-        ):
-            errors[k // folds, rows] = self._y[rows] - head.mean(own[rows])
-        self._alike = alike(*errors)
+        found = [
+            self._missing(head, own[rows])
+            for head, own, rows in zip(self._heads, phi, missed, strict=True)
+        ]
+        self._by_missing = Missed.of(missed, found)
+        self._alike = self._by_missing.alike(self._y)
 
     def _head(self, phi: np.ndarray, missed: np.ndarray) -> BayesianLinear:
         """Fit the last layer of one network, phi of n x width, without some rows."""
@@ -252,32 +240,3 @@ def likeliest(
         if fit > best + _BETTER:
             best, ratio, noise = float(fit), float(option), math.sqrt(variance)
     return ratio, noise
-
-
-def alike(a: np.ndarray, b: np.ndarray) -> float:
-    """Return the correlation of the errors that two networks make on the same records.
-
-    Few records say little of it: ten more count as if both had erred alike.
-
-    Args:
-        a: errors of one, shape (n,).
-        b: of the other, which are as large on average.
-
-    >>> alike(np.array([1.0] * 90), np.array([1.0] * 90))
-    1.0
-    """
-    square = float((a**2 + b**2).mean()) / 2
-    shared = 1.0 - float(((a - b) ** 2).mean()) / 2 / square if square > 0 else 1.0
-    return (len(a) * float(np.clip(shared, 0.0, 1.0)) + _LIKE) / (len(a) + _LIKE)
-
-
-def averaged(alike: float, members: int) -> float:
-    """Return the root mean square error of an average over that of one member.
-
-    The mean of K errors of equal size e² and correlation c has (1 + (K - 1) c) / K of
-    their square.
-
-    >>> averaged(0.0, 4), averaged(1.0, 4)
-    (0.5, 1.0)
-    """
-    return math.sqrt((1.0 + (members - 1) * alike) / members)

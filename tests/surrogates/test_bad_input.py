@@ -60,7 +60,7 @@ KINDS: dict[str, AnySurrogate] = {
     "random_forest": RandomForestRecipe(trees=10, threads=1),
     "last_layer": LastLayerRecipe(width=8, folds=2, steps=5, threads=1),
     "deep_kernel": DeepKernelRecipe(
-        inducing=8, width=8, latent=4, steps=5, threads=1
+        inducing=8, width=8, latent=4, folds=2, steps=5, passes=0, threads=1
     ),
     "auto": AutoRecipe(
         folds=2,

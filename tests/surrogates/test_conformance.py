@@ -48,7 +48,9 @@ SURROGATES = [
             RandomForestRecipe(trees=10, threads=1),
         ),
     ),
-    DeepKernelRecipe(inducing=16, width=16, latent=4, steps=20, threads=1),
+    DeepKernelRecipe(
+        inducing=16, width=16, latent=4, folds=2, steps=20, passes=0, threads=1
+    ),
 ]
 
 

@@ -147,7 +147,9 @@ def test_a_new_element_is_served_with_95_percent_and_a_new_mixture_by_the_worst(
     [
         pytest.param(LastLayerRecipe(width=16, steps=200, threads=1), id="last_layer"),
         pytest.param(
-            DeepKernelRecipe(width=16, latent=4, inducing=32, steps=800, threads=1),
+            DeepKernelRecipe(
+                width=16, latent=4, inducing=32, folds=2, steps=200, threads=1
+            ),
             id="deep_kernel",
             marks=pytest.mark.slow,
         ),

@@ -51,7 +51,10 @@ def test_all_chosen_is_exact_and_some_are_exact_among_themselves() -> None:
     [
         (GaussianProcessRecipe(), "tabular.gaussian_process"),
         (CoregionalRecipe(auxiliary=("other",)), "gp.coregional"),
-        (DeepKernelRecipe(inducing=16, steps=60, threads=1), "tabular.deep_kernel"),
+        (
+            DeepKernelRecipe(inducing=16, folds=2, steps=60, threads=1),
+            "tabular.deep_kernel",
+        ),
     ],
 )
 def test_large_pools_keep_correlations(

@@ -9,31 +9,11 @@ from matdisco.data.dataset import Dataset
 from matdisco.errors import SurrogateError
 from surrogates import metrics
 from surrogates.calibration import few, z_scores
+from surrogates.calibration.averaging import averaged
 from surrogates.checkpoint import Checkpoint, load, read, write
-from surrogates.tabular.last_layer import (
-    _RATIOS,
-    LastLayer,
-    alike,
-    averaged,
-    likeliest,
-)
+from surrogates.tabular.last_layer import _RATIOS, LastLayer, likeliest
 from surrogates.tabular.trained_recipes import LastLayerRecipe
 from surrogates.testing import toy_crystals
-
-
-def test_errors_of_an_average_are_told_by_two_members() -> None:
-    draw = np.random.default_rng(0)
-    n, members = 20_000, 6
-    errors = draw.normal(size=n) + 0.8 * draw.normal(size=(members, n))
-    one = np.sqrt((errors**2).mean())
-    expected = np.sqrt((errors.mean(axis=0) ** 2).mean()) / one
-    shared = alike(errors[0], errors[1])
-    assert shared == pytest.approx(1 / 1.64, abs=0.01)
-    assert averaged(shared, members) == pytest.approx(expected, abs=0.01)
-    # few records prove little: nearer to an average that gains nothing
-    few = averaged(alike(errors[0, :5], -errors[0, :5]), members)
-    assert np.sqrt(10 / 15) < few < 1
-    assert alike(np.zeros(4), np.zeros(4)) == 1
 
 
 def test_sigma_fits_the_average_not_one_network() -> None:

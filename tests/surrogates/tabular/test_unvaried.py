@@ -36,7 +36,7 @@ KINDS: dict[str, AnySurrogate] = {
     "coregional": CoregionalRecipe(auxiliary=("toy",), threads=1),
     "last_layer": LastLayerRecipe(width=8, folds=2, steps=30, threads=1),
     "deep_kernel": DeepKernelRecipe(
-        inducing=8, width=8, latent=4, steps=30, threads=1
+        inducing=8, width=8, latent=4, folds=2, steps=30, passes=0, threads=1
     ),
 }  # fmt: skip
 
