@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from pydantic import TypeAdapter
+from scipy.special import ndtri
 from scipy.stats import spearmanr
 
 from matdisco.crystal import Crystal, Label
@@ -89,11 +90,13 @@ def shifted(
     train: Dataset,
     parts: tuple[Dataset, Dataset],
     target: str,
+    kept: Path,
 ) -> dict[str, float]:
     """Judge what was left out, and sigma over it and as many records like those learnt.
 
     ``grows`` is the rank correlation of error and sigma over both parts together;
-    ``ceiling`` that within what was left out if its sigmas were perfect.
+    ``ceiling`` that within what was left out if its sigmas were perfect. Errors and
+    sigmas are kept for :func:`pooled`.
     """
     recipe = TypeAdapter(AnySurrogate).validate_python({**settings, "threads": 1})
     start = time.process_time()
@@ -108,6 +111,12 @@ def shifted(
         np.median(v[0]) / np.median(v[1]) for v in (errors, [p.std for p in found])
     ]
     grows = spearmanr(np.concatenate(errors), np.concatenate([p.std for p in found]))
+    kept.parent.mkdir(exist_ok=True)
+    part = np.repeat([0, 1], [len(e) for e in errors])
+    cells = {"error": np.concatenate(errors), "left_out": part == 0}
+    pd.DataFrame({**cells, "std": np.concatenate([p.std for p in found])}).to_csv(
+        kept, index=False
+    )
     return {
         **evaluate(parts[0].values(target), found[0]), "cpu_s": seconds,
         "grows": float(grows.statistic), "error_ratio": ratios[0],
@@ -218,9 +227,12 @@ def test_out_of_distribution(
             ):
                 continue  # networks refuse elements that they never saw
             key = {"labels": n, "left_out": name, "surrogate": kind}
-            wanted.append((key, partial(shifted, settings, train, parts, "e_form")))
+            kept = RESULTS / "unseen-cells" / f"{n} {name} {kind}.csv"
+            task = partial(shifted, settings, train, parts, "e_form", kept)
+            wanted.append((key, task))
     rows = pd.DataFrame(table_rows("kinds-unseen.csv", wanted))
     for said, part in rows.groupby("surrogate"):
+        pooled(n, str(said), part["left_out"])
         covered, rank = part["coverage_90"], part["spearman_error_std"]
         print(
             f"{said}: {len(part)} left out, 90 % covers {covered.mean():.3f}, at least "
@@ -231,6 +243,22 @@ def test_out_of_distribution(
             f"{(part['grows'] >= 0.3).sum()}; error {part['error_ratio'].median():.2f} "
             f"times, sigma {part['sigma_ratio'].median():.2f} times theirs"
         )
+
+
+def pooled(n: int, kind: str, left_out: Iterable[str]) -> None:
+    """Say how a surrogate does on all cells of chemistries that it did not know."""
+    files = [RESULTS / "unseen-cells" / f"{n} {name} {kind}.csv" for name in left_out]
+    cells = pd.concat([pd.read_csv(f) for f in files])
+    new = cells[cells["left_out"]]
+    inside = spearmanr(new["error"], new["std"]).statistic
+    grows = spearmanr(cells["error"], cells["std"]).statistic
+    covered = (new["error"] < ndtri(0.95) * new["std"]).mean()
+    print(
+        f"{kind}: {len(new)} cells of {len(files)} chemistries left out in turn: MAE "
+        f"{new['error'].mean():.3f}, 90 % covers {covered:.3f}; rank correlation of "
+        f"error and sigma {inside:.2f} over them, {grows:.2f} with as many like those "
+        "learnt"
+    )
 
 
 def _elements(data: Dataset) -> set[str]:
