@@ -30,7 +30,8 @@ os.environ.setdefault(
 
 # begun last, one of them would keep a core busy while the others have nothing to do
 LONGEST = {
-    "test_broken.py", "test_campaign.py", "test_crash.py", "test_faults.py",
+    "test_broken.py", "test_campaign.py", "test_crash.py", "test_ensemble_tuning.py",
+    "test_faults.py", "test_graphs.py", "test_layout.py",
     "test_front_campaign.py", "test_live.py", "test_notebooks.py", "test_resume.py",
     "test_second_opinion.py", "test_sources.py", "test_surrogate_cli.py",
     "test_sync.py",

@@ -74,7 +74,7 @@ def test_another_target_is_learnt_in_its_own_unit(shelf: Path, tmp_path: Path) -
 
 
 def test_only_the_output_layer_starts_from_nothing(shelf: Path) -> None:
-    slow = ensemble(shelf, finetune_learning_rate=1e-9)
+    slow = ensemble(shelf, finetune_learning_rate=1e-9, finetune_epochs=3)
     tuned = fitted(slow, NEW, "packing")
     base = slow._base
     assert base is not None and base.target == "toy"
@@ -121,7 +121,8 @@ def test_one_base_serves_all_targets(shelf: Path, tmp_path: Path) -> None:
 
 
 def test_naming_the_same_target_changes_nothing(shelf: Path) -> None:
-    named, silent = ensemble(shelf), ensemble(shelf, pretrain_target=None)
+    named = ensemble(shelf, finetune_epochs=3)
+    silent = ensemble(shelf, finetune_epochs=3, pretrain_target=None)
     for made in (named, silent):
         made.fit(NEW, "toy")
     one, two = named.predict(TEST.crystals), silent.predict(TEST.crystals)
