@@ -9,9 +9,8 @@ from math import gcd
 from campaigns.acquisition.recipes import RandomChoice
 from campaigns.config import CampaignConfig
 from campaigns.fronts.recipe import FrontObjective
+from surrogates.featurizers.table import BLIND
 
-BLIND = frozenset({"composition", "fractions", "charges"})
-"""Features that are equal for all structures of one formula."""
 SEEING = ("trend", "answers", "potential")
 """What a surrogate may know of a structure besides its features."""
 

@@ -72,6 +72,7 @@ class ExactGP:
         terms: Sequence[Term] | None = None,
         hyper: Hyper | None = None,
         standard: Standardizer | None = None,
+        blind: bool = False,
     ) -> ExactGP:
         """Choose hyperparameters unless given, then condition on all records.
 
@@ -83,6 +84,8 @@ class ExactGP:
             terms: form of the kernel; None is one isotropic Matérn-5/2 on all columns.
             hyper: skip the choice.
             standard: how features are standardised; by these records when not given.
+            blind: features are equal for all structures of one formula
+                (:func:`~surrogates.gp.likelihood.choose`).
 
         Raises:
             SurrogateError: shapes that do not fit, or numbers that are not finite.
@@ -99,7 +102,7 @@ class ExactGP:
             part = None if known is None else known[rows]
             form = terms or [Term(0, x.shape[1])]
             chosen_by = choose if varied else unchosen
-            hyper = chosen_by(scaled[rows], z[rows], form, part)
+            hyper = chosen_by(scaled[rows], z[rows], form, part, blind=blind)
         kernel = hyper.kernel.gram(scaled)
         at = np.diag_indices_from(kernel)
         if known is None:

@@ -19,7 +19,7 @@ from matdisco.errors import SurrogateError
 from surrogates.base import FitReport, Prediction, Progress
 from surrogates.featurizers.answers import Answers, set_apart
 from surrogates.featurizers.formation import formation_column
-from surrogates.featurizers.table import blocks
+from surrogates.featurizers.table import BLIND, blocks
 from surrogates.gp.exact import ExactGP, root
 from surrogates.gp.kernels import Kernel, Term, TermKind
 from surrogates.gp.likelihood import Hyper
@@ -110,7 +110,7 @@ class GaussianProcess(Tabular[GaussianProcessRecipe]):
 
     @override
     def _learn(self, x: np.ndarray, y: np.ndarray, progress: Progress | None) -> Held:
-        self.process = ExactGP.fit(x, y, terms=self._terms())
+        self.process = ExactGP.fit(x, y, terms=self._terms(), blind=self._blind())
         self._inverse = self.process.inverse()
         errors, std = self.process.leave_one_out(self._inverse)
         return Held(np.arange(len(y)), Prediction.apart(y - errors, std))
@@ -192,6 +192,12 @@ class GaussianProcess(Tabular[GaussianProcessRecipe]):
         if self.recipe.kernel == "isotropic":
             return [Term(0, edges[n_smooth]), *terms[n_smooth:]]
         return terms
+
+    def _blind(self) -> bool:
+        """Return whether structures of one formula are all the same to it."""
+        recipe = self.recipe
+        seeing = recipe.trend is not None or recipe.answers is not None
+        return not seeing and set(recipe.features.split("+")) <= BLIND
 
     def _fitted(self) -> ExactGP:
         if self.process is None:
