@@ -17,7 +17,6 @@ from typing_extensions import override
 
 from surrogates.base import Prediction, Progress
 from surrogates.calibration.averaging import DEALS, Missed, averaged, dealt
-from surrogates.calibration.scale import z_scores
 from surrogates.calibration.unseen import by_missing
 from surrogates.compute import threads
 from surrogates.gp.exact import root
@@ -35,6 +34,7 @@ class DeepKernel(Tabular[DeepKernelRecipe]):
     """See the module; made by :class:`~surrogates.tabular.DeepKernelRecipe`."""
 
     _models: list[DeepModel]
+    _by_missing: Missed
     _alike: float  # correlation of the errors of two of them
 
     @override
@@ -44,15 +44,15 @@ class DeepKernel(Tabular[DeepKernelRecipe]):
             self._trained(np.setdiff1d(every, rows), self._seed(k), "fit", progress)
             for k, rows in enumerate(folds)
         ]
-        missed = Missed.of(
+        self._by_missing = Missed.of(
             folds,
             [
                 self._missing(model, rows)
                 for model, rows in zip(self._models, folds, strict=True)
             ],
         )
-        self._alike = missed.alike(y)
-        return Held(every, missed.prediction)
+        self._alike = self._by_missing.alike(y)
+        return Held(every, self._by_missing.prediction)
 
     @property
     @override
@@ -64,9 +64,9 @@ class DeepKernel(Tabular[DeepKernelRecipe]):
     def _without(self, groups: Sequence[np.ndarray]) -> Prediction:
         """Predict each group by a process that missed it and some of the others.
 
-        It learns half as many records as the others and errs more on known chemistry,
-        too; a tenth of that, which it misses as well, says by how much its sigmas are
-        to be scaled.
+        It learns half as many records as the others, errs more on known chemistry and is
+        differently sure. A tenth of that, which it misses as well, tells by how much, and
+        both are taken off, since calibration looks at how large a sigma is.
         """
         draw = np.random.default_rng(np.random.SeedSequence([self.seed, 4]))
 
@@ -74,21 +74,31 @@ class DeepKernel(Tabular[DeepKernelRecipe]):
             return [self._half(rows, draw) for rows in missed]
 
         def predict(made: Any, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            model, scale = made
+            model, error, sigma = made
             mean, std = self._missing(model, rows)
-            return mean, std * scale / self.steps.scale.k
+            y = self._y[rows]
+            return y + (mean - y) / error, std / sigma
 
         return by_missing(groups, len(self._y), learn, predict)
 
     def _half(
         self, missed: np.ndarray, draw: np.random.Generator
-    ) -> tuple[DeepModel, float]:
-        """Return a process without some records, and what its sigmas lack."""
+    ) -> tuple[DeepModel, float, float]:
+        """Return a process without some records, and how it compares with the others.
+
+        The size of its errors and of its sigmas over those of the two that missed the
+        same known records.
+        """
         rest = draw.permutation(np.setdiff1d(np.arange(len(self._y)), missed))
         n = max(1, round(_JUDGES * len(rest)))
+        known = rest[:n]
         model = self._trained(np.sort(rest[n:]), self.seed, "unseen", self.watch)
-        known = Prediction.apart(*self._missing(model, rest[:n]))
-        return model, float(np.sqrt(np.mean(z_scores(self._y[rest[:n]], known) ** 2)))
+        mean, std = self._missing(model, known)
+        y, two = self._y[known], self._by_missing.prediction
+        errors = _size(mean - y), _size(two.mean[known] - y)
+        sigmas = _size(std), _size(two.std[known])
+        # labels that do not vary leave no errors
+        return model, errors[0] / errors[1] if errors[1] else 1.0, sigmas[0] / sigmas[1]
 
     @override
     def _answer(self, x: np.ndarray) -> Prediction:
@@ -182,3 +192,7 @@ class DeepKernel(Tabular[DeepKernelRecipe]):
         with threads(self.recipe.threads):
             mean, variance = model.apart(self._raw[rows])
         return centre + scale * mean, scale * np.sqrt(variance + model.noise)
+
+
+def _size(x: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(x**2)))

@@ -71,21 +71,27 @@ class LastLayer(Tabular[LastLayerRecipe]):
 
         So many networks that each learns about half of the records: one for each group
         would take ten times as long, and what a network misses besides makes its errors
-        larger, not smaller.
+        larger, not smaller. Its sigmas are brought to what they would be with as many
+        records as the others learn, since calibration looks at how large they are, and
+        its errors to those of an average of two.
         """
+        n = len(self._y)
+        learnt = n - np.mean([len(rows) for rows in self._missed()])
 
         def learn(missed: Sequence[np.ndarray]) -> list[Any]:
             networks = self._fresh(len(missed))
             self._train(networks, missed, "unseen", self.watch)
             phi = self._last_hidden(networks, self._raw)
             return [
-                (own, self._head(own, r)) for own, r in zip(phi, missed, strict=True)
+                (own, self._head(own, rows), (n - len(rows)) / learnt)
+                for own, rows in zip(phi, missed, strict=True)
             ]
 
         def predict(model: Any, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            phi, head = model
-            mean, std = self._missing(head, phi[rows])
-            return mean, std / averaged(self._alike, DEALS)  # one errs more than two
+            phi, head, share = model
+            mean, std = self._missing(head, phi[rows], share)
+            y = self._y[rows]
+            return y + (mean - y) * averaged(self._alike, DEALS), std
 
         with threads(self.recipe.threads):
             return by_missing(groups, len(self._y), learn, predict)
@@ -199,11 +205,15 @@ class LastLayer(Tabular[LastLayerRecipe]):
         return BayesianLinear.fit(phi[learn], self._y[learn], given=given)
 
     def _missing(
-        self, head: BayesianLinear, phi: np.ndarray
+        self, head: BayesianLinear, phi: np.ndarray, share: float = 1.0
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return mean and sigma of rows that one network missed."""
-        shared = (self._factors(head, phi) ** 2).sum(axis=0)
-        return head.mean(phi), np.sqrt(shared + self._noise**2)
+        """Return mean and sigma of rows that one network missed.
+
+        ``share`` is that of the records that it learnt: the variance of a linear layer
+        goes as one over their number.
+        """
+        latent = (self._factors(head, phi) ** 2).sum(axis=0)
+        return head.mean(phi), np.sqrt(share * latent + self._noise**2)
 
     def _factors(self, head: BayesianLinear, phi: np.ndarray) -> np.ndarray:
         """Return the root of a last layer's covariance, bounded by what labels vary.
