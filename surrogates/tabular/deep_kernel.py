@@ -64,8 +64,8 @@ class DeepKernel(Tabular[DeepKernelRecipe]):
     def _without(self, groups: Sequence[np.ndarray]) -> Prediction:
         """Predict each group by a process that missed it and some of the others.
 
-        It learns half as many records as the others, errs more on known chemistry and is
-        differently sure. A tenth of that, which it misses as well, tells by how much, and
+        It learns half as many records as the others, errs more on known chemistry and
+        is differently sure. A tenth of what it might have learnt says by how much, and
         both are taken off, since calibration looks at how large a sigma is.
         """
         draw = np.random.default_rng(np.random.SeedSequence([self.seed, 4]))
