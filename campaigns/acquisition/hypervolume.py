@@ -35,9 +35,12 @@ from surrogates.posterior import PoolModel
 DIRECTIONS = 64
 """Random directions along which candidates are looked for."""
 
-if os.environ.get("MATDISCO_COMPILED") == "0":
-    # BoTorch compiles a kernel of C++ at its first use, half a minute, which halves the
-    # time of a batch: it takes this for a trial that failed, and goes on without
+if os.environ.get("MATDISCO_COMPILED") != "1":
+    # BoTorch compiles a kernel of C++ at its first use, for this very processor, which
+    # halves the time of a batch. Asked for only: it changes the last bits of a proposal
+    # between machines, another kind of processor that shares the home cannot run it, and
+    # a compiler that was killed leaves a lock which all others wait for. BoTorch takes
+    # this for a trial that failed, and goes on without.
     logei._load_attempted = True
 
 
