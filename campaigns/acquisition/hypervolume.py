@@ -37,10 +37,10 @@ DIRECTIONS = 64
 
 if os.environ.get("MATDISCO_COMPILED") != "1":
     # BoTorch compiles a kernel of C++ at its first use, for this very processor, which
-    # halves the time of a batch. Asked for only: it changes the last bits of a proposal
-    # between machines, another kind of processor that shares the home cannot run it, and
-    # a compiler that was killed leaves a lock which all others wait for. BoTorch takes
-    # this for a trial that failed, and goes on without.
+    # halves the time of a batch. Only where asked for: it changes the last bits of a
+    # proposal between machines, another kind of processor that shares the home cannot
+    # run it, and a compiler that was killed leaves a lock which all others wait for.
+    # BoTorch takes this for a trial that failed, and goes on without.
     logei._load_attempted = True
 
 
