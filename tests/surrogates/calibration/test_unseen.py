@@ -177,6 +177,39 @@ def test_models_that_missed_chemistry_tell_of_it(
     assert inside[0] > inside[1] + 0.3
 
 
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        pytest.param(LastLayerRecipe(width=16, steps=200, threads=1), id="last_layer"),
+        pytest.param(
+            DeepKernelRecipe(
+                width=16, latent=4, inducing=16, folds=2, steps=150, threads=1
+            ),
+            id="deep_kernel",
+        ),
+    ],
+)
+def test_models_that_tell_are_as_good_and_as_sure_as_those_that_answer(
+    recipe: LastLayerRecipe | DeepKernelRecipe,
+) -> None:
+    """They learnt half as much; where nothing is new that may not show."""
+    surrogate = recipe.build(0)
+    assert isinstance(surrogate, LastLayer | DeepKernel)
+    data = Dataset("toy", tuple(crystals(METALS[:6], 240, 0)))
+    surrogate.fit(data, "x")
+    assert surrogate.held is not None
+    groups = np.array_split(np.random.default_rng(0).permutation(240), 12)
+    rows = np.concatenate(groups)
+    left, held = surrogate._without(groups), surrogate.held.prediction
+    y = surrogate._y[rows]
+    sizes = [
+        float(np.sqrt(np.mean(part**2)))
+        for part in (left.std, held.std[rows], left.mean - y, held.mean[rows] - y)
+    ]
+    assert sizes[0] == pytest.approx(sizes[1], rel=0.15)
+    assert sizes[2] == pytest.approx(sizes[3], rel=0.35)
+
+
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=30), st.integers(1, 8))
 def test_groups_are_dealt_out_evenly(sizes: list[int], shares: int) -> None:
     dealt = shared_out(sizes, shares)
