@@ -9,7 +9,7 @@ from math import gcd
 from campaigns.acquisition.recipes import RandomChoice
 from campaigns.config import CampaignConfig
 from campaigns.fronts.recipe import FrontObjective
-from surrogates.featurizers.table import BLIND
+from surrogates.tabular.recipes import BLIND
 
 SEEING = ("trend", "answers", "potential")
 """What a surrogate may know of a structure besides its features."""

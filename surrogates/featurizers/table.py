@@ -107,8 +107,6 @@ KINDS: Mapping[str, Callable[[Sequence[Crystal], int], np.ndarray]] = {
 """Name → featurizer; names joined by ``+`` put their columns side by side."""
 
 
-BLIND = frozenset({"composition", "fractions", "charges"})
-"""Features that are equal for all structures of one formula."""
 _LARGE = 5_000
 """Crystals in a tuple from which on their features are remembered, seconds of work."""
 _POOL: dict[str, tuple[tuple[Crystal, ...], np.ndarray]] = {}

@@ -19,7 +19,7 @@ from matdisco.errors import SurrogateError
 from surrogates.base import FitReport, Prediction, Progress
 from surrogates.featurizers.answers import Answers, set_apart
 from surrogates.featurizers.formation import formation_column
-from surrogates.featurizers.table import BLIND, blocks
+from surrogates.featurizers.table import blocks
 from surrogates.gp.exact import ExactGP, root
 from surrogates.gp.kernels import Kernel, Term, TermKind
 from surrogates.gp.likelihood import Hyper
@@ -27,7 +27,7 @@ from surrogates.gp.low_rank import JOINT_LIMIT
 from surrogates.tabular.base import Tabular
 from surrogates.tabular.calibrated import Held
 from surrogates.tabular.linear import over, require_formation
-from surrogates.tabular.recipes import AnswersRecipe, GaussianProcessRecipe
+from surrogates.tabular.recipes import BLIND, AnswersRecipe, GaussianProcessRecipe
 
 
 class GaussianProcess(Tabular[GaussianProcessRecipe]):

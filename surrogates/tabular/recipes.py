@@ -20,6 +20,8 @@ FEATURES = (
     "chgnet_layers", "chgnet_formation", "sevennet", "sevennet_formation",
 )  # fmt: skip
 """Names that :func:`surrogates.featurizers.table.features` knows."""
+BLIND = frozenset({"composition", "fractions", "charges"})
+"""Those that are equal for all structures of one formula."""
 _EXTRAS = {
     "chgnet": ("chgnet", "chgnet"),
     "chgnet_layers": ("chgnet", "chgnet"),
