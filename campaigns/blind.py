@@ -9,10 +9,7 @@ from math import gcd
 from campaigns.acquisition.recipes import RandomChoice
 from campaigns.config import CampaignConfig
 from campaigns.fronts.recipe import FrontObjective
-from surrogates.tabular.recipes import BLIND
-
-SEEING = ("trend", "answers", "potential")
-"""What a surrogate may know of a structure besides its features."""
+from surrogates.tabular.recipes import OnFeatures
 
 
 def doubt_of_polymorphs(config: CampaignConfig) -> str | None:
@@ -22,11 +19,9 @@ def doubt_of_polymorphs(config: CampaignConfig) -> str | None:
     them one after the other.
     """
     rule, surrogate = config.acquisition, config.surrogate
-    features = getattr(surrogate, "features", None)
     if (
-        features is None
-        or not set(features.split("+")) <= BLIND
-        or any(getattr(surrogate, key, None) is not None for key in SEEING)
+        not isinstance(surrogate, OnFeatures)
+        or not surrogate.blind
         or isinstance(rule, RandomChoice)
         or getattr(rule, "per_formula", None) is not None
     ):
@@ -41,10 +36,11 @@ def doubt_of_polymorphs(config: CampaignConfig) -> str | None:
     )
     other = ", or acquisition.per_formula: 1" if limited else ""
     return (
-        f"doubt: features: {features} are equal for all structures of one formula, and "
+        f"doubt: features: {surrogate.features} are equal for all structures of one "
+        "formula, and "
         f"a typical formula has {share:.0f}; a batch of {rule.batch_size} may hold "
         f"little else. Use features that see structure, for example "
-        f"{features}+environments{other}"
+        f"{surrogate.features}+environments{other}"
     )
 
 

@@ -99,3 +99,8 @@ def averaged(alike: float, members: int) -> float:
     (0.5, 1.0)
     """
     return math.sqrt((1.0 + (members - 1) * alike) / members)
+
+
+def of_all(alike: float, members: int) -> float:
+    """Return the error of an average of all over that of those that missed a record."""
+    return averaged(alike, members) / averaged(alike, DEALS)

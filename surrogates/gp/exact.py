@@ -101,8 +101,8 @@ class ExactGP:
             rows = np.unique(np.linspace(0, len(x) - 1, TUNED_ON).astype(int))
             part = None if known is None else known[rows]
             form = terms or [Term(0, x.shape[1])]
-            chosen_by = choose if varied else unchosen
-            hyper = chosen_by(scaled[rows], z[rows], form, part, blind=blind)
+            given_to = scaled[rows], z[rows], form, part
+            hyper = choose(*given_to, blind=blind) if varied else unchosen(*given_to)
         kernel = hyper.kernel.gram(scaled)
         at = np.diag_indices_from(kernel)
         if known is None:

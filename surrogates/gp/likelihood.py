@@ -80,18 +80,13 @@ def choose(
 
 
 def unchosen(
-    x: np.ndarray,
-    z: np.ndarray,
-    terms: Sequence[Term],
-    known: np.ndarray | None,
-    *,
-    blind: bool = False,
+    x: np.ndarray, z: np.ndarray, terms: Sequence[Term], known: np.ndarray | None
 ) -> Hyper:
     """Return hyperparameters where labels do not vary and so choose nothing.
 
     Lengths of the typical distance, equal weights and little noise: the likelihood of
     no variation at all is greatest where all crystals are one. Arguments as for
-    :func:`choose`; equal labels say that polymorphs do not differ, either.
+    :func:`choose`.
     """
     made = tuple(
         replace(

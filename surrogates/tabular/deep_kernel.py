@@ -16,7 +16,7 @@ import numpy as np
 from typing_extensions import override
 
 from surrogates.base import Prediction, Progress
-from surrogates.calibration.averaging import DEALS, Missed, averaged, dealt
+from surrogates.calibration.averaging import Missed, dealt, of_all
 from surrogates.calibration.unseen import by_missing
 from surrogates.compute import threads
 from surrogates.gp.exact import root
@@ -58,7 +58,7 @@ class DeepKernel(Tabular[DeepKernelRecipe]):
     @override
     def averaging(self) -> float:
         """Error of the average of all processes over that of two, which calibrated."""
-        return averaged(self._alike, len(self._models)) / averaged(self._alike, DEALS)
+        return of_all(self._alike, len(self._models))
 
     @override
     def _without(self, groups: Sequence[np.ndarray]) -> Prediction:

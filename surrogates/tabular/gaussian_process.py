@@ -27,7 +27,7 @@ from surrogates.gp.low_rank import JOINT_LIMIT
 from surrogates.tabular.base import Tabular
 from surrogates.tabular.calibrated import Held
 from surrogates.tabular.linear import over, require_formation
-from surrogates.tabular.recipes import BLIND, AnswersRecipe, GaussianProcessRecipe
+from surrogates.tabular.recipes import AnswersRecipe, GaussianProcessRecipe
 
 
 class GaussianProcess(Tabular[GaussianProcessRecipe]):
@@ -110,7 +110,7 @@ class GaussianProcess(Tabular[GaussianProcessRecipe]):
 
     @override
     def _learn(self, x: np.ndarray, y: np.ndarray, progress: Progress | None) -> Held:
-        self.process = ExactGP.fit(x, y, terms=self._terms(), blind=self._blind())
+        self.process = ExactGP.fit(x, y, terms=self._terms(), blind=self.recipe.blind)
         self._inverse = self.process.inverse()
         errors, std = self.process.leave_one_out(self._inverse)
         return Held(np.arange(len(y)), Prediction.apart(y - errors, std))
@@ -192,12 +192,6 @@ class GaussianProcess(Tabular[GaussianProcessRecipe]):
         if self.recipe.kernel == "isotropic":
             return [Term(0, edges[n_smooth]), *terms[n_smooth:]]
         return terms
-
-    def _blind(self) -> bool:
-        """Return whether structures of one formula are all the same to it."""
-        recipe = self.recipe
-        seeing = recipe.trend is not None or recipe.answers is not None
-        return not seeing and set(recipe.features.split("+")) <= BLIND
 
     def _fitted(self) -> ExactGP:
         if self.process is None:

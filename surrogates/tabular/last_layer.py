@@ -21,7 +21,7 @@ import torch
 from typing_extensions import override
 
 from surrogates.base import Prediction, Progress
-from surrogates.calibration.averaging import DEALS, Missed, averaged, dealt
+from surrogates.calibration.averaging import DEALS, Missed, averaged, dealt, of_all
 from surrogates.calibration.unseen import by_missing
 from surrogates.compute import threads
 from surrogates.featurizers.table import Standardizer
@@ -63,7 +63,7 @@ class LastLayer(Tabular[LastLayerRecipe]):
     @override
     def averaging(self) -> float:
         """Error of the average of all networks over that of two, which calibrated."""
-        return averaged(self._alike, len(self._heads)) / averaged(self._alike, DEALS)
+        return of_all(self._alike, len(self._heads))
 
     @override
     def _without(self, groups: Sequence[np.ndarray]) -> Prediction:

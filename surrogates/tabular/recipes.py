@@ -20,8 +20,10 @@ FEATURES = (
     "chgnet_layers", "chgnet_formation", "sevennet", "sevennet_formation",
 )  # fmt: skip
 """Names that :func:`surrogates.featurizers.table.features` knows."""
-BLIND = frozenset({"composition", "fractions", "charges"})
+_BLIND = frozenset({"composition", "fractions", "charges"})
 """Those that are equal for all structures of one formula."""
+_SEEING = ("trend", "answers", "potential")
+"""Settings by which a surrogate knows of a structure besides its features."""
 _EXTRAS = {
     "chgnet": ("chgnet", "chgnet"),
     "chgnet_layers": ("chgnet", "chgnet"),
@@ -96,6 +98,12 @@ class OnFeatures(Recipe):
         names = dict.fromkeys(self.features.split("+"))
         used = [_EXTRAS[name] for name in names if name in _EXTRAS]
         return tuple(dict.fromkeys(used))
+
+    @property
+    def blind(self) -> bool:
+        """Whether all structures of one formula are the same to it."""
+        told = any(getattr(self, key, None) is not None for key in _SEEING)
+        return not told and set(self.features.split("+")) <= _BLIND
 
 
 class AnswersRecipe(Recipe):

@@ -19,11 +19,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from pydantic import TypeAdapter
-from scipy.special import ndtri
 from scipy.stats import spearmanr
 
 from matdisco.crystal import Crystal, Label
 from matdisco.data.dataset import Dataset
+from surrogates.base import Prediction
 from surrogates.featurizers import pretrained
 from surrogates.featurizers.table import features
 from surrogates.gp.exact import ExactGP
@@ -110,13 +110,14 @@ def shifted(
     ratios = [
         np.median(v[0]) / np.median(v[1]) for v in (errors, [p.std for p in found])
     ]
-    grows = spearmanr(np.concatenate(errors), np.concatenate([p.std for p in found]))
+    cells = pd.DataFrame({
+        "left_out": np.repeat([True, False], [len(e) for e in errors]),
+        "error": np.concatenate(errors),
+        "std": np.concatenate([p.std for p in found]),
+    })  # fmt: skip
+    grows = spearmanr(cells["error"], cells["std"])
     kept.parent.mkdir(exist_ok=True)
-    part = np.repeat([0, 1], [len(e) for e in errors])
-    cells = {"error": np.concatenate(errors), "left_out": part == 0}
-    pd.DataFrame({**cells, "std": np.concatenate([p.std for p in found])}).to_csv(
-        kept, index=False
-    )
+    cells.to_csv(kept, index=False)
     return {
         **evaluate(parts[0].values(target), found[0]), "cpu_s": seconds,
         "grows": float(grows.statistic), "error_ratio": ratios[0],
@@ -250,14 +251,14 @@ def pooled(n: int, kind: str, left_out: Iterable[str]) -> None:
     files = [RESULTS / "unseen-cells" / f"{n} {name} {kind}.csv" for name in left_out]
     cells = pd.concat([pd.read_csv(f) for f in files])
     new = cells[cells["left_out"]]
-    inside = spearmanr(new["error"], new["std"]).statistic
+    error = new["error"].to_numpy()
+    found = evaluate(error, Prediction.apart(0 * error, new["std"].to_numpy()))
     grows = spearmanr(cells["error"], cells["std"]).statistic
-    covered = (new["error"] < ndtri(0.95) * new["std"]).mean()
     print(
         f"{kind}: {len(new)} cells of {len(files)} chemistries left out in turn: MAE "
-        f"{new['error'].mean():.3f}, 90 % covers {covered:.3f}; rank correlation of "
-        f"error and sigma {inside:.2f} over them, {grows:.2f} with as many like those "
-        "learnt"
+        f"{found['mae']:.3f}, 90 % covers {found['coverage_90']:.3f}; rank correlation "
+        f"of error and sigma {found['spearman_error_std']:.2f} over them, {grows:.2f} "
+        "with as many like those learnt"
     )
 
 

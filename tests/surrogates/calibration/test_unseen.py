@@ -30,6 +30,11 @@ SHIFT = dict(zip(METALS, np.random.default_rng(5).normal(size=16), strict=True))
 """What each metal adds to the label: nothing tells it but records of that metal."""
 
 
+LAST_LAYER = pytest.param(
+    LastLayerRecipe(width=16, steps=200, threads=1), id="last_layer"
+)
+
+
 def crystals(metals: tuple[str, ...], n: int, seed: int) -> list[Crystal]:
     rng = np.random.default_rng(seed)
     out = []
@@ -145,7 +150,7 @@ def test_a_new_element_is_served_with_95_percent_and_a_new_mixture_by_the_worst(
 @pytest.mark.parametrize(
     "recipe",
     [
-        pytest.param(LastLayerRecipe(width=16, steps=200, threads=1), id="last_layer"),
+        LAST_LAYER,
         pytest.param(
             DeepKernelRecipe(
                 width=16, latent=4, inducing=32, folds=2, steps=200, threads=1
@@ -180,7 +185,7 @@ def test_models_that_missed_chemistry_tell_of_it(
 @pytest.mark.parametrize(
     "recipe",
     [
-        pytest.param(LastLayerRecipe(width=16, steps=200, threads=1), id="last_layer"),
+        LAST_LAYER,
         pytest.param(
             DeepKernelRecipe(
                 width=16, latent=4, inducing=16, folds=2, steps=150, threads=1

@@ -17,8 +17,6 @@ def records() -> Dataset:
     return Dataset.open(resolve("shipped:intermetallics"))
 
 
-# without a prior of the noise rms z was 9, 50, 26 and 54, 39 here: a new structure of
-# a formula that was learnt was predicted with next to no uncertainty
 PLAIN = {"features": "composition"}
 SUM = {"features": "fractions+charges", "kernel": "additive"}
 
